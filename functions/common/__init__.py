@@ -1,0 +1,1 @@
+"""What the functions share: event contract, settings, broker, metrics, logs, health."""

@@ -1,0 +1,96 @@
+"""The envelope that events of every source share, and the types that their fields use."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
+from pydantic_core import PydanticCustomError
+from typing_extensions import TypedDict
+
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+MOST_AHEAD = timedelta(days=1)
+
+KEEP_UNKNOWN = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
+"""The configuration of every part of an event: unknown fields are kept, no type is converted."""
+
+
+def _rfc3339(timestamp: Any) -> Any:
+    # pydantic would also read numbers and "1700000000" as seconds since 1970, and "_" for "T"
+    if not isinstance(timestamp, str) or timestamp[10:11] not in ("T", "t", " "):
+        raise PydanticCustomError(
+            "timestamp_format", "Timestamp should be an RFC 3339 date and time with an offset"
+        )
+    return timestamp
+
+
+def _within_bounds(timestamp: datetime) -> datetime:
+    if timestamp < EARLIEST:
+        raise PydanticCustomError("timestamp_too_early", "Timestamp is before the year 2000")
+    if timestamp.timestamp() > time.time() + MOST_AHEAD.total_seconds():
+        raise PydanticCustomError("timestamp_in_future", "Timestamp is more than one day ahead")
+    return timestamp
+
+
+EventId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+EventTime = Annotated[
+    AwareDatetime,
+    Field(strict=False),  # text is checked first, and a validator's result is no longer JSON
+    BeforeValidator(_rfc3339),
+    AfterValidator(_within_bounds),
+]
+"""An RFC 3339 time that is kept as it was written."""
+
+
+class Envelope(TypedDict):
+    """The fields of every event besides `source`, `funnelStage`, `eventType` and `data`."""
+
+    __pydantic_config__ = KEEP_UNKNOWN
+
+    eventId: EventId
+    timestamp: EventTime
+
+
+ENVELOPE_FIELDS = frozenset({"eventId", "timestamp", "source", "funnelStage", "eventType", "data"})
+
+
+class Columns(NamedTuple):
+    """What reports filter and sum, taken out of an event's `data`."""
+
+    user_id: str
+    country: str | None = None
+    campaign_id: str | None = None
+    revenue: Decimal | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """What one source of events consists of.
+
+    Attributes:
+        name: the value of `source` in its events.
+        event: the type of its events, as pydantic understands it.
+        columns: takes the report columns out of a validated event.
+        demographics: names the groups that an event's user belongs to, as (dimension, value)
+            pairs such as `("ageGroup", "25-34")`.
+    """
+
+    name: str
+    event: Any
+    columns: Callable[[Any], Columns]
+    demographics: Callable[[Any], tuple[tuple[str, str], ...]] = lambda _: ()
+
+
+def money(text: str | None) -> Decimal | None:
+    """Return an `Amount` as a number, None as None."""
+    return None if text is None else Decimal(text)

@@ -1,0 +1,31 @@
+"""The correlation id that follows a request from HTTP through the broker to the log lines."""
+
+import re
+import secrets
+from collections.abc import Mapping
+from contextvars import ContextVar
+
+CALL_ID: ContextVar[str] = ContextVar("call_id", default="")
+"""The correlation id of the work in hand; log lines carry it as `callId`."""
+
+CALL_ID_HEADER = "X-Call-Id"
+
+_SAFE = re.compile(r"[\x21-\x7e]{1,128}")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def new_call_id() -> str:
+    """Return a new correlation id: 32 hexadecimal digits, the form of a W3C trace id."""
+    return secrets.token_hex(16)
+
+
+def call_id_from(headers: Mapping[str, str]) -> str:
+    """Return the request's `X-Call-Id`, else the trace id of its `traceparent`, else a new one.
+
+    An id that is longer than 128 characters or holds anything but visible ASCII is not taken over.
+    """
+    given = headers.get(CALL_ID_HEADER) or headers.get(CALL_ID_HEADER.lower()) or ""
+    if _SAFE.fullmatch(given):
+        return given
+    trace = _TRACEPARENT.fullmatch(headers.get("traceparent") or headers.get("Traceparent") or "")
+    return trace[1] if trace else new_call_id()

@@ -1,0 +1,83 @@
+"""The event contract: one module a source, found by itself.
+
+A new source is a new module in this folder that defines `SOURCE` (a `contract.Source`).
+"""
+
+import functools
+import importlib
+import operator
+import pkgutil
+from typing import Annotated, Any, TypedDict
+
+from pydantic import Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from functions.common.contract import Columns, Source
+
+SOURCES: dict[str, Source] = {
+    source.name: source
+    for source in (
+        importlib.import_module(f"{__name__}.{module.name}").SOURCE
+        for module in pkgutil.iter_modules(__path__)
+    )
+}
+
+# A TypeAdapter over TypedDicts checks about four times as many events per second as BaseModels.
+EVENT: TypeAdapter[dict[str, Any]] = TypeAdapter(
+    Annotated[
+        functools.reduce(operator.or_, (source.event for source in SOURCES.values())),
+        Field(discriminator="source"),
+    ]
+)
+"""Checks an event; the result is the event as a dictionary with `timestamp` as a datetime."""
+
+validate_json = EVENT.validator.validate_json
+"""Check the JSON text of one event. Raises pydantic's `ValidationError`."""
+
+
+class ErrorDetail(TypedDict):
+    """One thing that is wrong with an event."""
+
+    loc: list[str | int]
+    msg: str
+    type: str
+
+
+def explain(error: ValidationError, most: int = 20) -> list[ErrorDetail]:
+    """Return what is wrong with an event, at most `most` things; `loc` is a path in the event."""
+    return [_detail(each) for each in error.errors(include_url=False, include_input=False)[:most]]
+
+
+def _detail(error: ErrorDetails) -> ErrorDetail:
+    kind, loc, message = error["type"], error["loc"], error["msg"]
+    # pydantic puts the tags of the unions, source and stage, before the path in the event,
+    # and names no path where a tag itself is wrong
+    tags = 0
+    if loc and loc[0] in SOURCES:
+        tags = 2 if loc[1:2] in (("top",), ("bottom",)) else 1
+    path = list(loc[tags:])
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        context = error.get("ctx", {})
+        path.append(str(context["discriminator"]).strip("'"))
+        expected = context.get("expected_tags")
+        message = f"Input should be one of {expected}" if expected else "Field required"
+    return {"loc": path, "msg": message, "type": kind}
+
+
+def summarize(details: list[ErrorDetail], most: int = 3) -> str:
+    """Return what is wrong with an event as one line for people."""
+    parts = [
+        ".".join(map(str, d["loc"])) + ": " + d["msg"] if d["loc"] else d["msg"] for d in details
+    ]
+    more = f" (and {len(parts) - most} more)" if len(parts) > most else ""
+    return "; ".join(parts[:most]) + more
+
+
+def columns(event: dict[str, Any]) -> Columns:
+    """Return the report columns of a validated event."""
+    return SOURCES[event["source"]].columns(event)
+
+
+def demographics(event: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Return the groups that a validated event's user belongs to, as (dimension, value) pairs."""
+    return SOURCES[event["source"]].demographics(event)

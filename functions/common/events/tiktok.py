@@ -1,0 +1,119 @@
+"""TikTok events."""
+
+from typing import Annotated, Literal, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from functions.common.contract import (
+    KEEP_UNKNOWN,
+    ActionTime,
+    Amount,
+    Columns,
+    Count,
+    Envelope,
+    Source,
+    Text,
+    money,
+)
+
+
+class User(TypedDict):
+    """Who acted."""
+
+    __pydantic_config__ = KEEP_UNKNOWN
+
+    userId: Text
+    username: str
+    followers: Count
+
+
+class TopEngagement(TypedDict):
+    """What was done with a video; `watchTime` is in seconds."""
+
+    __pydantic_config__ = KEEP_UNKNOWN
+
+    watchTime: Annotated[float, Field(ge=0)]
+    percentageWatched: Annotated[float, Field(ge=0, le=100)]
+    device: Literal["Android", "iOS", "Desktop"]
+    country: Text
+    videoId: Text
+
+
+class BottomEngagement(TypedDict):
+    """What was done with a profile or a shop."""
+
+    __pydantic_config__ = KEEP_UNKNOWN
+
+    actionTime: NotRequired[ActionTime | None]
+    profileId: NotRequired[Text | None]
+    purchasedItem: NotRequired[Text | None]
+    purchaseAmount: NotRequired[Amount | None]
+
+
+class TopData(TypedDict):
+    """`data` of a top-of-funnel event."""
+
+    __pydantic_config__ = KEEP_UNKNOWN
+
+    user: User
+    engagement: TopEngagement
+
+
+class BottomData(TypedDict):
+    """`data` of a bottom-of-funnel event."""
+
+    __pydantic_config__ = KEEP_UNKNOWN
+
+    user: User
+    engagement: BottomEngagement
+
+
+class Top(Envelope):
+    """A top-of-funnel event."""
+
+    source: Literal["tiktok"]
+    funnelStage: Literal["top"]
+    eventType: Literal["video.view", "like", "share", "comment"]
+    data: TopData
+
+
+class Bottom(Envelope):
+    """A bottom-of-funnel event."""
+
+    source: Literal["tiktok"]
+    funnelStage: Literal["bottom"]
+    eventType: Literal["profile.visit", "purchase", "follow"]
+    data: BottomData
+
+
+def _columns(event: Top | Bottom) -> Columns:
+    user_id = event["data"]["user"]["userId"]
+    if event["funnelStage"] == "top":
+        return Columns(user_id, event["data"]["engagement"]["country"])
+    return Columns(user_id, revenue=money(event["data"]["engagement"].get("purchaseAmount")))
+
+
+FOLLOWER_BANDS = (
+    (1_000, "0-999"),
+    (10_000, "1K-9.9K"),
+    (100_000, "10K-99.9K"),
+    (1_000_000, "100K-999.9K"),
+)
+
+
+def follower_band(followers: int) -> str:
+    """Return the band that reports count a number of followers in."""
+    return next((band for end, band in FOLLOWER_BANDS if followers < end), "1M+")
+
+
+def _demographics(event: Top | Bottom) -> tuple[tuple[str, str], ...]:
+    band = ("followerBand", follower_band(event["data"]["user"]["followers"]))
+    if event["funnelStage"] == "top":
+        return band, ("device", event["data"]["engagement"]["device"])
+    return (band,)
+
+
+SOURCE = Source(
+    "tiktok", Annotated[Top | Bottom, Field(discriminator="funnelStage")], _columns, _demographics
+)
