@@ -14,6 +14,7 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    with_config,
 )
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
@@ -49,13 +50,23 @@ EventTime = Annotated[
     BeforeValidator(_rfc3339),
     AfterValidator(_within_bounds),
 ]
+Text = Annotated[str, StringConstraints(min_length=1)]
+Count = Annotated[int, Field(ge=0)]
+Amount = Annotated[str, StringConstraints(pattern=r"^-?\d{1,15}(\.\d{1,6})?$")]
+"""Money as a decimal string, exact."""
+ActionTime = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^\d{4}-(0\d|1[0-2])-([0-2]\d|3[01])[Tt ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?"
+        r"([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$"
+    ),
+]
 """An RFC 3339 time that is kept as it was written."""
 
 
+@with_config(KEEP_UNKNOWN)
 class Envelope(TypedDict):
     """The fields of every event besides `source`, `funnelStage`, `eventType` and `data`."""
-
-    __pydantic_config__ = KEEP_UNKNOWN
 
     eventId: EventId
     timestamp: EventTime

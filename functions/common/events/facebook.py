@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, NotRequired
 
-from pydantic import Field
+from pydantic import Field, with_config
 from typing_extensions import TypedDict
 
 from functions.common.contract import (
@@ -17,19 +17,17 @@ from functions.common.contract import (
 )
 
 
+@with_config(KEEP_UNKNOWN)
 class Location(TypedDict):
     """Where the user lives."""
-
-    __pydantic_config__ = KEEP_UNKNOWN
 
     country: Text
     city: Text
 
 
+@with_config(KEEP_UNKNOWN)
 class User(TypedDict):
     """Who acted."""
-
-    __pydantic_config__ = KEEP_UNKNOWN
 
     userId: Text
     name: str
@@ -38,20 +36,18 @@ class User(TypedDict):
     location: Location
 
 
+@with_config(KEEP_UNKNOWN)
 class TopEngagement(TypedDict):
     """What was done with organic content."""
-
-    __pydantic_config__ = KEEP_UNKNOWN
 
     actionTime: ActionTime
     referrer: Literal["newsfeed", "marketplace", "groups"]
     videoId: NotRequired[Text | None]
 
 
+@with_config(KEEP_UNKNOWN)
 class BottomEngagement(TypedDict):
     """What was done with an advertisement."""
-
-    __pydantic_config__ = KEEP_UNKNOWN
 
     adId: Text
     campaignId: Text
@@ -61,19 +57,17 @@ class BottomEngagement(TypedDict):
     purchaseAmount: NotRequired[Amount | None]
 
 
+@with_config(KEEP_UNKNOWN)
 class TopData(TypedDict):
     """`data` of a top-of-funnel event."""
-
-    __pydantic_config__ = KEEP_UNKNOWN
 
     user: User
     engagement: TopEngagement
 
 
+@with_config(KEEP_UNKNOWN)
 class BottomData(TypedDict):
     """`data` of a bottom-of-funnel event."""
-
-    __pydantic_config__ = KEEP_UNKNOWN
 
     user: User
     engagement: BottomEngagement

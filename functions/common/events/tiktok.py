@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, NotRequired
 
-from pydantic import Field
+from pydantic import Field, with_config
 from typing_extensions import TypedDict
 
 from functions.common.contract import (
@@ -18,20 +18,18 @@ from functions.common.contract import (
 )
 
 
+@with_config(KEEP_UNKNOWN)
 class User(TypedDict):
     """Who acted."""
-
-    __pydantic_config__ = KEEP_UNKNOWN
 
     userId: Text
     username: str
     followers: Count
 
 
+@with_config(KEEP_UNKNOWN)
 class TopEngagement(TypedDict):
     """What was done with a video; `watchTime` is in seconds."""
-
-    __pydantic_config__ = KEEP_UNKNOWN
 
     watchTime: Annotated[float, Field(ge=0)]
     percentageWatched: Annotated[float, Field(ge=0, le=100)]
@@ -40,10 +38,9 @@ class TopEngagement(TypedDict):
     videoId: Text
 
 
+@with_config(KEEP_UNKNOWN)
 class BottomEngagement(TypedDict):
     """What was done with a profile or a shop."""
-
-    __pydantic_config__ = KEEP_UNKNOWN
 
     actionTime: NotRequired[ActionTime | None]
     profileId: NotRequired[Text | None]
@@ -51,19 +48,17 @@ class BottomEngagement(TypedDict):
     purchaseAmount: NotRequired[Amount | None]
 
 
+@with_config(KEEP_UNKNOWN)
 class TopData(TypedDict):
     """`data` of a top-of-funnel event."""
-
-    __pydantic_config__ = KEEP_UNKNOWN
 
     user: User
     engagement: TopEngagement
 
 
+@with_config(KEEP_UNKNOWN)
 class BottomData(TypedDict):
     """`data` of a bottom-of-funnel event."""
-
-    __pydantic_config__ = KEEP_UNKNOWN
 
     user: User
     engagement: BottomEngagement

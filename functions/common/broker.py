@@ -1,0 +1,173 @@
+"""NATS JetStream: connecting to it, and the streams that events travel through."""
+
+import logging
+import re
+import ssl
+from pathlib import Path
+
+import nats
+import nats.errors
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+from nats.js.errors import APIError, NotFoundError
+from pydantic import Field
+
+from functions.common.settings import ComponentSettings, secrets_dir
+
+log = logging.getLogger(__name__)
+
+EVENTS = "EVENTS"
+EVENTS_DLQ = "EVENTS_DLQ"
+EVENTS_SUBJECT = "events"
+DLQ_SUBJECT = "dlq.events"
+
+EVENT_COUNT = "Event-Count"
+CALL_ID_HEADER = "X-Call-Id"
+MSG_ID = "Nats-Msg-Id"
+
+DLQ_DAYS = 30
+_HEADER_BYTES = 4096
+_NOT_A_TOKEN = re.compile(r"[^A-Za-z0-9_-]")
+
+
+class BrokerSettings(ComponentSettings):
+    """How to reach NATS, and the limits of the streams."""
+
+    nats_url: str = Field("nats://127.0.0.1:4222", description="NATS servers, comma-separated")
+    nats_user: str | None = Field(None, description="user name")
+    nats_password: str | None = Field(None, description="password of nats_user")
+    nats_token: str | None = Field(None, description="token, instead of a user")
+    nats_creds_file: Path | None = Field(
+        None, description="credentials file; by default the secret file nats-creds, if there"
+    )
+    nats_nkey_seed_file: Path | None = Field(
+        None, description="nkey seed file; by default the secret file nats-nkey, if there"
+    )
+    nats_ca_file: Path | None = Field(
+        None, description="CA certificate for TLS; by default the secret file nats-ca, if there"
+    )
+    nats_connect_timeout: float = Field(2.0, description="seconds for one attempt to connect")
+    stream_max_bytes: int = Field(
+        4 * 1024**3, description="size of the stream EVENTS in bytes; publishing beyond it fails"
+    )
+    stream_replicas: int = Field(1, description="copies of each stream in the NATS cluster")
+
+
+def _file(configured: Path | None, secret: str) -> str | None:
+    path = configured or secrets_dir() / secret
+    return str(path) if configured or path.is_file() else None
+
+
+async def connect(settings: BrokerSettings, name: str, *, forever: bool = True) -> Client:
+    """Connect to NATS.
+
+    Args:
+        settings: where, and with which credentials.
+        name: what the server calls this client in its monitoring.
+        forever: reconnect without an end after the first connection succeeded.
+
+    Raises:
+        nats.errors.Error, OSError: no server could be reached, or it refused the credentials.
+    """
+    ca = _file(settings.nats_ca_file, "nats-ca")
+
+    async def on_error(error: Exception) -> None:
+        log.warning("NATS: %s", error or type(error).__name__)
+
+    async def on_disconnect() -> None:
+        log.warning("NATS connection lost")
+
+    async def on_reconnect() -> None:
+        log.info("NATS connection is back")
+
+    return await nats.connect(
+        [url.strip() for url in settings.nats_url.split(",")],
+        name=name,
+        user=settings.nats_user,
+        password=settings.nats_password,
+        token=settings.nats_token,
+        user_credentials=_file(settings.nats_creds_file, "nats-creds"),
+        nkeys_seed=_file(settings.nats_nkey_seed_file, "nats-nkey"),
+        tls=ssl.create_default_context(cafile=ca) if ca else None,
+        connect_timeout=settings.nats_connect_timeout,  # type: ignore[arg-type]
+        # the first connection is tried once per server: whoever calls decides about trying again
+        allow_reconnect=forever,
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=0.25,
+        ping_interval=10,
+        error_cb=on_error,
+        disconnected_cb=on_disconnect,
+        reconnected_cb=on_reconnect,
+    )
+
+
+def events_stream(settings: BrokerSettings) -> StreamConfig:
+    """Return the configuration of the stream that accepted events wait in."""
+    return StreamConfig(
+        name=EVENTS,
+        subjects=[f"{EVENTS_SUBJECT}.>"],
+        retention=RetentionPolicy.WORK_QUEUE,
+        storage=StorageType.FILE,
+        # one limit only: two with discard-new have lost messages (nats-server#4771)
+        discard=DiscardPolicy.NEW,
+        max_bytes=settings.stream_max_bytes,
+        duplicate_window=120,
+        num_replicas=settings.stream_replicas,
+        allow_direct=True,
+    )
+
+
+def dlq_stream(settings: BrokerSettings) -> StreamConfig:
+    """Return the configuration of the stream that keeps dead letters for 30 days."""
+    return StreamConfig(
+        name=EVENTS_DLQ,
+        subjects=[f"{DLQ_SUBJECT}.>"],
+        retention=RetentionPolicy.LIMITS,
+        storage=StorageType.FILE,
+        max_age=DLQ_DAYS * 24 * 3600,
+        duplicate_window=120,
+        num_replicas=settings.stream_replicas,
+        allow_direct=True,
+    )
+
+
+async def ensure_stream(js: JetStreamContext, config: StreamConfig) -> None:
+    """Create the stream, or change it where it differs from `config`; do nothing where it agrees.
+
+    Raises:
+        nats.js.errors.APIError: the server refuses, for example for want of disk space.
+    """
+    assert config.name is not None
+    try:
+        existing = (await js.stream_info(config.name)).config
+    except NotFoundError:
+        try:
+            await js.add_stream(config)
+        except APIError as error:
+            if error.err_code != _STREAM_NAME_IN_USE:  # somebody else was faster
+                raise
+        return
+    wanted = {key: value for key, value in config.as_dict().items() if value is not None}
+    if any(existing.as_dict().get(key) != value for key, value in wanted.items()):
+        log.info("changing the limits of stream %s", config.name)
+        await js.update_stream(config)
+
+
+_STREAM_NAME_IN_USE = 10058
+
+
+async def ensure_streams(js: JetStreamContext, settings: BrokerSettings) -> None:
+    """Make sure that the streams EVENTS and EVENTS_DLQ exist as the settings want them."""
+    await ensure_stream(js, events_stream(settings))
+    await ensure_stream(js, dlq_stream(settings))
+
+
+def subject_token(name: str | None) -> str:
+    """Return `name` as one token of a subject; `unknown` where there is none."""
+    return _NOT_A_TOKEN.sub("_", name or "")[:64] or "unknown"
+
+
+def largest_payload(nc: Client) -> int:
+    """Return how many bytes a message's payload may have, its headers left out."""
+    return nc.max_payload - _HEADER_BYTES

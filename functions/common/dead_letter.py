@@ -1,0 +1,54 @@
+"""Dead letters: what a message in the DLQ carries."""
+
+from datetime import UTC, datetime
+
+DLQ_REASON = "Dlq-Reason"
+DLQ_STREAM = "Dlq-Stream"
+DLQ_SEQUENCE = "Dlq-Sequence"
+DLQ_SUBJECT = "Dlq-Subject"
+DLQ_ATTEMPTS = "Dlq-Attempts"
+DLQ_TIME = "Dlq-Time"
+DLQ_EVENT_ID = "Dlq-Event-Id"
+
+LONGEST_REASON = 1000
+
+
+def header_text(text: str, longest: int = LONGEST_REASON) -> str:
+    """Return `text` as a header value: one line, no control characters, at most `longest` long."""
+    printable = "".join(c if c.isprintable() else " " for c in text[: longest * 2])
+    line = " ".join(printable.split()).encode("utf-8", "replace").decode()
+    return line if len(line) <= longest else line[: longest - 3] + "..."
+
+
+def dead_letter_headers(
+    *,
+    reason: str,
+    subject: str,
+    stream: str = "",
+    sequence: int = 0,
+    attempts: int = 0,
+    event_id: str | None = None,
+    died: datetime | None = None,
+) -> dict[str, str]:
+    """Return the headers that tell where a dead letter comes from and why it is dead.
+
+    Args:
+        reason: what is wrong, for a person to read.
+        subject: where the message was, or would have been, published.
+        stream: its stream; empty for an event that `ingest` rejected.
+        sequence: its sequence number in that stream.
+        attempts: how many deliveries were charged to it.
+        event_id: the event's id, where it has one.
+        died: when it was given up; by default now.
+    """
+    headers = {
+        DLQ_REASON: header_text(reason) or "no reason given",
+        DLQ_SUBJECT: subject,
+        DLQ_ATTEMPTS: str(attempts),
+        DLQ_TIME: (died or datetime.now(UTC)).isoformat(timespec="milliseconds"),
+    }
+    if stream:
+        headers |= {DLQ_STREAM: stream, DLQ_SEQUENCE: str(sequence)}
+    if event_id:
+        headers[DLQ_EVENT_ID] = header_text(event_id, 200)
+    return headers

@@ -1,0 +1,118 @@
+"""Real servers for the tests, started once a session where they are first asked for."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import nats
+import psycopg
+import pytest
+from infra.local.migrations import migrate
+from nats.js.errors import NotFoundError
+from psycopg import sql
+
+from infra.local.embedded_nats import EmbeddedNats
+from infra.local.embedded_postgres import READER, WRITER, EmbeddedPostgres
+
+TEMPLATE = "universe_template"
+
+
+@dataclass(frozen=True)
+class Database:
+    """A migrated database of a test's own, by the roles that connect to it."""
+
+    name: str
+    url: str
+    writer_url: str
+    reader_url: str
+
+
+@pytest.fixture(scope="session")
+def servers_folder() -> Iterator[Path]:
+    # not below pytest's own folder, which only root can enter: PostgreSQL runs as another user
+    folder = Path(tempfile.mkdtemp(prefix="universe-test-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def session_nats(servers_folder: Path) -> Iterator[EmbeddedNats]:
+    server = EmbeddedNats(servers_folder / "nats")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def nats_url(session_nats: EmbeddedNats) -> str:
+    """The session's NATS server, without any stream."""
+    nc = await nats.connect(session_nats.url)
+    js = nc.jetstream()
+    for stream in await js.streams_info():
+        try:
+            await js.delete_stream(stream.config.name or "")
+        except NotFoundError:
+            continue
+    await nc.close()
+    return session_nats.url
+
+
+@pytest.fixture
+def nats_server(tmp_path: Path) -> Iterator[EmbeddedNats]:
+    """A NATS server of the test's own, to stop, kill and start again."""
+    server = EmbeddedNats(tmp_path / "nats")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres(servers_folder: Path) -> Iterator[EmbeddedPostgres]:
+    """The session's PostgreSQL server."""
+    server = EmbeddedPostgres(servers_folder / "postgres")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def postgres_server() -> Iterator[EmbeddedPostgres]:
+    """A PostgreSQL server of the test's own, to stop, kill and start again; no database yet."""
+    folder = Path(tempfile.mkdtemp(prefix="universe-test-"))
+    server = EmbeddedPostgres(folder / "postgres")
+    server.start()
+    yield server
+    server.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres: EmbeddedPostgres) -> str:
+    postgres.ensure_database(TEMPLATE)
+    migrate(postgres.url(database=TEMPLATE))
+    postgres.let_roles_log_in()
+    return TEMPLATE
+
+
+@pytest.fixture
+def database(postgres: EmbeddedPostgres, migrated_template: str) -> Iterator[Database]:
+    """A fresh migrated database."""
+    name = f"test_{uuid4().hex[:12]}"
+    with psycopg.connect(postgres.url(database="postgres"), autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                sql.Identifier(name), sql.Identifier(migrated_template)
+            )
+        )
+        yield Database(
+            name,
+            postgres.url(database=name),
+            postgres.url(WRITER, name),
+            postgres.url(READER, name),
+        )
+        connection.execute(
+            sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+        )
