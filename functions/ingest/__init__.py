@@ -1,0 +1,1 @@
+"""Webhooks in: checks events and hands them to JetStream, durably, before it answers."""

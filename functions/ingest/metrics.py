@@ -1,0 +1,26 @@
+"""Metrics of ingest."""
+
+from prometheus_client import Counter, Histogram
+
+REQUESTS = Counter("universe_ingest_requests_total", "Requests by HTTP status", ["status"])
+REQUEST_SECONDS = Histogram(
+    "universe_ingest_request_seconds",
+    "Time from the request's arrival to its answer",
+    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
+)
+ACCEPTED = Counter("universe_ingest_events_accepted_total", "Events made durable", ["source"])
+REJECTED = Counter("universe_ingest_events_rejected_total", "Events sent to the DLQ", ["source"])
+MESSAGES = Counter("universe_ingest_messages_published_total", "JetStream messages acknowledged")
+MESSAGE_EVENTS = Histogram(
+    "universe_ingest_message_events",
+    "Events in a message",
+    buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000),
+)
+PUBLISH_SECONDS = Histogram(
+    "universe_ingest_publish_seconds",
+    "Time until the broker acknowledged a message",
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
+)
+PUBLISH_FAILURES = Counter(
+    "universe_ingest_publish_failures_total", "Requests the broker did not take", ["why"]
+)

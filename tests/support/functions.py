@@ -1,0 +1,79 @@
+"""Functions as real processes, run by the entry file of the template as in an image."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from tests.support.net import free_port, wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+ENTRY = ROOT / "templates" / "python3-functions-framework" / "index.py"
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function that runs.
+
+    Attributes:
+        url: where it listens, without a slash at the end.
+        process: its process.
+        log: the file with what it wrote to its standard output and error.
+    """
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def stop(self, seconds: float = 30) -> int:
+        """Ask it to end, and return its exit status."""
+        self.process.terminate()
+        return self.process.wait(seconds)
+
+
+@contextmanager
+def running(module: str, log: Path, **environment: str) -> Iterator[Function]:
+    """Run the handler module as a function until the block ends.
+
+    Args:
+        module: such as `functions.ingest.handler`.
+        log: a file for its output.
+        environment: variables besides those of this process.
+    """
+    port = free_port()
+    variables = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "FUNCTION_MODULE": module,
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+        **environment,
+    }
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, str(ENTRY)], env=variables, cwd=ROOT, stdout=output, stderr=output
+        )
+    function = Function(f"http://127.0.0.1:{port}", process, log)
+
+    def answers() -> bool:
+        assert process.poll() is None, f"the function ended: {log.read_text()[-2000:]}"
+        try:
+            return httpx.get(function.url + "/health/liveness", timeout=5).is_success
+        except httpx.TransportError:
+            return False
+
+    try:
+        wait_until(answers, 60)
+        yield function
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
