@@ -1,0 +1,155 @@
+"""The OpenFaaS provider for processes: gateway and provider in one HTTP server."""
+
+import asyncio
+import errno
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from infra.local.errors import PlatformError
+from infra.local.provider.auth import ensure_password, protected
+from infra.local.provider.functions import FunctionRoutes
+from infra.local.provider.info import InfoRoutes
+from infra.local.provider.metrics import MetricsRoutes
+from infra.local.provider.proxy import ProxyRoutes
+from infra.local.provider.scale import ScaleRoutes
+from infra.local.registry import Registry
+from infra.local.scaler import run_scaler
+from infra.local.settings import ProviderSettings
+from infra.local.stack import read_stacks
+
+logger = logging.getLogger(__name__)
+
+_HEADER_LIMIT = 64 * 1024
+
+
+class Provider:
+    """Runs functions as processes and serves OpenFaaS's REST API for them.
+
+    Use it as an asynchronous context manager, or call `start` and `stop`.
+    """
+
+    def __init__(self, settings: ProviderSettings | None = None) -> None:
+        self.settings = settings or ProviderSettings()
+        self.password: str | None = None
+        """The admin's password once started, or None without authentication."""
+        self._registry: Registry | None = None
+        self._runner: web.AppRunner | None = None
+        self._scaler: asyncio.Task[None] | None = None
+        self._port = self.settings.gateway_port
+
+    @property
+    def registry(self) -> Registry:
+        """What is deployed."""
+        assert self._registry is not None, "not started"
+        return self._registry
+
+    @property
+    def url(self) -> str:
+        """Where the gateway listens."""
+        return f"http://{self.settings.gateway_host}:{self._port}"
+
+    async def start(self) -> None:
+        """Listen, and bring back the functions that were deployed through the API.
+
+        Raises:
+            PlatformError: the port is in use or the state folder cannot be written.
+        """
+        settings = self.settings
+        try:
+            password = ensure_password(settings.secrets_dir)
+        except OSError as error:
+            raise PlatformError(f"state folder {settings.state_dir}: {error}") from error
+        self.password = password if settings.basic_auth else None
+        self._registry = Registry(settings)
+        self._runner = web.AppRunner(
+            self._application(self._registry),
+            access_log=None,
+            auto_decompress=False,
+            handler_cancellation=True,
+            keepalive_timeout=90.0,
+            max_line_size=_HEADER_LIMIT,
+            max_field_size=_HEADER_LIMIT,
+            shutdown_timeout=settings.term_timeout,
+        )
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, settings.gateway_host, settings.gateway_port, backlog=1024)
+        try:
+            await site.start()
+        except OSError as error:
+            await self.stop()
+            if error.errno == errno.EADDRINUSE:
+                raise PlatformError(
+                    f"port {settings.gateway_port} of {settings.gateway_host} is in use: "
+                    "set GATEWAY_PORT to another one"
+                ) from error
+            raise PlatformError(f"cannot listen on {self.url}: {error}") from error
+        self._port = self._runner.addresses[0][1]
+        self._registry.restore()
+        self._scaler = asyncio.create_task(run_scaler(self._registry), name="scaler")
+
+    async def stop(self) -> None:
+        """Finish the requests in hand, then stop all replicas: SIGTERM, later SIGKILL."""
+        if self._scaler is not None:
+            self._scaler.cancel()
+            await asyncio.gather(self._scaler, return_exceptions=True)
+        if self._runner is not None:
+            await self._runner.cleanup()
+        if self._registry is not None:
+            await self._registry.close()
+
+    async def deploy_stack(
+        self, paths: Sequence[Path], env: Mapping[str, str] | None = None
+    ) -> list[str]:
+        """Deploy the functions of stack files and return their names.
+
+        Args:
+            paths: later files add to functions of earlier ones.
+            env: variables for `${...}` in the files, before those of the process.
+
+        Raises:
+            PlatformError: a file or a function in it cannot be used.
+        """
+        names: list[str] = []
+        for deployment in read_stacks(paths, {**os.environ, **(env or {})}):
+            try:
+                self.registry.deploy(deployment, from_api=False)
+            except ValueError as error:
+                raise PlatformError(f"function {deployment.service}: {error}") from error
+            names.append(deployment.service)
+        return names
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    def _application(self, registry: Registry) -> web.Application:
+        admin = protected(self.password)
+        functions = FunctionRoutes(registry)
+        info = InfoRoutes(self.settings.namespace)
+        app = web.Application()
+        app.router.add_route("*", "/function/{tail:.+}", ProxyRoutes(registry).invoke)
+        app.router.add_get("/healthz", info.health)
+        app.router.add_get("/metrics", MetricsRoutes(registry).metrics)
+        app.router.add_get("/system/info", admin(info.info))
+        app.router.add_get("/system/namespaces", admin(info.namespaces))
+        app.router.add_get("/system/functions", admin(functions.list))
+        app.router.add_post("/system/functions", admin(functions.deploy))
+        app.router.add_put("/system/functions", admin(functions.update))
+        app.router.add_delete("/system/functions", admin(functions.delete))
+        app.router.add_get("/system/function/{name}", admin(functions.describe))
+        app.router.add_post("/system/scale-function/{name}", admin(ScaleRoutes(registry).scale))
+        return app

@@ -1,0 +1,48 @@
+"""Basic authentication of the system API."""
+
+import base64
+import hmac
+import secrets
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from aiohttp import web
+
+USER = "admin"
+USER_FILE, PASSWORD_FILE = "basic-auth-user", "basic-auth-password"
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def ensure_password(secrets_dir: Path) -> str:
+    """Return the admin's password, made at the first start, beside the user's name."""
+    secrets_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    (secrets_dir / USER_FILE).write_text(USER)
+    path = secrets_dir / PASSWORD_FILE
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(24))
+    return path.read_text().strip()
+
+
+def protected(password: str | None) -> Callable[[Handler], Handler]:
+    """Return a decorator that lets only the admin in; with no password, everybody."""
+    if password is None:
+        return lambda handler: handler
+    expected = b"Basic " + base64.b64encode(f"{USER}:{password}".encode())
+
+    def decorate(handler: Handler) -> Handler:
+        async def checked(request: web.Request) -> web.StreamResponse:
+            given = request.headers.get("Authorization", "").encode(errors="replace")
+            scheme, _, credentials = given.partition(b" ")
+            if not hmac.compare_digest(scheme.capitalize() + b" " + credentials.strip(), expected):
+                return web.Response(
+                    status=401,
+                    text="invalid credentials",
+                    headers={"WWW-Authenticate": 'Basic realm="Restricted"'},
+                )
+            return await handler(request)
+
+        return checked
+
+    return decorate

@@ -1,0 +1,122 @@
+"""The OpenFaaS provider API's JSON objects, as faas-provider's `types` define them."""
+
+import re
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic.alias_generators import to_camel
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_SECRET_NAME = re.compile(r"[A-Za-z0-9]([-._A-Za-z0-9]{0,251}[A-Za-z0-9])?")
+
+
+def _none_is_empty(value: Any) -> Any:
+    return {} if value is None else value
+
+
+def _none_is_no_item(value: Any) -> Any:
+    return [] if value is None else value
+
+
+StringMap = Annotated[dict[str, str], BeforeValidator(_none_is_empty)]
+StringList = Annotated[list[str], BeforeValidator(_none_is_no_item)]
+
+
+class _Wire(BaseModel):
+    """Unknown members are tolerated: clients are newer and older than this."""
+
+    model_config = ConfigDict(
+        extra="ignore",
+        alias_generator=to_camel,
+        populate_by_name=True,
+        coerce_numbers_to_str=True,
+    )
+
+
+class FunctionResources(_Wire):
+    """Memory and CPU in Kubernetes' notation (`128Mi`, `500m`)."""
+
+    memory: str | None = None
+    cpu: str | None = None
+
+
+class FunctionDeployment(_Wire):
+    """A request to create or update a function."""
+
+    service: str
+    image: str = ""
+    namespace: str = ""
+    env_process: str = ""
+    env_vars: StringMap = Field(default_factory=dict)
+    constraints: StringList = Field(default_factory=list)
+    secrets: StringList = Field(default_factory=list)
+    labels: StringMap = Field(default_factory=dict)
+    annotations: StringMap = Field(default_factory=dict)
+    limits: FunctionResources | None = None
+    requests: FunctionResources | None = None
+    read_only_root_filesystem: bool = False
+
+    @field_validator("service")
+    @classmethod
+    def _service_is_a_name(cls, value: str) -> str:
+        if not _NAME.fullmatch(value):
+            raise ValueError("a function's name has 1-63 lower-case letters, digits and '-'")
+        return value
+
+    @field_validator("secrets")
+    @classmethod
+    def _secrets_are_names(cls, value: list[str]) -> list[str]:
+        return [check_secret_name(name) for name in value]
+
+
+class FunctionUsage(_Wire):
+    """What all replicas of a function use."""
+
+    cpu: float = 0.0
+    """Milli-CPUs since the last look."""
+    total_memory_bytes: float = 0.0
+
+
+class FunctionStatus(_Wire):
+    """A deployed function."""
+
+    name: str
+    image: str
+    namespace: str
+    env_process: str = ""
+    env_vars: dict[str, str] = Field(default_factory=dict)
+    constraints: list[str] = Field(default_factory=list)
+    secrets: list[str] = Field(default_factory=list)
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
+    limits: FunctionResources | None = None
+    requests: FunctionResources | None = None
+    read_only_root_filesystem: bool = False
+    invocation_count: float = 0
+    replicas: int = 0
+    available_replicas: int = 0
+    created_at: datetime
+    usage: FunctionUsage | None = None
+
+
+class DeleteFunctionRequest(_Wire):
+    """A request to remove a function."""
+
+    function_name: str
+    namespace: str = ""
+
+
+class ScaleServiceRequest(_Wire):
+    """A request for a number of replicas."""
+
+    service_name: str = ""
+    replicas: int = Field(ge=0, le=10_000)
+    namespace: str = ""
+
+
+def check_secret_name(name: str) -> str:
+    """Return the name if it can be a secret's and a file's, else raise ValueError."""
+    if not _SECRET_NAME.fullmatch(name):
+        raise ValueError(f"not a secret's name: {name!r}")
+    return name

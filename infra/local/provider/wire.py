@@ -1,0 +1,42 @@
+"""Reading and writing the system API's bodies."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from functions.common.problem import PROBLEM_JSON, problem
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_MAX_BODY = 1024**2
+
+
+def text_error(status: int, message: str) -> web.Response:
+    """Return an error of the system API: plain text, which faas-cli shows as it is."""
+    return web.Response(status=status, text=message + "\n")
+
+
+def problem_response(
+    status: int, detail: str, headers: Mapping[str, str] | None = None, **extensions: Any
+) -> web.Response:
+    """Return an error of the gateway in place of a function's answer."""
+    return web.Response(
+        status=status,
+        body=json.dumps(problem(status, detail, **extensions)).encode(),
+        content_type=PROBLEM_JSON,
+        headers=headers,
+    )
+
+
+async def read_model(request: web.Request, model: type[Model]) -> Model:
+    """Return the request's body as a model. Raises HTTPBadRequest."""
+    body = await request.content.read(_MAX_BODY)
+    try:
+        return model.model_validate_json(body or b"null")
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "body"
+        raise web.HTTPBadRequest(text=f"{where}: {first['msg']}\n") from None

@@ -1,0 +1,336 @@
+"""A lean HTTP/1.1 client for replicas: kept-alive connections, bytes passed on as they are.
+
+A general client library would parse, validate and re-encode targets and headers and decode bodies;
+a proxy wants none of that, and this is the hottest path of the platform.
+"""
+
+import asyncio
+import time
+from typing import cast
+
+import httptools
+
+_CONNECT_SECONDS = 5.0
+_IDLE_SECONDS = 60.0  # less than the functions' keep-alive of 75 s, so they never close first
+_HIGH_WATER = 256 * 1024
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class UpstreamError(Exception):
+    """The replica gave no usable answer."""
+
+
+class ConnectFailedError(UpstreamError):
+    """No connection could be made, so nothing of the request has been sent."""
+
+
+class ConnectionLostError(UpstreamError):
+    """The connection ended before the answer was complete."""
+
+
+class Connection(asyncio.Protocol):
+    """One connection to a replica, with at most one exchange at a time.
+
+    `begin`, then `write` (and `drain`) the request, `await head`, then `read` until it returns
+    nothing. When `complete` and `reusable`, the connection can take another exchange.
+    """
+
+    __slots__ = (
+        "_chunks",
+        "_drain_waiter",
+        "_error",
+        "_loop",
+        "_no_body",
+        "_parser",
+        "_read_paused",
+        "_reader",
+        "_size",
+        "_write_paused",
+        "complete",
+        "head",
+        "headers",
+        "idle_since",
+        "keep_alive",
+        "reason",
+        "served",
+        "status",
+        "transport",
+        "until_close",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.transport: asyncio.Transport | None = None
+        self.idle_since = 0.0
+        self.served = 0
+        self._parser: httptools.HttpResponseParser | None = None
+        self._drain_waiter: asyncio.Future[None] | None = None
+        self._write_paused = False
+        self._read_paused = False
+        self._error: Exception | None = None
+        self.complete = True
+        self.keep_alive = True
+        self._reset(no_body=False)
+
+    def _reset(self, *, no_body: bool) -> None:
+        self.status = 0
+        self.reason = b""
+        self.headers: Headers = []
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._no_body = no_body
+        self.until_close = False
+        self._reader: asyncio.Future[None] | None = None
+
+    # --- the exchange
+
+    def begin(self, method: str) -> None:
+        """Start an exchange."""
+        self._reset(no_body=method == "HEAD")
+        self.complete = False
+        self.keep_alive = False
+        self.served += 1
+        self.head: asyncio.Future[None] = self._loop.create_future()
+        self._parser = httptools.HttpResponseParser(self)
+        if self._error is not None:
+            self.head.set_exception(self._error)
+
+    def write(self, data: bytes) -> None:
+        """Send a part of the request."""
+        if self.transport is not None:
+            self.transport.write(data)
+
+    async def drain(self) -> None:
+        """Wait until the replica has taken enough of what was written."""
+        if self._error is not None:
+            raise self._error
+        if self._write_paused:
+            self._drain_waiter = self._loop.create_future()
+            await self._drain_waiter
+
+    async def read(self) -> bytes:
+        """Return what has come of the body, or nothing at its end.
+
+        Raises:
+            UpstreamError: the connection ended before the body did.
+        """
+        while not self._chunks:
+            if self.complete:
+                return b""
+            if self._error is not None:
+                raise self._error
+            self._reader = self._loop.create_future()
+            await self._reader
+            self._reader = None
+        chunks, self._chunks, self._size = self._chunks, [], 0
+        if self._read_paused and self.transport is not None:
+            self._read_paused = False
+            self.transport.resume_reading()
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def set_timeout(self, seconds: float) -> asyncio.TimerHandle:
+        """End the exchange with TimeoutError after so many seconds, unless cancelled."""
+        return self._loop.call_later(seconds, self.fail, TimeoutError())
+
+    @property
+    def has_data(self) -> bool:
+        """Whether a part of the body is there to `read`."""
+        return bool(self._chunks)
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._error is not None or self.transport is None or self.transport.is_closing()
+
+    @property
+    def answered(self) -> bool:
+        """Whether any byte of the answer has come."""
+        return self.status != 0
+
+    def fail(self, error: Exception) -> None:
+        """End the exchange with an error and the connection with it."""
+        if self._error is None:
+            self._error = error
+        if self.transport is not None:
+            self.transport.abort()
+        self._wake()
+
+    def abort(self) -> None:
+        """Close the connection at once."""
+        self.fail(ConnectionLostError("the connection was closed"))
+
+    def _wake(self) -> None:
+        if self._error is not None and not self.complete and not self.head.done():
+            self.head.set_exception(self._error)
+            self.head.exception()  # who has gone away does not fetch it
+        for waiter in (self._reader, self._drain_waiter):
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)
+
+    # --- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        parser = self._parser
+        if parser is None:  # a byte that nobody asked for
+            self.abort()
+            return
+        try:
+            parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            if not self.complete:
+                self.fail(UpstreamError(f"the answer is not HTTP: {error}"))
+            else:
+                self.keep_alive = False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.complete and self.until_close and exc is None and self._error is None:
+            self._finish()
+        if self._error is None:
+            self._error = ConnectionLostError("the replica closed the connection")
+        self.transport = None
+        self._wake()
+
+    def pause_writing(self) -> None:
+        self._write_paused = True
+
+    def resume_writing(self) -> None:
+        self._write_paused = False
+        if self._drain_waiter is not None and not self._drain_waiter.done():
+            self._drain_waiter.set_result(None)
+
+    # --- httptools callbacks
+
+    def on_status(self, status: bytes) -> None:
+        self.reason += status
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        assert self._parser is not None
+        status = self._parser.get_status_code()
+        if 100 <= status < 200:  # for the hop only; the real answer follows
+            return
+        self.status = status
+        keep_alive = self._parser.get_http_version() != "1.0"
+        framed = False
+        for name, value in self.headers:
+            lower = name.lower()
+            if lower == b"connection":
+                options = value.lower()
+                keep_alive = b"close" not in options and (keep_alive or b"keep-alive" in options)
+            elif lower in {b"content-length", b"transfer-encoding"}:
+                framed = True
+        self._no_body = self._no_body or status in {204, 304}
+        self.until_close = not framed and not self._no_body
+        self.keep_alive = keep_alive and not self.until_close
+        if not self.head.done():
+            self.head.set_result(None)
+        if self._no_body:
+            self._finish()
+
+    def on_body(self, body: bytes) -> None:
+        if self.complete:
+            self.keep_alive = False
+            return
+        self._chunks.append(body)
+        self._size += len(body)
+        if self._size > _HIGH_WATER and not self._read_paused and self.transport is not None:
+            self._read_paused = True
+            self.transport.pause_reading()
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+    def on_message_complete(self) -> None:
+        if self.status:
+            if not self.complete:
+                self._finish()
+        else:  # an informational answer
+            self.headers = []
+            self.reason = b""
+
+    def _finish(self) -> None:
+        self.complete = True
+        self._parser = None
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another exchange may use this connection."""
+        return self.complete and self.keep_alive and not self.closed and not self._read_paused
+
+
+class Upstream:
+    """The connections to one replica."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.host, self.port = host, port
+        self._idle: list[Connection] = []
+        self._closed = False
+
+    def idle_connection(self) -> Connection | None:
+        """Return a kept-alive connection, the most recently used one, or None."""
+        idle = self._idle
+        oldest = time.monotonic() - _IDLE_SECONDS
+        while idle:
+            connection = idle.pop()
+            if not connection.closed and connection.idle_since > oldest:
+                return connection
+            connection.abort()
+        return None
+
+    async def connect(self) -> Connection:
+        """Return a new connection.
+
+        Raises:
+            ConnectFailedError: refused, or no answer in time.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                _, connection = await loop.create_connection(
+                    lambda: Connection(loop), self.host, self.port
+                )
+        except (OSError, TimeoutError) as error:
+            raise ConnectFailedError(f"cannot connect: {error}") from error
+        return connection
+
+    def release(self, connection: Connection) -> None:
+        """Keep the connection for another exchange if it allows that, else close it."""
+        if connection.reusable and not self._closed:
+            connection.idle_since = time.monotonic()
+            self._idle.append(connection)
+        else:
+            connection.abort()
+
+    def close(self) -> None:
+        """Close the idle connections; those in use are closed when they are released."""
+        self._closed = True
+        for connection in self._idle:
+            connection.abort()
+        self._idle.clear()
+
+
+async def probe(host: str, port: int, path: str) -> int:
+    """Send `GET path` on a connection of its own and return the status of the answer.
+
+    Raises:
+        UpstreamError: no answer.
+    """
+    upstream = Upstream(host, port)
+    connection = await upstream.connect()
+    try:
+        connection.begin("GET")
+        connection.write(
+            b"GET %s HTTP/1.1\r\nHost: %s:%d\r\nConnection: close\r\n\r\n"
+            % (path.encode(), host.encode(), port)
+        )
+        await connection.head
+        return connection.status
+    finally:
+        connection.abort()

@@ -1,0 +1,3 @@
+"""Does not start."""
+
+raise RuntimeError("no configuration, no service")
