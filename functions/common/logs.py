@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 import time
+from typing import TextIO
 
 from pythonjsonlogger.json import JsonFormatter
 
@@ -23,14 +24,15 @@ class _CallId(logging.Filter):
         return True
 
 
-def configure(component: str, level: str | None = None) -> None:
-    """Write this process's log records to standard error as one JSON object a line.
+def configure(component: str, level: str | None = None, stream: TextIO | None = None) -> None:
+    """Write this process's log records as one JSON object a line.
 
     Args:
         component: the value of `component` in each line.
         level: the lowest level written; by default `LOG_LEVEL`, else `INFO`.
+        stream: where to; by default standard error.
     """
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(
         _UtcJsonFormatter(
             "{asctime}{levelname}{name}{message}",

@@ -4,6 +4,7 @@ import re
 import zlib
 from json import JSONDecodeError, JSONDecoder
 
+import orjson
 from starlette.datastructures import Headers
 from starlette.requests import Request
 

@@ -1,0 +1,21 @@
+"""The entry point of the console command `universe`."""
+
+from importlib.metadata import version
+
+import click
+
+from infra.cli.demo_command import demo
+from infra.cli.migrate_command import migrate
+from infra.cli.publish_command import publish
+from infra.cli.status_command import status
+from infra.cli.up_command import up
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("universe"), prog_name="universe")
+def main() -> None:
+    """Serverless event processing: webhooks in, analytics out."""
+
+
+for command in (up, demo, publish, status, migrate):
+    main.add_command(command)

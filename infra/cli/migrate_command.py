@@ -1,0 +1,45 @@
+"""`universe migrate`: the database's schema."""
+
+import click
+
+from infra.cli.options import clear_errors, console, platform_settings
+from infra.local import migrations, runtime
+from infra.local.errors import PlatformError
+
+
+@click.command()
+@click.option(
+    "--url", envvar="DATABASE_URL", help="The database, as its owner.  [env: DATABASE_URL]"
+)
+@click.option("--status", "only_status", is_flag=True, help="Only tell what would be done.")
+@click.option("--rollback", is_flag=True, help="Undo the newest migration instead.")
+@clear_errors
+def migrate(url: str | None, only_status: bool, rollback: bool) -> None:
+    """Bring a database to the newest schema.
+
+    Without a URL it is the one of the platform that runs with STATE_DIR.
+    """
+    url = url or _running_platform()
+    if only_status:
+        found = migrations.status(url)
+        console.print(f"applied {len(found.applied)}, pending {len(found.pending)}")
+        for version in found.pending:
+            console.print(f"  pending {version}")
+        for version in found.unknown:
+            console.print(f"  newer than this code {version}")
+        return
+    if rollback:
+        migrations.rollback(url)
+        console.print("undid the newest migration")
+    else:
+        migrations.migrate(url)
+        console.print("the database is up to date")
+
+
+def _running_platform() -> str:
+    state_dir = platform_settings().state_dir
+    runtime.load(state_dir)
+    try:
+        return runtime.secret(state_dir, "database-owner-url")
+    except PlatformError as error:
+        raise PlatformError("name the database with --url or DATABASE_URL") from error

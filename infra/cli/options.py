@@ -1,0 +1,48 @@
+"""What the commands have in common: settings, and errors as one line."""
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import click
+from pydantic import ValidationError
+from rich.console import Console
+
+from infra.local.errors import PlatformError
+from infra.local.platform_settings import PlatformSettings
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+console = Console(highlight=False)
+
+
+def fail(message: str) -> None:
+    """Say in one line what is wrong, and exit with status 1."""
+    click.echo("universe: " + " ".join(message.split()), err=True)
+    sys.exit(1)
+
+
+def clear_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """Turn the errors that users can do something about into one line and exit status 1."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except ValidationError as error:
+            faults = (f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
+            fail("wrong setting " + "; ".join(faults))
+        except PlatformError as error:
+            fail(str(error))
+        except KeyboardInterrupt:
+            sys.exit(130)
+        raise AssertionError("unreachable")
+
+    return run
+
+
+def platform_settings() -> PlatformSettings:
+    """Return the platform's settings. Raises pydantic's ValidationError where one is wrong."""
+    return PlatformSettings()  # type: ignore[call-arg]

@@ -1,0 +1,164 @@
+"""`universe publish`: the load generator."""
+
+import json
+import sys
+import time
+
+import click
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from infra.cli.generate import Mix, generate
+from infra.cli.options import clear_errors, console, platform_settings
+from infra.cli.publish import Plan, Summary
+from infra.cli.publish import publish as send
+from infra.cli.run import run
+
+EVENTS_PATH = "/function/ingest/webhook/event"
+
+
+@click.command()
+@click.option(
+    "--events", type=click.IntRange(1), default=10_000, show_default=True, help="How many."
+)
+@click.option(
+    "--batch", type=click.IntRange(1), default=500, show_default=True, help="Events in a request."
+)
+@click.option(
+    "--rate", type=click.FloatRange(0), default=0, help="Events per second; 0: as fast as taken."
+)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1),
+    default=4,
+    show_default=True,
+    help="Requests at a time.",
+)
+@click.option(
+    "--duplicates", type=click.FloatRange(0, 1), default=0, help="Share of repeated events, 0 to 1."
+)
+@click.option(
+    "--invalid", type=click.FloatRange(0, 1), default=0, help="Share of invalid events, 0 to 1."
+)
+@click.option(
+    "--days",
+    type=click.FloatRange(0.001),
+    default=7,
+    show_default=True,
+    help="How far back times go.",
+)
+@click.option(
+    "--seed", type=int, help="Of the random numbers; the same seed makes the same events."
+)
+@click.option("--url", help="Where to; by default ingest at the local gateway.")
+@click.option(
+    "--api-key", envvar="INGEST_API_KEY", help="Sent as X-Api-Key.  [env: INGEST_API_KEY]"
+)
+@click.option("--gzip", "compress", is_flag=True, help="Compress the requests.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@clear_errors
+def publish(
+    events: int,
+    batch: int,
+    rate: float,
+    concurrency: int,
+    duplicates: float,
+    invalid: float,
+    days: float,
+    seed: int | None,
+    url: str | None,
+    api_key: str | None,
+    compress: bool,
+    as_json: bool,
+) -> None:
+    """Send generated events over HTTP and tell what became of them.
+
+    The exit status is 0 when every event was answered, 1 when some were not.
+    """
+    plan = Plan(
+        url or f"http://127.0.0.1:{platform_settings().gateway_port}{EVENTS_PATH}",
+        batch=batch,
+        rate=rate,
+        concurrency=concurrency,
+        compress=compress,
+        headers={"X-Api-Key": api_key} if api_key else {},
+    )
+    mix = Mix(duplicates, invalid, days)
+    summary = run(send_with_bar(events, plan, mix, time.time_ns() if seed is None else seed))
+    if summary is None:
+        sys.exit(130)
+    if as_json:
+        click.echo(json.dumps(as_dict(summary)))
+    else:
+        show(summary)
+    sys.exit(1 if summary.failed else 0)
+
+
+async def send_with_bar(events: int, plan: Plan, mix: Mix, seed: int) -> Summary:
+    """Send `events` events with a progress bar, which a terminal alone shows."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    started = time.monotonic()
+    with Progress(*columns, console=console, transient=False) as progress:
+        task = progress.add_task("sending events", total=events, rate="")
+        done = 0
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            speed = done / max(0.001, time.monotonic() - started)
+            progress.update(task, advance=count, rate=f"{speed:,.0f}/s")
+
+        return await send(generate(events, seed, mix), plan, advance)
+
+
+def as_dict(summary: Summary) -> dict[str, object]:
+    """Return a summary as JSON shows it; latencies in milliseconds."""
+    return {
+        "sent": summary.sent,
+        "accepted": summary.accepted,
+        "rejected": summary.rejected,
+        "failed": summary.failed,
+        "retries": summary.retries,
+        "kinds": dict(summary.kinds),
+        "statuses": {str(status): count for status, count in summary.statuses.items()},
+        "reasons": dict(summary.reasons),
+        "seconds": round(summary.seconds, 3),
+        "eventsPerSecond": round(summary.per_second),
+        "latencyMs": {
+            f"p{percent}": round(summary.latency(percent / 100) * 1000, 1)
+            for percent in (50, 95, 99)
+        },
+        "error": summary.error,
+    }
+
+
+def show(summary: Summary) -> None:
+    """Print a summary for people."""
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_row("sent", f"{summary.sent:,}")
+    table.add_row("accepted", f"{summary.accepted:,}")
+    table.add_row("rejected", f"{summary.rejected:,}")
+    for reason, count in summary.reasons.most_common(8):
+        table.add_row("", f"{count:,}  {reason}")
+    if summary.failed:
+        table.add_row("not answered", f"[red]{summary.failed:,}[/red]  {summary.error}")
+    if summary.retries:
+        table.add_row("sent again", f"{summary.retries:,} requests")
+    table.add_row("speed", f"{summary.per_second:,.0f} events/s over {summary.seconds:.1f} s")
+    quantiles = (f"p{p} {summary.latency(p / 100) * 1000:.0f} ms" for p in (50, 95, 99))
+    table.add_row("latency", ", ".join(quantiles))
+    console.print(table)

@@ -1,0 +1,34 @@
+"""Running a coroutine until it is done or the user has had enough."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def run(main: Coroutine[Any, Any, T]) -> T | None:
+    """Run `main`; Ctrl-C or SIGTERM cancels it, and then None is returned once it has cleaned up.
+
+    A second Ctrl-C exits at once; processes that were started end with this one.
+    """
+
+    async def cancellable() -> T | None:
+        task = asyncio.ensure_future(main)
+        loop = asyncio.get_running_loop()
+
+        def cancel() -> None:
+            if task.cancelling():
+                os._exit(130)
+            task.cancel()
+
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(signum, cancel)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            return None
+
+    return asyncio.run(cancellable())

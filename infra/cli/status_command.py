@@ -1,0 +1,106 @@
+"""`universe status`: functions, streams and rows of the platform that runs."""
+
+import asyncio
+import json
+from typing import Any
+
+import aiohttp
+import click
+import nats
+import nats.errors
+import psycopg
+from rich.table import Table
+
+from infra.cli.options import clear_errors, console, platform_settings
+from infra.cli.stream_state import StreamState, stream_state
+from infra.local import runtime
+from infra.local.errors import PlatformError
+from infra.local.platform_settings import PlatformSettings
+from infra.local.runtime import Runtime
+
+TIMEOUT = 5.0
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@clear_errors
+def status(as_json: bool) -> None:
+    """Show the functions, the backlog, the dead letters and the rows stored."""
+    settings = platform_settings()
+    running = runtime.load(settings.state_dir)
+    functions, streams = asyncio.run(_ask(settings, running))
+    rows = _rows(settings)
+    if as_json:
+        click.echo(json.dumps(_as_dict(running, functions, streams, rows)))
+        return
+    table = Table(box=None)
+    for column in ("function", "replicas", "ready", "invocations"):
+        table.add_column(column, justify="left" if column == "function" else "right")
+    for each in functions:
+        table.add_row(
+            each["name"],
+            str(each.get("replicas", 0)),
+            str(each.get("availableReplicas", 0)),
+            f"{int(each.get('invocationCount', 0)):,}",
+        )
+    console.print(table)
+    console.print(
+        f"backlog {streams.backlog:,} messages ({streams.backlog_bytes / 1024:,.0f} KiB)   "
+        f"dead letters {streams.dead:,}   rows stored {rows:,}"
+    )
+
+
+async def _ask(
+    settings: PlatformSettings, running: Runtime
+) -> tuple[list[dict[str, Any]], StreamState]:
+    password = runtime.secret(settings.state_dir, "basic-auth-password")
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT)
+    auth = aiohttp.BasicAuth("admin", password)
+    try:
+        async with (
+            aiohttp.ClientSession(auth=auth, timeout=timeout, raise_for_status=True) as session,
+            session.get(f"{running.gateway_url}/system/functions") as response,
+        ):
+            functions = await response.json()
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise PlatformError(f"the gateway does not answer: {error}") from error
+    try:
+        nc = await nats.connect(running.nats_url, allow_reconnect=False, connect_timeout=5)
+    except (nats.errors.Error, OSError, TimeoutError) as error:
+        raise PlatformError(f"NATS does not answer: {error}") from error
+    try:
+        return functions, await stream_state(nc.jetstream())
+    finally:
+        await nc.close()
+
+
+def _rows(settings: PlatformSettings) -> int:
+    url = runtime.secret(settings.state_dir, "database-reader-url")
+    try:
+        with psycopg.connect(url, connect_timeout=int(TIMEOUT)) as connection:
+            row = connection.execute("SELECT count(*) FROM events").fetchone()
+    except psycopg.Error as error:
+        raise PlatformError(f"the database does not answer: {error}") from error
+    assert row is not None
+    return row[0]
+
+
+def _as_dict(
+    running: Runtime, functions: list[dict[str, Any]], streams: StreamState, rows: int
+) -> dict[str, object]:
+    return {
+        "gateway": running.gateway_url,
+        "functions": [
+            {
+                "name": each["name"],
+                "replicas": each.get("replicas", 0),
+                "availableReplicas": each.get("availableReplicas", 0),
+                "invocations": int(each.get("invocationCount", 0)),
+            }
+            for each in functions
+        ],
+        "backlogMessages": streams.backlog,
+        "backlogBytes": streams.backlog_bytes,
+        "deadLetters": streams.dead,
+        "rowsStored": rows,
+    }

@@ -1,0 +1,190 @@
+"""The single-machine platform: servers, migrations, provider and connector, started in order."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from functions.common import logs
+from functions.common.paths import ROOT
+from infra.local import runtime, state
+from infra.local.embedded_nats import EmbeddedNats
+from infra.local.embedded_postgres import READER, WRITER, EmbeddedPostgres
+from infra.local.errors import PlatformError
+from infra.local.logfile import LogFile
+from infra.local.migrations import migrate
+from infra.local.platform_settings import PlatformSettings
+from infra.local.ports import LOOPBACK, free_port, is_free
+from infra.local.process import Command, Supervisor
+from infra.local.provider.app import Provider
+from infra.local.runtime import Runtime
+from infra.local.settings import ProviderSettings
+
+log = logging.getLogger(__name__)
+
+WATCH_SECONDS = 0.5
+LOG_BYTES = 8 * 1024**2
+INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LOG_LEVEL")
+EmbeddedServer = EmbeddedNats | EmbeddedPostgres
+
+
+@dataclass(frozen=True)
+class Databases:
+    """The database by the roles that use it."""
+
+    owner: str
+    writer: str
+    reader: str
+
+
+@dataclass(frozen=True)
+class Platform:
+    """A platform that runs."""
+
+    state_dir: Path
+    gateway_url: str
+    nats_url: str
+    connector_url: str
+    databases: Databases
+    provider: Provider
+
+
+@asynccontextmanager
+async def running(
+    settings: PlatformSettings, say: Callable[[str], None] = lambda _: None
+) -> AsyncIterator[Platform]:
+    """Start the platform; stop it, with everything it started, when the block ends.
+
+    Args:
+        settings: where and with what.
+        say: called with a few words about each step.
+
+    Raises:
+        PlatformError: it cannot start; the message says what to do.
+    """
+    folder = settings.state_dir.resolve()
+    async with AsyncExitStack() as stack:
+        stack.enter_context(state.claim(folder))
+        if settings.gateway_port and not is_free(settings.gateway_port):
+            raise PlatformError(
+                f"port {settings.gateway_port} is in use: choose another with GATEWAY_PORT"
+            )
+        stack.enter_context(_log_to(folder / "logs" / "platform.log"))
+        nats_url = _nats(settings, folder, stack, say)
+        databases = _database(settings, folder, stack, say)
+        state.write_secret(folder, "database-owner-url", databases.owner)
+        state.write_secret(folder, "database-url", databases.writer)
+        state.write_secret(folder, "database-reader-url", databases.reader)
+        state.write_secret(folder, "basic-auth-user", "admin")
+
+        say("starting the gateway")
+        provider = Provider(
+            ProviderSettings(
+                state_dir=folder,
+                gateway_port=settings.gateway_port,
+                function_env={"NATS_URL": nats_url},
+            )
+        )
+        await provider.start()
+        stack.push_async_callback(provider.stop)
+        files = [Path(file.strip()) for file in settings.stack_files.split(",")]
+        await provider.deploy_stack(files, {"NATS_URL": nats_url})
+
+        connector_port = settings.connector_port or free_port()
+        if settings.connector:
+            say("starting the connector")
+            connector = _connector(folder, provider.url, nats_url, connector_port)
+            await connector.start()
+            stack.push_async_callback(connector.stop)
+
+        connector_url = f"http://{LOOPBACK}:{connector_port}"
+        Runtime(os.getpid(), provider.url, nats_url, connector_url).save(folder)
+        stack.callback(runtime.forget, folder)
+        yield Platform(folder, provider.url, nats_url, connector_url, databases, provider)
+        say("stopping")
+
+
+def _nats(
+    settings: PlatformSettings, folder: Path, stack: AsyncExitStack, say: Callable[[str], None]
+) -> str:
+    if settings.nats_url:
+        return settings.nats_url
+    say("starting NATS")
+    server = EmbeddedNats(folder / "nats")
+    _keep_running(server, stack)
+    return server.url
+
+
+def _database(
+    settings: PlatformSettings, folder: Path, stack: AsyncExitStack, say: Callable[[str], None]
+) -> Databases:
+    if settings.database_url:
+        say("migrating the database")
+        migrate(settings.database_url)
+        return Databases(
+            settings.database_url,
+            settings.database_writer_url or settings.database_url,
+            settings.database_reader_url or settings.database_url,
+        )
+    say("starting PostgreSQL")
+    server = EmbeddedPostgres(folder / "postgres")
+    _keep_running(server, stack)
+    say("migrating the database")
+    server.ensure_database()
+    migrate(server.url())
+    server.let_roles_log_in()
+    return Databases(server.url(), server.url(WRITER), server.url(READER))
+
+
+def _keep_running(server: EmbeddedServer, stack: AsyncExitStack) -> None:
+    """Start a server, start it again whenever it ends, and stop it at the end.
+
+    It is started in the thread that runs the event loop, which the process does not outlive: the
+    server is told of that thread's death. It takes a fraction of a second.
+    """
+    stack.callback(server.stop)
+    server.start()
+
+    async def watch() -> None:
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            if server.pid is None:
+                log.error("%s ended, starting it again", type(server).__name__)
+                try:
+                    server.start()
+                except PlatformError:
+                    log.exception("%s cannot be started", type(server).__name__)
+
+    task = asyncio.get_running_loop().create_task(watch())
+    stack.callback(task.cancel)
+
+
+def _connector(folder: Path, gateway_url: str, nats_url: str, port: int) -> Supervisor:
+    environment = {key: os.environ[key] for key in INHERITED if key in os.environ}
+    environment |= {key: value for key, value in os.environ.items() if key.startswith("NATS_")}
+    environment |= {
+        "NATS_URL": nats_url,
+        "GATEWAY_URL": gateway_url,
+        "SECRETS_DIR": str(folder / "secrets"),
+        "HOST": LOOPBACK,
+        "PORT": str(port),
+    }
+    command = Command(
+        [sys.executable, "-m", "infra.connector"], environment, ROOT, name="connector"
+    )
+    return Supervisor(command, LogFile(folder / "logs" / "connector" / "connector.log", LOG_BYTES))
+
+
+@contextlib.contextmanager
+def _log_to(file: Path) -> Iterator[None]:
+    with file.open("a", encoding="utf-8") as stream:
+        logs.configure("platform", stream=stream)
+        try:
+            yield
+        finally:
+            logging.getLogger().handlers.clear()
