@@ -1,0 +1,1 @@
+"""Answers questions about the stored events over HTTP, read only: reports, contract, dashboard."""

@@ -1,0 +1,56 @@
+"""Answers kept for repeated questions.
+
+An answer is kept with the version of the snapshot that it was computed from. While nothing is
+committed the version stays the same, and so does the answer: what is given is never stale.
+"""
+
+import hashlib
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The bytes of an answer, with their entity tag."""
+
+    body: bytes
+    etag: str
+    version: str
+
+
+def answer(body: bytes, version: str) -> Answer:
+    """Return an answer with the entity tag of its bytes."""
+    return Answer(body, hashlib.blake2b(body, digest_size=12).hexdigest(), version)
+
+
+class AnswerCache:
+    """The answers asked for last, within a bound on their bytes. Threads may share it."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._answers: OrderedDict[str, Answer] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, question: str, version: str) -> Answer | None:
+        """Return the answer to `question` if it was computed from the same version."""
+        with self._lock:
+            kept = self._answers.get(question)
+            if kept is None or kept.version != version:
+                return None
+            self._answers.move_to_end(question)
+            return kept
+
+    def put(self, question: str, computed: Answer) -> None:
+        """Keep an answer; those not asked for longest give way."""
+        with self._lock:
+            if former := self._answers.pop(question, None):
+                self._bytes -= len(former.body)
+            if len(computed.body) > self._most_bytes // 4:
+                return
+            self._answers[question] = computed
+            self._bytes += len(computed.body)
+            while self._bytes > self._most_bytes:
+                _, dropped = self._answers.popitem(last=False)
+                self._bytes -= len(dropped.body)

@@ -1,0 +1,105 @@
+"""The function analytics-query: reports over HTTP, their contract, the dashboard page."""
+
+import logging
+import time
+
+import flask
+from prometheus_client import Counter
+
+from functions.common import health, logs, metrics
+from functions.common.correlation import CALL_ID, CALL_ID_HEADER, call_id_from
+
+from . import pages
+from .access import API_KEY_HEADER, allowed
+from .ask import ask
+from .database import DatabaseAway, TooSlow, ping
+from .problems import problem_response
+from .reports import REPORTS
+
+logs.configure("analytics-query")
+log = logging.getLogger(__name__)
+
+REQUESTS = Counter(
+    "universe_analytics_query_requests_total", "Requests answered", ["route", "status"]
+)
+ANALYTICS = "/analytics/"
+
+
+def handle(request: flask.Request) -> flask.Response:
+    """Answer one request."""
+    call_id = call_id_from(dict(request.headers))
+    CALL_ID.set(call_id)
+    started = time.perf_counter()
+    route = _route(request.path)
+    try:
+        response = _answer(request, route)
+    except TooSlow:
+        response = problem_response(
+            503,
+            "The report took longer than the time limit. Ask for a shorter range, fewer details "
+            "or, with exact=true, for an estimate.",
+            title="Report took too long",
+        )
+    except DatabaseAway as error:
+        log.warning("database is away: %s", error)
+        response = problem_response(
+            503, "The database cannot be reached now. Try again soon.", {"Retry-After": "2"}
+        )
+    except Exception:
+        log.exception("request failed")
+        response = problem_response(
+            500, f"Something failed inside. The log has the details under {call_id}."
+        )
+    response.headers[CALL_ID_HEADER] = call_id
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    REQUESTS.labels(route, response.status_code).inc()
+    level = logging.DEBUG if route in (health.LIVENESS, health.READINESS, health.METRICS) else 20
+    log.log(
+        level,
+        "answered",
+        extra={
+            "path": request.path,
+            "query": request.query_string.decode("utf-8", "replace")[:1000],
+            "status": response.status_code,
+            "seconds": round(time.perf_counter() - started, 6),
+        },
+    )
+    return response
+
+
+def _route(path: str) -> str:
+    """Name what is asked for, one of a few names."""
+    if path.startswith(ANALYTICS):
+        return path if path.removeprefix(ANALYTICS) in REPORTS else "unknown"
+    if path in (health.LIVENESS, health.READINESS, health.METRICS):
+        return path
+    return pages.route(path) or "unknown"
+
+
+def _answer(request: flask.Request, route: str) -> flask.Response:
+    if refusal := _refusal(request, route):
+        return refusal
+    if route.startswith(ANALYTICS):
+        return ask(REPORTS[route.removeprefix(ANALYTICS)], request)
+    if route == health.METRICS:
+        body, content_type = metrics.render()
+        return flask.Response(body, content_type=content_type)
+    if route.startswith("/health/"):
+        status, body = health.report({"database": ping()} if route == health.READINESS else {})
+        return flask.Response(body, status, mimetype=health.JSON)
+    return pages.page(route, request)
+
+
+def _refusal(request: flask.Request, route: str) -> flask.Response | None:
+    """Return why a request is not answered, None where it is."""
+    if route == "unknown":
+        return problem_response(404, f"There is nothing at {request.path}. /api has what there is.")
+    if request.method not in ("GET", "HEAD"):
+        return problem_response(
+            405, f"{request.path} answers GET and HEAD only.", {"Allow": "GET, HEAD"}
+        )
+    if route.startswith(ANALYTICS) and not allowed(request):
+        return problem_response(
+            401, f"Send the API key in the header {API_KEY_HEADER}.", {"WWW-Authenticate": "Bearer"}
+        )
+    return None

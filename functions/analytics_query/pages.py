@@ -1,0 +1,125 @@
+"""What people look at: the dashboard, Swagger UI, the contract; and the files these need.
+
+Nothing is loaded from elsewhere, and every link is relative: the function works below any path.
+"""
+
+import functools
+import gzip
+import hashlib
+import importlib.metadata
+import importlib.util
+import mimetypes
+from dataclasses import dataclass
+from pathlib import Path
+
+import flask
+import orjson
+
+from .openapi import document
+
+HERE = Path(__file__).resolve().parent / "page"
+DASHBOARD = "/"
+API = "/api"
+CONTRACT = "/openapi.json"
+ASSETS = "/assets/"
+
+COMPRESSIBLE = 1024
+"""Files from this size (bytes) on are sent compressed to those who take it."""
+
+
+@dataclass(frozen=True)
+class Asset:
+    """A file that is served."""
+
+    body: bytes
+    compressed: bytes | None
+    content_type: str
+    etag: str
+
+
+def _package_file(package: str, *path: str) -> Path:
+    """Return a file of an installed package, without importing the package."""
+    found = importlib.util.find_spec(package)
+    assert found is not None
+    assert found.origin is not None
+    return Path(found.origin).parent.joinpath(*path)
+
+
+def _files() -> dict[str, Path]:
+    """Return where each served file is."""
+    swagger = ("flask_openapi3_swagger", "templates", "swagger")
+    packaged = {
+        "plotly.min.js": _package_file("plotly", "package_data", "plotly.min.js"),
+        "swagger-ui.css": _package_file(*swagger, "css", "swagger-ui.css"),
+        "swagger-ui-bundle.js": _package_file(*swagger, "js", "swagger-ui-bundle.js"),
+    }
+    own = {file.name: file for file in HERE.iterdir() if file.suffix in (".js", ".css", ".svg")}
+    return packaged | own
+
+
+FILES = _files()
+
+
+@functools.cache
+def _asset(file: Path) -> Asset:
+    body = file.read_bytes()
+    content_type = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+    if content_type.startswith("text/") or content_type.endswith("javascript"):
+        content_type += "; charset=utf-8"
+    compressed = gzip.compress(body, 6, mtime=0) if len(body) >= COMPRESSIBLE else None
+    etag = hashlib.blake2b(body, digest_size=12).hexdigest()
+    return Asset(body, compressed, content_type, etag)
+
+
+@functools.cache
+def _contract() -> Asset:
+    body = orjson.dumps(document(), option=orjson.OPT_INDENT_2)
+    etag = hashlib.blake2b(body, digest_size=12).hexdigest()
+    return Asset(body, gzip.compress(body, 6, mtime=0), "application/json", etag)
+
+
+def route(path: str) -> str | None:
+    """Return the route of a path, None where there is no page."""
+    if path in ("", "/"):
+        return DASHBOARD
+    if path in (API, API + "/"):
+        return API
+    if path == CONTRACT:
+        return CONTRACT
+    name = path.removeprefix(ASSETS)
+    return ASSETS + name if path.startswith(ASSETS) and name in FILES else None
+
+
+def page(route: str, request: flask.Request) -> flask.Response:
+    """Answer a request for one of the routes."""
+    if route == API and request.path.endswith("/"):
+        return flask.redirect("../api", 308)  # pyright: ignore[reportReturnType]
+    if route == CONTRACT:
+        return _send(_contract(), request)
+    if route == DASHBOARD:
+        return _send(_asset(HERE / "index.html"), request, page=True)
+    if route == API:
+        return _send(_asset(HERE / "api.html"), request, page=True)
+    return _send(_asset(FILES[route.removeprefix(ASSETS)]), request)
+
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; "
+    "base-uri 'self'; form-action 'none'; frame-ancestors 'self'"
+)
+
+
+def _send(asset: Asset, request: flask.Request, *, page: bool = False) -> flask.Response:
+    compressed = asset.compressed if "gzip" in request.headers.get("Accept-Encoding", "") else None
+    response = flask.Response(compressed or asset.body, content_type=asset.content_type)
+    response.headers["Vary"] = "Accept-Encoding"
+    response.headers["Cache-Control"] = "no-cache"
+    if compressed:
+        response.headers["Content-Encoding"] = "gzip"
+    if page:
+        response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+        response.headers["Referrer-Policy"] = "no-referrer"
+    response.set_etag(asset.etag + ("-gzip" if compressed else ""))
+    response.make_conditional(request)
+    return response

@@ -1,0 +1,8 @@
+"""One module a report: its parameters, its answer, how it is computed."""
+
+from . import countries, funnel, overview, timeseries
+from .report import Report
+
+REPORTS: dict[str, Report] = {
+    module.REPORT.name: module.REPORT for module in (overview, timeseries, funnel, countries)
+}

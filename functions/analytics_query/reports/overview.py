@@ -1,0 +1,112 @@
+"""Totals of a range: events, users, revenue; by source, stage and type."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+from typing_extensions import TypedDict
+
+from ..answers import Count, Money, Range, Time, money, time
+from ..database import Row, Snapshot
+from ..filters import ReportQuery, Stage
+from ..statements import Statements
+from ..sums import sums
+from ..unique_users import unique_users
+from .report import Report
+
+SQL = Statements("report_overview.sql")
+
+
+class Totals(TypedDict):
+    """The whole range."""
+
+    events: Count
+    uniqueUsers: Count
+    revenue: Money
+    firstEvent: Time | None
+    lastEvent: Time | None
+
+
+class OfSource(TypedDict):
+    """One source."""
+
+    source: str
+    events: Count
+    revenue: Money
+
+
+class OfStage(TypedDict):
+    """One stage of the funnel."""
+
+    funnelStage: Stage
+    events: Count
+
+
+class OfType(TypedDict):
+    """One type of event of one source."""
+
+    source: str
+    eventType: str
+    events: Count
+    revenue: Money
+
+
+class Overview(Range):
+    """Totals of a range."""
+
+    totals: Totals
+    bySource: list[OfSource]
+    byFunnelStage: list[OfStage]
+    byEventType: list[OfType]
+
+
+def _sums(rows: Iterable[Row], key: str) -> list[tuple[str, int, Decimal]]:
+    events: dict[str, int] = {}
+    revenue: dict[str, Decimal] = {}
+    for row in rows:
+        events[row[key]] = events.get(row[key], 0) + row["events"]
+        revenue[row[key]] = revenue.get(row[key], Decimal()) + row["revenue"]
+    return [(name, events[name], revenue[name]) for name in events]
+
+
+def overview(now: Snapshot, query: ReportQuery) -> Overview:
+    """Compute the report."""
+    rows = sums(now, SQL, "overview_by_type", query)
+    return {
+        "from": time(query.from_),
+        "to": time(query.to),
+        "totals": {
+            "events": sum(row["events"] for row in rows),
+            "uniqueUsers": unique_users(now, query),
+            "revenue": money(sum((row["revenue"] for row in rows), Decimal())),
+            "firstEvent": time(min((row["first_at"] for row in rows), default=None)),
+            "lastEvent": time(max((row["last_at"] for row in rows), default=None)),
+        },
+        "bySource": [
+            {"source": name, "events": events, "revenue": money(revenue)}
+            for name, events, revenue in _sums(rows, "source")
+        ],
+        "byFunnelStage": [
+            {"funnelStage": "top" if name == "top" else "bottom", "events": events}
+            for name, events, _ in sorted(_sums(rows, "funnel_stage"), reverse=True)
+        ],
+        "byEventType": [
+            {
+                "source": row["source"],
+                "eventType": row["event_type"],
+                "events": row["events"],
+                "revenue": money(row["revenue"]),
+            }
+            for row in rows
+        ],
+    }
+
+
+REPORT = Report(
+    name="overview",
+    summary="Totals of a range",
+    description="Events, different users and revenue in total, by source, by funnel stage and by "
+    "event type.",
+    query=ReportQuery,
+    answer=Overview,
+    compute=overview,
+)
