@@ -1,0 +1,178 @@
+"""From a request's body to the events of its messages."""
+
+import base64
+import binascii
+import json
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+BATCH = "application/cloudevents-batch+json"
+STRUCTURED = "application/cloudevents+json"
+NDJSON = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
+
+Dump = Callable[[Any], str]
+"""Writes a JSON value as text."""
+
+
+class BadBody(Exception):
+    """A body that cannot be understood; `status` is the HTTP status to answer."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+
+
+@dataclass(slots=True)
+class Message:
+    """Some events that came together.
+
+    Attributes:
+        events: what should be events, parsed from JSON.
+        dump: writes a part of these events as JSON without changing a value.
+        id: the CloudEvent's id; None for plain events.
+        call_ids: correlation ids of the requests that brought the events.
+        fault: why the message cannot be read at all, or None.
+    """
+
+    events: list[Any]
+    dump: Dump
+    id: str | None = None
+    call_ids: list[str] = field(default_factory=list)
+    fault: str | None = None
+
+
+def read(body: bytes, headers: Mapping[str, str], limit: int) -> list[Message]:
+    """Return the messages in a request.
+
+    Args:
+        body: as it was sent.
+        headers: looked up in lower case.
+        limit: the most bytes, decompressed.
+
+    Raises:
+        BadBody: nothing in it can be read.
+    """
+    body = _decompress(body, headers.get("content-encoding", ""), limit)
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == BATCH:
+        # A broken batch is answered 500: whoever sent it splits it to find the message at fault,
+        # while a 4xx would condemn all of them.
+        document, dump = _loads(body, 500)
+        if not isinstance(document, list):
+            raise BadBody(400, "A CloudEvents batch is a JSON array.")
+        return [_cloud_event(each, dump) for each in document]
+    if kind == STRUCTURED:
+        document, dump = _loads(body, 400)
+        return [_cloud_event(document, dump)]
+    if headers.get("ce-specversion"):
+        return [_binary(body, headers)]
+    if kind in NDJSON:
+        return _lines(body)
+    document, dump = _loads(body, 400)
+    return [Message(document if isinstance(document, list) else [document], dump)]
+
+
+def _cloud_event(envelope: Any, dump: Dump) -> Message:
+    if not isinstance(envelope, dict) or not isinstance(envelope.get("id"), str):
+        raise BadBody(400, "Each CloudEvent is a JSON object with an id.")
+    message = Message([], dump, envelope["id"], _call_ids(envelope.get("callid")))
+    encoded = envelope.get("data_base64")
+    if encoded is None:
+        if "data" not in envelope:
+            message.fault = "the message has no payload"
+        else:
+            data = envelope["data"]
+            message.events = data if isinstance(data, list) else [data]
+        return message
+    try:
+        return _payload(message, base64.b64decode(encoded, validate=True))
+    except (binascii.Error, TypeError, ValueError):
+        message.fault = "data_base64 is not base64"
+        return message
+
+
+def _binary(body: bytes, headers: Mapping[str, str]) -> Message:
+    id_ = headers.get("ce-id")
+    if not id_:
+        raise BadBody(400, "A CloudEvent has an id (header ce-id).")
+    return _payload(Message([], _dump, id_, _call_ids(headers.get("ce-callid"))), body)
+
+
+def _payload(message: Message, payload: bytes) -> Message:
+    try:
+        data, message.dump = _loads(payload, 400)
+    except BadBody as error:
+        message.fault = error.detail
+    else:
+        message.events = data if isinstance(data, list) else [data]
+    return message
+
+
+def _lines(body: bytes) -> list[Message]:
+    # one message, so that a line's index is its event's index
+    events: list[Any] = []
+    dump = _dump
+    for line in filter(None, map(bytes.strip, body.split(b"\n"))):
+        try:
+            event, its_dump = _loads(line, 400)
+        except BadBody as error:
+            event = error
+        else:
+            if its_dump is not _dump:
+                dump = its_dump
+        events.append(event)
+    return [Message(events, dump)]
+
+
+def _call_ids(value: Any) -> list[str]:
+    if not isinstance(value, str):
+        return []
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _decompress(body: bytes, encoding: str, limit: int) -> bytes:
+    encoding = encoding.strip().lower()
+    if encoding in ("gzip", "x-gzip"):
+        try:
+            body = zlib.decompressobj(wbits=31).decompress(body, limit + 1)
+        except zlib.error as error:
+            raise BadBody(400, f"The body is not valid gzip: {error}.") from error
+    elif encoding not in ("", "identity"):
+        raise BadBody(415, f"The content encoding {encoding} is not supported.")
+    if len(body) > limit:
+        raise BadBody(413, f"The body is larger than {limit} bytes.")
+    return body
+
+
+# orjson is several times faster than the standard library, but would turn an integer beyond 64
+# bits into a float without a word, and refuses lone surrogates and numbers like 1e400. Bodies with
+# such contents take the slower way, which loses nothing: then the database says what it refuses.
+_ONLY_DIGITS = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))
+_LONG_NUMBER = b"0" * 19
+
+
+def _loads(text: bytes, status: int) -> tuple[Any, Dump]:
+    if _LONG_NUMBER not in text.translate(_ONLY_DIGITS):
+        try:
+            return orjson.loads(text), _dump
+        except orjson.JSONDecodeError:
+            pass
+    try:
+        return json.loads(text), _exact_dump
+    except RecursionError:
+        raise BadBody(status, "The body is nested too deep.") from None
+    except ValueError as error:
+        raise BadBody(status, f"The body is not JSON: {error}.") from error
+
+
+def _dump(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _exact_dump(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))

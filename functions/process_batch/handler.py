@@ -1,0 +1,181 @@
+"""The function `process-batch`: stores batches of events, called by the connector.
+
+`POST` takes a CloudEvents batch, one CloudEvent (structured or binary), or plain events as ingest
+does: an object, an array, or NDJSON.
+"""
+
+import logging
+from collections import defaultdict
+from time import perf_counter
+from typing import Any
+
+import flask
+import orjson
+
+from functions.common import health, logs
+from functions.common.correlation import CALL_ID, CALL_ID_HEADER, call_id_from
+from functions.common.metrics import render
+from functions.common.problem import PROBLEM_JSON, problem
+
+from . import compaction, database, metrics
+from .body import BadBody, Message, read
+from .check import Checked, Refused, check
+from .database import Unavailable, pool
+from .settings import settings
+from .writer import Stored, store
+
+logs.configure("process-batch")
+log = logging.getLogger(__name__)
+
+CALL_IDS_PER_LINE = 100
+
+
+def handle(request: flask.Request) -> flask.Response:
+    """Answer one HTTP request."""
+    match request.path.rstrip("/"):
+        case health.LIVENESS:
+            return _health({})
+        case health.READINESS:
+            return _health({"database": database.fault()})
+        case health.METRICS:
+            body, content_type = render()
+            return flask.Response(body, content_type=content_type)
+    started = perf_counter()
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    call_id = call_id_from(headers)
+    token = CALL_ID.set(call_id)
+    try:
+        response = _answer_events(request, headers)
+    except BadBody as error:
+        response = _problem(error.status, error.detail)
+    except Unavailable as error:
+        log.warning("batch cannot be stored now", extra={"reason": error.detail})
+        metrics.UNAVAILABLE.labels(error.state).inc()
+        response = _problem(503, error.detail)
+        response.headers["Retry-After"] = str(settings().retry_after)
+    except Exception:
+        log.exception("batch failed")
+        response = _problem(500, f"Something unforeseen happened; call id {call_id}.")
+    finally:
+        CALL_ID.reset(token)
+    response.headers[CALL_ID_HEADER] = call_id
+    metrics.REQUESTS.labels(response.status_code).inc()
+    metrics.BATCH_SECONDS.observe(perf_counter() - started)
+    return response
+
+
+def _answer_events(request: flask.Request, headers: dict[str, str]) -> flask.Response:
+    if request.method != "POST":
+        response = _problem(405, f"{request.method} is not supported here: use POST.")
+        response.headers["Allow"] = "POST"
+        return response
+    started = perf_counter()
+    messages = read(request.get_data(cache=False), headers, settings().max_body_bytes)
+    checked = check(messages)
+    metrics.observe("validate", perf_counter() - started)
+    stored = store(pool(), checked.rows) if checked.rows else Stored()
+    refused = checked.refused + [
+        Refused(row.position, row.event_id, reason) for row, reason in stored.refused
+    ]
+    refused.sort(key=lambda each: each.position)
+    _report(messages, checked, stored, len(refused), perf_counter() - started)
+    if stored.inserted:
+        compaction.wake()
+    if messages and messages[0].id is not None:
+        return _batch_answer(messages, refused)
+    return _plain_answer(checked, stored, refused)
+
+
+def _report(
+    messages: list[Message], checked: Checked, stored: Stored, dead: int, seconds: float
+) -> None:
+    duplicates = checked.duplicates + stored.duplicates
+    metrics.BATCH_EVENTS.observe(checked.received)
+    metrics.RECEIVED.inc(checked.received)
+    metrics.INSERTED.inc(stored.inserted)
+    metrics.DUPLICATE.inc(duplicates)
+    metrics.DEAD.inc(dead)
+    summary = {
+        "messages": len(messages),
+        "received": checked.received,
+        "inserted": stored.inserted,
+        "duplicates": duplicates,
+        "dead": dead,
+        "seconds": round(seconds, 4),
+    }
+    call_ids = list(dict.fromkeys(each for message in messages for each in message.call_ids))
+    log.info("batch stored", extra={**summary, "callIds": call_ids[:CALL_IDS_PER_LINE]})
+    for at in range(CALL_IDS_PER_LINE, len(call_ids), CALL_IDS_PER_LINE):
+        more = call_ids[at : at + CALL_IDS_PER_LINE]
+        log.info("batch stored, further calls", extra={"callIds": more})
+
+
+def _batch_answer(messages: list[Message], refused: list[Refused]) -> flask.Response:
+    """Answer with what failed, by message; an empty body when nothing did."""
+    failures: list[dict[str, Any]] = [
+        {"itemIdentifier": message.id, "disposition": "dead", "reason": message.fault}
+        for message in messages
+        if message.fault is not None
+    ]
+    failures += _dead_events(messages, refused)
+    if not failures:
+        return flask.Response(status=200, content_type=health.JSON)
+    return _json(200, {"batchItemFailures": failures})
+
+
+def _dead_events(messages: list[Message], refused: list[Refused]) -> list[dict[str, Any]]:
+    by_message: dict[int, list[Refused]] = defaultdict(list)
+    starts: list[int] = []
+    start = 0
+    for message in messages:
+        starts.append(start)
+        start += len(message.events)
+    place = 0
+    for each in refused:  # ordered by position
+        while place + 1 < len(starts) and starts[place + 1] <= each.position:
+            place += 1
+        by_message[place].append(each)
+    return [
+        {
+            "itemIdentifier": messages[place].id,
+            "disposition": "dead",
+            "reason": events[0].reason,
+            "events": [
+                {
+                    "index": each.position - starts[place],
+                    "eventId": each.event_id,
+                    "reason": each.reason,
+                }
+                for each in events
+            ],
+        }
+        for place, events in by_message.items()
+    ]
+
+
+def _plain_answer(checked: Checked, stored: Stored, refused: list[Refused]) -> flask.Response:
+    return _json(
+        200,
+        {
+            "received": checked.received,
+            "inserted": stored.inserted,
+            "duplicates": checked.duplicates + stored.duplicates,
+            "dead": [
+                {"index": each.position, "eventId": each.event_id, "reason": each.reason}
+                for each in refused
+            ],
+        },
+    )
+
+
+def _health(checks: dict[str, str | None]) -> flask.Response:
+    status, body = health.report(checks)
+    return flask.Response(body, status, content_type=health.JSON)
+
+
+def _json(status: int, content: dict[str, Any]) -> flask.Response:
+    return flask.Response(orjson.dumps(content), status, content_type=health.JSON)
+
+
+def _problem(status: int, detail: str) -> flask.Response:
+    return flask.Response(orjson.dumps(problem(status, detail)), status, content_type=PROBLEM_JSON)

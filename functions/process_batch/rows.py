@@ -1,0 +1,147 @@
+"""From validated events to rows of the table `events`, as text for COPY.
+
+This runs for every event, so it builds each row with one formatted string, and the parts the
+rollups need again are cut out of it only once.
+"""
+
+from datetime import UTC
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from functions.common.contract import ENVELOPE_FIELDS
+from functions.common.events import SOURCES
+
+from .body import Dump
+
+COLUMNS = (
+    "event_id, day, occurred_at, received_at, user_id, revenue, "
+    "source, funnel_stage, event_type, country, campaign_id, data, extra"
+)
+"""The order of the columns in a row's text."""
+
+LONGEST_KEY = 200
+"""Most characters of a value that reports group by: index entries have a limit."""
+
+_ESCAPES = str.maketrans({"\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r",
+                          "\t": "\\t", "\v": "\\v"})  # fmt: skip
+
+
+class Row(NamedTuple):
+    """One event, ready to be written.
+
+    Attributes:
+        day: UTC day it occurred on, as text.
+        event_id: as it was sent.
+        position: the place of the event in the batch.
+        line: the row for COPY.
+        key: hour, source, funnel stage, event type, country and campaign, as COPY text.
+        occurred_at: RFC 3339 in UTC; text of two rows compares as their times do.
+        user: the user's id as an element of an array literal, in COPY text.
+        groups: demographic groups, likewise.
+        revenue: of a purchase, else None.
+    """
+
+    day: str
+    event_id: str
+    position: int
+    line: str
+    key: str
+    occurred_at: str
+    user: str
+    groups: tuple[str, ...]
+    revenue: Decimal | None
+
+
+class TooLong(ValueError):
+    """A value that reports group by is longer than `LONGEST_KEY`."""
+
+
+_NULL = "\\N"
+_ENVELOPE_SIZE = len(ENVELOPE_FIELDS)
+_MOST_CACHED = 50_000
+
+_group_elements: dict[tuple[tuple[str, str], ...], tuple[str, ...]] = {}
+
+
+def make_row(event: dict[str, Any], position: int, received_at: str, dump: Dump) -> Row:
+    """Return the row of a validated event.
+
+    Args:
+        event: as `functions.common.events.EVENT` returned it.
+        position: the place of the event in the batch.
+        received_at: now, RFC 3339.
+        dump: writes a part of the event as JSON.
+
+    Raises:
+        TooLong: a value is too long for the database's indexes.
+    """
+    source_name = event["source"]
+    source = SOURCES[source_name]
+    user_id, country, campaign_id, revenue = source.columns(event)
+    event_id = safe_id = event["eventId"]
+
+    occurred_at = event["timestamp"].isoformat()
+    if occurred_at[-6:] != "+00:00":
+        occurred_at = event["timestamp"].astimezone(UTC).isoformat()
+    day = occurred_at[:10]
+
+    probe = f"{event_id}{user_id}{country}{campaign_id}"
+    if len(probe) > LONGEST_KEY:
+        _refuse_long(userId=user_id, country=country, campaignId=campaign_id)
+    if probe.isprintable() and "\\" not in probe and '"' not in probe:
+        user = f'"{user_id}"'
+    else:
+        user = _element(user_id)
+        safe_id = event_id.translate(_ESCAPES)
+        user_id = user_id.translate(_ESCAPES)
+        country = country and country.translate(_ESCAPES)
+        campaign_id = campaign_id and campaign_id.translate(_ESCAPES)
+
+    dimensions = (
+        f"{source_name}\t{event['funnelStage']}\t{event['eventType']}\t"
+        f"{_NULL if country is None else country}\t{_NULL if campaign_id is None else campaign_id}"
+    )
+    data = dump(event["data"])
+    if "\\" in data:
+        data = data.replace("\\", "\\\\")
+    extra = _NULL if len(event) == _ENVELOPE_SIZE else _extra(event, dump)
+    groups = source.demographics(event)
+    return Row(
+        day,
+        event_id,
+        position,
+        f"{safe_id}\t{day}\t{occurred_at}\t{received_at}\t{user_id}\t"
+        f"{_NULL if revenue is None else revenue}\t{dimensions}\t{data}\t{extra}\n",
+        f"{occurred_at[:13]}:00:00+00\t{dimensions}",
+        occurred_at,
+        user,
+        _group_elements.get(groups) or _make_group_elements(groups),
+        revenue,
+    )
+
+
+def _element(text: str) -> str:
+    """Return a text as a quoted element of an array literal, in COPY text."""
+    quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{quoted}"'.translate(_ESCAPES)
+
+
+def _make_group_elements(groups: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    for dimension, value in groups:
+        _refuse_long(**{dimension: value})
+    elements = tuple(_element(f"{dimension}={value}") for dimension, value in groups)
+    if len(_group_elements) >= _MOST_CACHED:
+        _group_elements.clear()
+    _group_elements[groups] = elements
+    return elements
+
+
+def _refuse_long(**values: str | None) -> None:
+    for name, value in values.items():
+        if value is not None and len(value) > LONGEST_KEY:
+            raise TooLong(f"{name} has {len(value)} characters; at most {LONGEST_KEY} are stored")
+
+
+def _extra(event: dict[str, Any], dump: Dump) -> str:
+    unknown = {name: value for name, value in event.items() if name not in ENVELOPE_FIELDS}
+    return dump(unknown).replace("\\", "\\\\")

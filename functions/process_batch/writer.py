@@ -1,0 +1,216 @@
+"""Writing rows and their rollup deltas, exactly once.
+
+The fast way is plain COPY in one transaction. Where an event is stored already, COPY fails as a
+whole: then the known events are looked up and left out. What still fails (an event that another
+writer stores at the same moment, a row that the database refuses) goes the careful way: row sets in
+savepoints, with ON CONFLICT, halved until the row at fault stands alone.
+"""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
+from time import perf_counter
+from typing import Any
+
+import aiosql
+import psycopg
+from psycopg import Connection, errors
+from psycopg_pool import ConnectionPool
+
+from functions.common.paths import ROOT
+
+from . import rollups, rows
+from .database import Unavailable, is_data_error, unavailable
+from .metrics import observe
+from .rollups import deltas
+from .rows import Row
+
+log = logging.getLogger(__name__)
+
+MOST_DAYS = 60
+"""Most partitions written in one transaction: the server's lock table is finite."""
+_ATTEMPTS = 4
+_LINES_PER_WRITE = 512
+
+_queries: Any = aiosql.from_path(ROOT / "sql" / "queries" / "write.sql", "psycopg")
+_COPY_EVENTS = f"COPY events ({rows.COLUMNS}) FROM STDIN"
+_COPY_INCOMING = f"COPY incoming ({rows.COLUMNS}) FROM STDIN"
+_COPY_DELTAS = f"COPY rollup_deltas ({rollups.COLUMNS}) FROM STDIN"
+
+# transient, and over as soon as the transaction is: not worth bothering the caller
+_TRY_AGAIN = (errors.SerializationFailure, errors.DeadlockDetected, errors.UndefinedTable,
+              errors.InternalError_, errors.CheckViolation)  # fmt: skip
+
+_partitions: set[str] = set()
+_day = attrgetter("day")
+
+
+@dataclass(slots=True)
+class Stored:
+    """What became of some rows.
+
+    Attributes:
+        inserted: how many are stored now and were not before.
+        duplicates: how many were stored already.
+        refused: those the database refuses, and its reason.
+    """
+
+    inserted: int = 0
+    duplicates: int = 0
+    refused: list[tuple[Row, str]] = field(default_factory=list)
+
+    def add(self, other: "Stored") -> None:
+        """Count another's rows here too."""
+        self.inserted += other.inserted
+        self.duplicates += other.duplicates
+        self.refused += other.refused
+
+
+def store(pool: ConnectionPool[Connection], batch: list[Row]) -> Stored:
+    """Store rows (ordered by day and event id, without duplicates) and count them in the rollups.
+
+    Raises:
+        Unavailable: the database cannot take them now. Part of them may be stored; storing the
+            same rows again does the rest.
+    """
+    stored = Stored()
+    try:
+        for part in _parts(batch):
+            stored.add(_store_part(pool, part))
+    except psycopg.Error as error:
+        raise unavailable(error) from error
+    return stored
+
+
+def _parts(batch: list[Row]) -> Iterator[list[Row]]:
+    """Split a batch so that no part touches more than `MOST_DAYS` partitions."""
+    part: list[Row] = []
+    days = 0
+    for _, of_day in groupby(batch, key=_day):
+        if days == MOST_DAYS:
+            yield part
+            part, days = [], 0
+        part.extend(of_day)
+        days += 1
+    if part:
+        yield part
+
+
+def _store_part(pool: ConnectionPool[Connection], part: list[Row]) -> Stored:
+    attempt = 1
+    while True:
+        try:
+            with pool.connection() as connection:
+                _ensure_partitions(connection, {row.day for row in part})
+                return _store_rows(connection, part)
+        except _TRY_AGAIN as error:
+            if is_data_error(error) or attempt == _ATTEMPTS:
+                raise
+            log.info("batch is tried again", extra={"reason": str(error)})
+            _partitions.clear()
+            attempt += 1
+
+
+def _ensure_partitions(connection: Connection, days: set[str]) -> None:
+    missing = sorted(days - _partitions)
+    if not missing:
+        return
+    try:
+        _queries.ensure_partitions(connection, days=missing)
+    except errors.DatetimeFieldOverflow as error:
+        # this machine's clock allowed the day, the database's does not
+        detail = f"The clocks of function and database differ: {error.diag.message_primary}."
+        raise Unavailable(detail, "clock") from error
+    _partitions.update(missing)
+
+
+def _store_rows(connection: Connection, part: list[Row]) -> Stored:
+    fresh = part
+    try:
+        try:
+            _copy(connection, fresh)
+        except errors.UniqueViolation:
+            known = _known(connection, part)
+            fresh = [row for row in part if (row.day, row.event_id) not in known]
+            if fresh:
+                _copy(connection, fresh)
+    except psycopg.Error as error:
+        if not is_data_error(error):
+            raise
+        stored = _store_carefully(connection, fresh)
+    else:
+        stored = Stored(inserted=len(fresh))
+    stored.duplicates += len(part) - len(fresh)
+    return stored
+
+
+def _copy(connection: Connection, batch: list[Row]) -> None:
+    started = perf_counter()
+    with connection.transaction(), connection.cursor() as cursor:
+        with cursor.copy(_COPY_EVENTS) as copy:
+            for at in range(0, len(batch), _LINES_PER_WRITE):
+                copy.write("".join([row.line for row in batch[at : at + _LINES_PER_WRITE]]))
+            # worked out while the server is still busy with the rows
+            lines = "".join(deltas(batch))
+        copied = perf_counter()
+        with cursor.copy(_COPY_DELTAS) as copy:
+            copy.write(lines)
+        rolled_up = perf_counter()
+    observe("copy", copied - started)
+    observe("rollup", rolled_up - copied)
+    observe("commit", perf_counter() - rolled_up)
+
+
+def _known(connection: Connection, part: list[Row]) -> set[tuple[str, str]]:
+    """Return which of some events are stored, as day and event id."""
+    known: set[tuple[str, str]] = set()
+    for day, of_day in groupby(part, key=_day):
+        event_ids = [row.event_id for row in of_day]
+        found = _queries.known_events(connection, day=day, event_ids=event_ids)
+        known.update((day, event_id) for (event_id,) in found)
+    return known
+
+
+def _store_carefully(connection: Connection, part: list[Row]) -> Stored:
+    started = perf_counter()
+    _queries.make_staging(connection)
+    stored = Stored()
+    new: list[Row] = []
+    with connection.transaction():
+        _insert_new(connection, part, new, stored)
+        with connection.cursor() as cursor, cursor.copy(_COPY_DELTAS) as copy:
+            copy.write("".join(deltas(new)))
+    stored.inserted = len(new)
+    observe("isolate", perf_counter() - started)
+    return stored
+
+
+def _insert_new(connection: Connection, part: list[Row], new: list[Row], stored: Stored) -> None:
+    """Insert what is not stored yet; halve the rows until those at fault stand alone."""
+    try:
+        with connection.transaction():
+            with connection.cursor() as cursor, cursor.copy(_COPY_INCOMING) as copy:
+                copy.write("".join([row.line for row in part]))
+            inserted = set(_queries.insert_new_events(connection))
+            _queries.empty_staging(connection)
+    except psycopg.Error as error:
+        if not is_data_error(error):
+            raise
+        if len(part) == 1:
+            stored.refused.append((part[0], _reason(error)))
+            return
+        middle = len(part) // 2
+        _insert_new(connection, part[:middle], new, stored)
+        _insert_new(connection, part[middle:], new, stored)
+        return
+    fresh = [row for row in part if (row.day, row.event_id) in inserted]
+    new += fresh
+    stored.duplicates += len(part) - len(fresh)
+
+
+def _reason(error: psycopg.Error) -> str:
+    """Return what the database says of a row."""
+    said = [error.diag.message_primary or type(error).__name__, error.diag.message_detail]
+    return "the database refuses it: " + ": ".join(filter(None, said))

@@ -1,0 +1,22 @@
+-- name: ensure_partitions(days)$
+-- The partitions of some days, made where they are missing. In a transaction of its own.
+SELECT ensure_partitions(:days::date[]);
+
+-- name: known_events(day, event_ids)
+-- Which of some events of a day are stored already.
+SELECT event_id FROM events WHERE day = :day::date AND event_id = ANY (:event_ids::text[]);
+
+-- name: make_staging()#
+-- Where rows are kept that cannot go straight into events. One per connection, emptied at commit.
+CREATE TEMP TABLE IF NOT EXISTS incoming (LIKE events) ON COMMIT DELETE ROWS;
+
+-- name: empty_staging()!
+DELETE FROM incoming;
+
+-- name: insert_new_events()
+-- The staged rows that are not stored yet, and which they were. The order keeps two writers of
+-- the same events from waiting for each other crosswise.
+INSERT INTO events
+SELECT * FROM incoming ORDER BY day, event_id
+ON CONFLICT (event_id, day) DO NOTHING
+RETURNING day::text, event_id;
