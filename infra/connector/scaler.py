@@ -1,0 +1,66 @@
+"""Asks the gateway for as many replicas as the lag needs."""
+
+import logging
+from dataclasses import replace
+
+from infra.connector import metrics
+from infra.connector.gateway import Gateway, GatewayError
+from infra.connector.replicas import ReplicaLimits, ReplicaPlan
+
+log = logging.getLogger(__name__)
+
+
+class Scaler:
+    """Follows the lag of each function."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._plans: dict[str, ReplicaPlan] = {}
+        self._replicas: dict[str, int] = {}
+        self._lags: dict[str, dict[str, float]] = {}
+        self._keeps_one: set[str] = set()
+
+    def saw(self, function: str, replicas: int) -> None:
+        """Take down how many replicas a function has."""
+        self._replicas[function] = replicas
+
+    async def follow(
+        self, function: str, stream: str, limits: ReplicaLimits, lag: float, now: float
+    ) -> None:
+        """Scale a function if its lag wants it.
+
+        Args:
+            function: its full name.
+            stream: where the lag is; a function's lags on several streams add up.
+            limits: between what it may be scaled.
+            lag: events that wait or are worked on.
+            now: the time on a clock that never goes back.
+        """
+        if function in self._keeps_one:
+            limits = replace(limits, zero_after=None, least=max(limits.least, 1))
+        plan = self._plans.get(function)
+        if plan is None or plan.limits != limits:
+            plan = self._plans[function] = ReplicaPlan(limits)
+        self._lags.setdefault(function, {})[stream] = lag
+        current = self._replicas.get(function)
+        if current is None:
+            return
+        wanted = plan.ask(sum(self._lags[function].values()), current, now)
+        if wanted is None or wanted == current:
+            return
+        try:
+            await self._gateway.scale(function, wanted)
+        except GatewayError as error:
+            if wanted == 0 and error.status == 400:
+                self._keeps_one.add(function)
+                log.warning(
+                    "the engine refuses to scale %s to zero, one replica is kept: %s",
+                    function,
+                    error,
+                )
+            else:
+                log.warning("cannot scale %s to %d replicas: %s", function, wanted, error)
+            return
+        self._replicas[function] = wanted
+        metrics.REPLICAS_ASKED.labels(function).set(wanted)
+        log.info("asked for %d replicas of %s, it had %d", wanted, function, current)
