@@ -1,5 +1,162 @@
-"""Folding rollup deltas into the rollup tables, in the background, one process at a time."""
+"""Folding rollup deltas into the rollup tables.
+
+It happens in the background of whatever process stores events, in one process at a time. Nothing
+depends on when: reports add what is not folded yet. Folding keeps that addition small.
+"""
+
+import logging
+import threading
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import date, datetime
+from time import monotonic, perf_counter
+from typing import Any, NamedTuple
+
+import aiosql
+import psycopg
+from psycopg import Connection
+from psycopg_pool import ConnectionPool
+
+from functions.common.paths import ROOT
+from functions.common.sketches import add_to_hll, add_to_theta
+
+from . import metrics
+from .database import pool
+from .settings import settings
+
+log = logging.getLogger(__name__)
+
+ALL_TYPES = ""
+_TIDY_FROM = 500
+_PAUSE_AFTER_FAULT = 5.0
+
+_queries: Any = aiosql.from_path(ROOT / "sql" / "queries" / "compaction.sql", "psycopg")
+
+
+class _Key(NamedTuple):
+    """One row of a rollup of users."""
+
+    time: datetime | date
+    source: str
+    funnel_stage: str
+    event_type: str
+
+
+_Users = dict[_Key, list[str]]
+
+
+def compact(connection: Connection, most: int) -> int | None:
+    """Fold up to `most` deltas, in a transaction of its own.
+
+    Args:
+        connection: in autocommit mode.
+        most: bounds the memory and the time that it takes.
+
+    Returns:
+        How many were folded, or None where another process is folding.
+    """
+    started = perf_counter()
+    with connection.transaction():
+        if not _queries.try_lock(connection):
+            return None
+        folded = 0
+        by_hour: _Users = defaultdict(list)
+        by_day: _Users = defaultdict(list)
+        late: dict[date, set[str]] = defaultdict(set)
+        for hour, day, source, stage, event_type, users, sealed in _queries.fold(
+            connection, most=most
+        ):
+            folded += 1
+            by_hour[_Key(hour, source, stage, event_type)] += users
+            by_hour[_Key(hour, source, stage, ALL_TYPES)] += users
+            by_day[_Key(day, source, stage, event_type)] += users
+            by_day[_Key(day, source, stage, ALL_TYPES)] += users
+            if sealed:
+                late[day].update(users)
+        _add_users(connection, by_hour, _queries.hour_sketches, _queries.store_hour_sketches)
+        _add_users(connection, by_day, _queries.day_sketches, _queries.store_day_sketches)
+        for day, user_ids in late.items():
+            _queries.recount_users(connection, day=day, user_ids=list(user_ids))
+    if folded >= _TIDY_FROM:
+        _queries.tidy_deltas(connection)
+    if folded:
+        metrics.COMPACTIONS.inc()
+        metrics.COMPACTED.inc(folded)
+        metrics.COMPACT_SECONDS.observe(perf_counter() - started)
+    return folded
+
+
+def _add_users(connection: Connection, added: _Users, read: Any, store: Any) -> None:
+    if not added:
+        return
+    stored = {_Key(*row[:4]): (row[4], row[5]) for row in read(connection, **_columns(added))}
+    hlls: list[bytes] = []
+    thetas: list[bytes | None] = []
+    for key, users in added.items():
+        hll, theta = stored.get(key, (None, None))
+        hlls.append(add_to_hll(hll, users))
+        thetas.append(add_to_theta(theta, users) if key.event_type == ALL_TYPES else None)
+    store(connection, **_columns(added), hlls=hlls, thetas=thetas)
+
+
+def _columns(keys: Iterable[_Key]) -> dict[str, list[Any]]:
+    times, sources, stages, types = zip(*keys, strict=True)
+    return {
+        "times": list(times),
+        "sources": list(sources),
+        "stages": list(stages),
+        "types": list(types),
+    }
+
+
+class Compactor:
+    """A thread that folds deltas soon after it is woken, no more often than configured."""
+
+    def __init__(self, connections: ConnectionPool[Connection], seconds: float, most: int) -> None:
+        self._pool = connections
+        self._seconds = seconds
+        self._most = most
+        self._woken = threading.Event()
+        # a daemon: when the process ends in the middle, the transaction is undone
+        threading.Thread(target=self._run, name="compactor", daemon=True).start()
+
+    def wake(self) -> None:
+        """Tell it that there is something to fold."""
+        self._woken.set()
+
+    def _run(self) -> None:
+        finished = monotonic() - self._seconds
+        while True:
+            self._woken.wait()
+            threading.Event().wait(max(0.0, finished + self._seconds - monotonic()))
+            self._woken.clear()
+            try:
+                self._fold_all()
+            except psycopg.Error as error:
+                log.info("rollup deltas not folded", extra={"reason": str(error)})
+                threading.Event().wait(_PAUSE_AFTER_FAULT)
+                self._woken.set()
+            except Exception:
+                log.exception("folding rollup deltas failed")
+            finished = monotonic()
+
+    def _fold_all(self) -> None:
+        with self._pool.connection() as connection:
+            while compact(connection, self._most) == self._most:
+                pass
+
+
+_compactor: Compactor | None = None
+_starting = threading.Lock()
 
 
 def wake() -> None:
-    """Tell the compactor that there is something to fold."""
+    """Have the deltas folded in the background, soon."""
+    global _compactor  # noqa: PLW0603
+    limits = settings()
+    if not limits.compact_seconds:
+        return
+    with _starting:
+        if _compactor is None:
+            _compactor = Compactor(pool(), limits.compact_seconds, limits.compact_rows)
+    _compactor.wake()

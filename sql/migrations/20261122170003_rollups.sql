@@ -70,7 +70,7 @@ CREATE TABLE rollup_hour_campaigns (
     revenue      numeric NOT NULL,
     first_at     timestamptz NOT NULL,
     last_at      timestamptz NOT NULL,
-    UNIQUE NULLS NOT DISTINCT (campaign_id, hour, source, funnel_stage, event_type)
+    UNIQUE NULLS NOT DISTINCT (hour, campaign_id, source, funnel_stage, event_type)
 ) WITH (fillfactor = 80);
 CREATE TABLE rollup_hour_campaign_countries (
     hour         timestamptz NOT NULL,
@@ -84,7 +84,7 @@ CREATE TABLE rollup_hour_campaign_countries (
     revenue      numeric NOT NULL,
     first_at     timestamptz NOT NULL,
     last_at      timestamptz NOT NULL,
-    UNIQUE NULLS NOT DISTINCT (campaign_id, hour, country, source, funnel_stage, event_type)
+    UNIQUE NULLS NOT DISTINCT (hour, campaign_id, country, source, funnel_stage, event_type)
 ) WITH (fillfactor = 80);
 
 CREATE TABLE rollup_day_types (
@@ -123,7 +123,7 @@ CREATE TABLE rollup_day_campaigns (
     revenue      numeric NOT NULL,
     first_at     timestamptz NOT NULL,
     last_at      timestamptz NOT NULL,
-    UNIQUE NULLS NOT DISTINCT (campaign_id, day, source, funnel_stage, event_type)
+    UNIQUE NULLS NOT DISTINCT (day, campaign_id, source, funnel_stage, event_type)
 ) WITH (fillfactor = 80);
 CREATE TABLE rollup_day_campaign_countries (
     day          date NOT NULL,
@@ -164,7 +164,7 @@ CREATE TABLE rollup_hour_campaign_demographics (
     value        text COLLATE "C" NOT NULL,
     events       bigint NOT NULL,
     revenue      numeric NOT NULL,
-    UNIQUE NULLS NOT DISTINCT (campaign_id, hour, dimension, value, source, funnel_stage, event_type)
+    UNIQUE NULLS NOT DISTINCT (hour, campaign_id, dimension, value, source, funnel_stage, event_type)
 ) WITH (fillfactor = 80);
 CREATE TABLE rollup_day_demographics (
     day          date NOT NULL,

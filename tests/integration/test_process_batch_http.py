@@ -5,7 +5,7 @@ import gzip
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import httpx
 import psycopg
@@ -48,7 +48,7 @@ def post(function: Function, content: Any, headers: dict[str, str] | None = None
     return httpx.post(function.url, content=content, headers=headers, timeout=60)
 
 
-def ask(database: Database, query: str) -> list[tuple[Any, ...]]:
+def ask(database: Database, query: LiteralString) -> list[tuple[Any, ...]]:
     with psycopg.connect(database.url) as connection:
         return connection.execute(query).fetchall()
 
@@ -134,7 +134,8 @@ def test_every_form_of_request(function: Function, database: Database) -> None:
                       {"Content-Type": "application/cloudevents+json"})  # fmt: skip
     binary = post(function, events[1],
                   {"ce-id": "EVENTS:1", "ce-specversion": "1.0", "ce-source": "/x",
-                   "ce-type": "universe.jetstream.message", "Content-Type": "application/json"})  # fmt: skip
+                   "ce-type": "universe.jetstream.message", "Content-Type": "application/json"},
+                  )  # fmt: skip
     assert (structured.content, binary.content) == (b"", b"")
     lines = b"\n".join(
         [json.dumps(events[2]).encode(), b"{broken", b"", json.dumps(events[3]).encode()]
