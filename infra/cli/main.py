@@ -7,6 +7,7 @@ import click
 from infra.cli.demo_command import demo
 from infra.cli.migrate_command import migrate
 from infra.cli.publish_command import publish
+from infra.cli.retention_command import retention, seal
 from infra.cli.status_command import status
 from infra.cli.up_command import up
 
@@ -17,5 +18,5 @@ def main() -> None:
     """Serverless event processing: webhooks in, analytics out."""
 
 
-for command in (up, demo, publish, status, migrate):
+for command in (up, demo, publish, status, migrate, retention, seal):
     main.add_command(command)

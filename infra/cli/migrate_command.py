@@ -2,9 +2,9 @@
 
 import click
 
-from infra.cli.options import clear_errors, console, platform_settings
-from infra.local import migrations, runtime
-from infra.local.errors import PlatformError
+from infra.cli.options import clear_errors, console
+from infra.cli.owner import owner_url
+from infra.local import migrations
 
 
 @click.command()
@@ -19,7 +19,7 @@ def migrate(url: str | None, only_status: bool, rollback: bool) -> None:
 
     Without a URL it is the one of the platform that runs with STATE_DIR.
     """
-    url = url or _running_platform()
+    url = owner_url(url)
     if only_status:
         found = migrations.status(url)
         console.print(f"applied {len(found.applied)}, pending {len(found.pending)}")
@@ -34,12 +34,3 @@ def migrate(url: str | None, only_status: bool, rollback: bool) -> None:
     else:
         migrations.migrate(url)
         console.print("the database is up to date")
-
-
-def _running_platform() -> str:
-    state_dir = platform_settings().state_dir
-    runtime.load(state_dir)
-    try:
-        return runtime.secret(state_dir, "database-owner-url")
-    except PlatformError as error:
-        raise PlatformError("name the database with --url or DATABASE_URL") from error

@@ -1,0 +1,120 @@
+"""Taking request bodies apart."""
+
+import gzip
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.datastructures import Headers
+
+from functions.ingest.body import decode, is_ndjson, split
+from functions.ingest.errors import Refusal
+
+LIMIT = 1000
+
+
+def refused(status: int, call, *args, **kwargs) -> str:
+    with pytest.raises(Refusal) as caught:
+        call(*args, **kwargs)
+    assert caught.value.status == status
+    return caught.value.detail
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "application/json",
+        "application/json; charset=utf-8",
+        "application/vnd.api+json",
+        "application/x-www-form-urlencoded",
+        "text/plain; charset=UTF-8",
+        "",
+    ],
+)
+def test_json_content_types(content_type: str) -> None:
+    assert is_ndjson(Headers({"content-type": content_type})) is False
+
+
+def test_ndjson_content_type() -> None:
+    assert is_ndjson(Headers({"content-type": "application/x-ndjson"})) is True
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["text/xml", "multipart/form-data; boundary=x", "application/json; charset=latin1"],
+)
+def test_other_content_types_are_refused(content_type: str) -> None:
+    refused(415, is_ndjson, Headers({"content-type": content_type}))
+
+
+def test_gzip_with_several_members() -> None:
+    assert decode(gzip.compress(b"ab") + gzip.compress(b"cd"), "gzip", LIMIT) == b"abcd"
+
+
+def test_gzip_that_grows_beyond_the_limit_is_refused() -> None:
+    refused(413, decode, gzip.compress(b" " * (LIMIT + 1)), "gzip", LIMIT)
+    assert len(decode(gzip.compress(b" " * LIMIT), "gzip", LIMIT)) == LIMIT
+
+
+def test_broken_gzip_is_refused() -> None:
+    assert "truncated" in refused(400, decode, gzip.compress(b"x" * 500)[:-5], "gzip", LIMIT)
+    assert "not valid gzip" in refused(400, decode, b"no gzip", "gzip", LIMIT)
+    refused(415, decode, b"x", "br", LIMIT)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.lists(json_values, max_size=8), st.sampled_from([None, 1, 2]), st.booleans())
+def test_the_elements_of_any_array_are_found(values, indent, ascii_only) -> None:
+    body = json.dumps(values, indent=indent, ensure_ascii=ascii_only).encode(
+        "utf-8", "surrogatepass"
+    )
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return
+    elements = split(body, ndjson=False, most=100)
+    assert [json.dumps(json.loads(each)) for each in elements] == [json.dumps(v) for v in values]
+
+
+def test_elements_keep_their_bytes() -> None:
+    body = b' [ {"a" : 1.50, "a":2} ,\n"\\u00e9", 1e999 ] '
+    assert split(body, ndjson=False, most=9) == [b'{"a" : 1.50, "a":2}', b'"\\u00e9"', b"1e999"]
+
+
+def test_an_element_nested_very_deep_does_not_hide_its_neighbours() -> None:
+    deep = b"[" * 50_000 + b'"]"' + b"]" * 50_000
+    assert split(b"[1," + deep + b",2]", ndjson=False, most=9) == [b"1", deep, b"2"]
+
+
+def test_a_very_long_number_does_not_hide_its_neighbours() -> None:
+    assert split(b"[1," + b"9" * 5000 + b",2]", ndjson=False, most=9)[2] == b"2"
+
+
+@pytest.mark.parametrize(
+    "body", [b"[1,]", b"[1", b"[,]", b"[1 2]", b"[1] x", b'["a', b"[{]", b"[\xff]", b"[" * 5000]
+)
+def test_an_array_that_is_not_json_is_refused(body: bytes) -> None:
+    refused(400, split, body, ndjson=False, most=9)
+
+
+def test_a_single_event_keeps_its_bytes_and_has_to_be_json() -> None:
+    assert split(b'\xef\xbb\xbf {"a": 1}\n', ndjson=False, most=9) == [b'{"a": 1}']
+    assert "not JSON" in refused(400, split, b"{a: 1}", ndjson=False, most=9)
+    refused(400, split, b" \n ", ndjson=False, most=9)
+
+
+def test_lines_are_events_whatever_they_hold() -> None:
+    body = b'{"a":1}\r\n\n[1]\nnot json\n'
+    assert split(body, ndjson=True, most=9) == [b'{"a":1}', b"[1]", b"not json"]
+
+
+def test_too_many_events_are_refused() -> None:
+    refused(413, split, b"[1,2,3]", ndjson=False, most=2)
+    refused(413, split, b"1\n2\n3", ndjson=True, most=2)
