@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from infra.local.errors import PlatformError
 from infra.local.function_code import HANDLER_ANNOTATION
@@ -97,7 +98,8 @@ def _deployment(path: Path, name: str, entry: dict[str, Any]) -> FunctionDeploym
         }
         return FunctionDeployment.model_validate({k: v for k, v in values.items() if v})
     except (OSError, ValueError, AttributeError, TypeError, yaml.YAMLError) as error:
-        raise PlatformError(f"stack file {path}, function {name}: {error}") from error
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        raise PlatformError(f"stack file {path}, function {name}: {reason}") from error
 
 
 def _text(value: Any) -> str:

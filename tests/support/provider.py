@@ -56,6 +56,8 @@ async def platform(state_dir: Path, **settings: Any) -> AsyncIterator[Platform]:
     """Run a provider on a free port."""
     settings = {"gateway_port": 0, "term_timeout": 10.0, **settings}
     async with Provider(ProviderSettings(state_dir=state_dir, **settings)) as provider:
-        auth = aiohttp.BasicAuth("admin", provider.password) if provider.password else None
-        async with aiohttp.ClientSession(auth=auth) as client:
+        headers = {}
+        if provider.password:
+            headers["Authorization"] = aiohttp.encode_basic_auth("admin", provider.password)
+        async with aiohttp.ClientSession(headers=headers) as client:
             yield Platform(provider, client)
