@@ -50,7 +50,8 @@ EventTime = Annotated[
     BeforeValidator(_rfc3339),
     AfterValidator(_within_bounds),
 ]
-Text = Annotated[str, StringConstraints(min_length=1)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+"""An id or a name that reports may group by; entries of the database's indexes have a limit."""
 Count = Annotated[int, Field(ge=0)]
 Amount = Annotated[str, StringConstraints(pattern=r"^-?\d{1,15}(\.\d{1,6})?$")]
 """Money as a decimal string, exact."""

@@ -6,6 +6,7 @@ does: an object, an array, or NDJSON.
 
 import logging
 from collections import defaultdict
+from functools import cache
 from time import perf_counter
 from typing import Any
 
@@ -22,12 +23,18 @@ from .body import BadBody, Message, read
 from .check import Checked, Refused, check
 from .database import Unavailable, pool
 from .settings import settings
-from .writer import Stored, store
+from .writer import Stored, Writer
 
 logs.configure("process-batch")
 log = logging.getLogger(__name__)
 
 CALL_IDS_PER_LINE = 100
+
+
+@cache
+def writer() -> Writer:
+    """Return this process's writer."""
+    return Writer(pool())
 
 
 def handle(request: flask.Request) -> flask.Response:
@@ -73,7 +80,7 @@ def _answer_events(request: flask.Request, headers: dict[str, str]) -> flask.Res
     messages = read(request.get_data(cache=False), headers, settings().max_body_bytes)
     checked = check(messages)
     metrics.observe("validate", perf_counter() - started)
-    stored = store(pool(), checked.rows) if checked.rows else Stored()
+    stored = writer().store(checked.rows) if checked.rows else Stored()
     refused = checked.refused + [
         Refused(row.position, row.event_id, reason) for row, reason in stored.refused
     ]

@@ -43,7 +43,6 @@ _COPY_DELTAS = f"COPY rollup_deltas ({rollups.COLUMNS}) FROM STDIN"
 _TRY_AGAIN = (errors.SerializationFailure, errors.DeadlockDetected, errors.UndefinedTable,
               errors.InternalError_, errors.CheckViolation)  # fmt: skip
 
-_partitions: set[str] = set()
 _day = attrgetter("day")
 
 
@@ -68,20 +67,53 @@ class Stored:
         self.refused += other.refused
 
 
-def store(pool: ConnectionPool[Connection], batch: list[Row]) -> Stored:
-    """Store rows (ordered by day and event id, without duplicates) and count them in the rollups.
+class Writer:
+    """Stores rows through the connections of a pool."""
 
-    Raises:
-        Unavailable: the database cannot take them now. Part of them may be stored; storing the
-            same rows again does the rest.
-    """
-    stored = Stored()
-    try:
-        for part in _parts(batch):
-            stored.add(_store_part(pool, part))
-    except psycopg.Error as error:
-        raise unavailable(error) from error
-    return stored
+    def __init__(self, pool: ConnectionPool[Connection]) -> None:
+        self._pool = pool
+        self._partitions: set[str] = set()
+
+    def store(self, batch: list[Row]) -> Stored:
+        """Store rows (ordered by day and event id, without duplicates) and count them in rollups.
+
+        Raises:
+            Unavailable: the database cannot take them now. Part of them may be stored; storing the
+                same rows again does the rest.
+        """
+        stored = Stored()
+        try:
+            for part in _parts(batch):
+                stored.add(self._store_part(part))
+        except psycopg.Error as error:
+            raise unavailable(error) from error
+        return stored
+
+    def _store_part(self, part: list[Row]) -> Stored:
+        attempt = 1
+        while True:
+            try:
+                with self._pool.connection() as connection:
+                    self._ensure_partitions(connection, {row.day for row in part})
+                    return _store_rows(connection, part)
+            except _TRY_AGAIN as error:
+                if is_data_error(error) or attempt == _ATTEMPTS:
+                    raise
+                log.info("batch is tried again", extra={"reason": str(error)})
+                self._partitions.clear()
+                attempt += 1
+
+    def _ensure_partitions(self, connection: Connection, days: set[str]) -> None:
+        missing = sorted(days - self._partitions)
+        if not missing:
+            return
+        try:
+            _queries.ensure_partitions(connection, days=missing)
+        except errors.DatetimeFieldOverflow as error:
+            # this machine's clock allowed the day, the database's does not
+            detail = f"The clocks of function and database differ: {error.diag.message_primary}."
+            raise Unavailable(detail, "clock") from error
+        self._partitions.update(missing)
 
 
 def _parts(batch: list[Row]) -> Iterator[list[Row]]:
@@ -96,34 +128,6 @@ def _parts(batch: list[Row]) -> Iterator[list[Row]]:
         days += 1
     if part:
         yield part
-
-
-def _store_part(pool: ConnectionPool[Connection], part: list[Row]) -> Stored:
-    attempt = 1
-    while True:
-        try:
-            with pool.connection() as connection:
-                _ensure_partitions(connection, {row.day for row in part})
-                return _store_rows(connection, part)
-        except _TRY_AGAIN as error:
-            if is_data_error(error) or attempt == _ATTEMPTS:
-                raise
-            log.info("batch is tried again", extra={"reason": str(error)})
-            _partitions.clear()
-            attempt += 1
-
-
-def _ensure_partitions(connection: Connection, days: set[str]) -> None:
-    missing = sorted(days - _partitions)
-    if not missing:
-        return
-    try:
-        _queries.ensure_partitions(connection, days=missing)
-    except errors.DatetimeFieldOverflow as error:
-        # this machine's clock allowed the day, the database's does not
-        detail = f"The clocks of function and database differ: {error.diag.message_primary}."
-        raise Unavailable(detail, "clock") from error
-    _partitions.update(missing)
 
 
 def _store_rows(connection: Connection, part: list[Row]) -> Stored:
