@@ -220,3 +220,35 @@ async def test_a_state_folder_that_is_a_file_is_told_in_one_line(tmp_path: Path)
     (tmp_path / "state").touch()
     with pytest.raises(PlatformError, match="state folder"):
         await Provider(ProviderSettings(state_dir=tmp_path / "state", gateway_port=0)).start()
+
+
+async def test_a_secrets_life(gateway: Platform, tmp_path: Path) -> None:
+    file = tmp_path / "secrets" / "api-key"
+    assert await send(gateway, "GET", "secrets") == (200, "[]")
+    secret = {"name": "api-key", "value": "one"}
+    assert (await send(gateway, "PUT", "secrets", secret))[0] == 404
+    assert (await send(gateway, "POST", "secrets", secret))[0] == 201
+    assert (await send(gateway, "POST", "secrets", secret))[0] == 409
+    assert file.read_text() == "one"
+    assert file.stat().st_mode & 0o077 == 0
+    listed = await send(gateway, "GET", "secrets")
+    assert listed == (200, '[{"name": "api-key", "namespace": "openfaas-fn"}]')
+    await gateway.deploy(secrets=["api-key"])
+    assert await gateway.call("echo/secrets") == {"api-key": "one"}
+    raw = {"name": "api-key", "rawValue": "AP9/", "namespace": "openfaas-fn"}
+    assert (await send(gateway, "PUT", "secrets", raw))[0] == 200
+    assert file.read_bytes() == b"\x00\xff\x7f"
+    assert (await send(gateway, "DELETE", "secrets", {"name": "api-key"}))[0] == 200
+    assert (await send(gateway, "DELETE", "secrets", {"name": "api-key"}))[0] == 404
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [("../functions.json", 400), ("", 400), ("a/b", 400), ("basic-auth-password", 403)],
+)
+async def test_secrets_keep_to_their_folder(
+    gateway: Platform, method: str, name: str, status: int
+) -> None:
+    assert (await send(gateway, method, "secrets", {"name": name, "value": "x"}))[0] == status
+    assert (await send(gateway, "GET", "secrets"))[1] == "[]"

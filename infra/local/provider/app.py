@@ -18,6 +18,7 @@ from infra.local.provider.info import InfoRoutes
 from infra.local.provider.metrics import MetricsRoutes
 from infra.local.provider.proxy import ProxyRoutes
 from infra.local.provider.scale import ScaleRoutes
+from infra.local.provider.secrets import SecretRoutes
 from infra.local.registry import Registry
 from infra.local.scaler import run_scaler
 from infra.local.settings import ProviderSettings
@@ -140,6 +141,7 @@ class Provider:
         admin = protected(self.password)
         functions = FunctionRoutes(registry)
         info = InfoRoutes(self.settings.namespace)
+        secrets = SecretRoutes(self.settings.secrets_dir, self.settings.namespace)
         app = web.Application()
         app.router.add_route("*", "/function/{tail:.+}", ProxyRoutes(registry).invoke)
         app.router.add_get("/healthz", info.health)
@@ -152,4 +154,8 @@ class Provider:
         app.router.add_delete("/system/functions", admin(functions.delete))
         app.router.add_get("/system/function/{name}", admin(functions.describe))
         app.router.add_post("/system/scale-function/{name}", admin(ScaleRoutes(registry).scale))
+        app.router.add_get("/system/secrets", admin(secrets.list))
+        app.router.add_post("/system/secrets", admin(secrets.create))
+        app.router.add_put("/system/secrets", admin(secrets.update))
+        app.router.add_delete("/system/secrets", admin(secrets.delete))
         return app

@@ -247,7 +247,7 @@ async def _relay(connection: Connection, call: _Call) -> web.StreamResponse:
 
 
 def _answer_head(connection: Connection, call: _Call) -> tuple[bytes, bool, bool]:
-    """Return the head for the client, whether the body is chunked, and whether to stay connected."""
+    """Return the client's head, whether its body is chunked, and whether to stay connected."""
     request = call.request
     http11 = request.version >= (1, 1)
     parts = [b"HTTP/1.1 %d %s\r\n" % (connection.status, connection.reason)]

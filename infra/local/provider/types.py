@@ -1,5 +1,6 @@
 """The OpenFaaS provider API's JSON objects, as faas-provider's `types` define them."""
 
+import base64
 import re
 from datetime import datetime
 from typing import Annotated, Any
@@ -113,6 +114,31 @@ class ScaleServiceRequest(_Wire):
     service_name: str = ""
     replicas: int = Field(ge=0, le=10_000)
     namespace: str = ""
+
+
+class Secret(_Wire):
+    """A secret as it is sent; `raw_value` (base64) holds bytes that are no text."""
+
+    name: str
+    namespace: str = ""
+    value: str = ""
+    raw_value: str = ""
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_a_files(cls, value: str) -> str:
+        return check_secret_name(value)
+
+    @field_validator("raw_value")
+    @classmethod
+    def _raw_value_is_base64(cls, value: str) -> str:
+        base64.b64decode(value, validate=True)
+        return value
+
+    @property
+    def content(self) -> bytes:
+        """The bytes of the file."""
+        return base64.b64decode(self.raw_value) if self.raw_value else self.value.encode()
 
 
 def check_secret_name(name: str) -> str:
