@@ -1,7 +1,7 @@
 """Parts that the answers of several reports share, and how values are written in JSON."""
 
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Annotated, Any
 
 import orjson
@@ -25,6 +25,13 @@ def money(amount: Decimal | int | None) -> str:
     if not amount:
         return "0"
     return f"{amount:f}"
+
+
+def average(amount: Decimal, number: int) -> str | None:
+    """Write an amount divided by a number, to two decimals; None where the number is 0."""
+    if number == 0:
+        return None
+    return f"{(amount / number).quantize(Decimal('0.01'), ROUND_HALF_EVEN):f}"
 
 
 def time(moment: datetime | None) -> str | None:

@@ -43,6 +43,13 @@ class Snapshot:
         assert row is not None
         return row
 
+    def stream(self, query: str, params: Mapping[str, Any] | None = None) -> Iterator[Row]:
+        """Run `query` and give its rows as they come, without holding them all."""
+        with self.connection.cursor("rows") as cursor:
+            cursor.itersize = 2000
+            cursor.execute(cast(LiteralString, query), params)
+            yield from cursor
+
     def version(self) -> str:
         """Name what this snapshot sees: snapshots of the same name see the same rows.
 

@@ -21,7 +21,10 @@ class Statements:
         return self.over("events", name)
 
     def over(self, rows: str, name: str) -> str:
-        """Return a statement whose `{{sums}}` are the fragment `sums_<rows>`."""
+        """Return a statement with the fragment `sums_<rows>` as its `{{sums}}`.
+
+        The same holds for `{{groups}}` and `groups_<rows>`.
+        """
         return self._load(rows)[name]
 
     @functools.cache  # noqa: B019  # one object a file, for the life of the process
@@ -44,7 +47,9 @@ def _fragments() -> dict[str, str]:
 
 def _complete(text: str, rows: str) -> str:
     """Put the fragments in that a file includes; they may include others."""
-    fragments = _fragments() | {"sums": "{{sums_" + rows + "}}"}
+    fragments = _fragments()
+    for kind in ("sums", "groups"):
+        fragments = {kind: fragments.get(f"{kind}_{rows}", "")} | fragments
     while _INCLUDE.search(text):
         text = _INCLUDE.sub(lambda found: fragments[found[1]], text)
     return text

@@ -1,6 +1,11 @@
 -- Fragments that the reports' statements include as {{name}}.
+--
 -- Every statement is planned with its actual parameters: a condition on a parameter that is null
--- folds to true and costs nothing, and partitions outside the range are never looked at.
+-- folds to true and costs nothing, an arm whose flag is false is dropped from the plan, and
+-- partitions outside the range are never looked at.
+--
+-- A range is read in pieces that do not overlap: whole UTC days out of live_day_*, whole hours out
+-- of live_hour_*, what is left at both ends out of events. functions/analytics_query/pieces.py cuts.
 
 -- name: event_filters
 -- Which rows of `events` a question is about.
@@ -8,16 +13,135 @@
 AND (:to_day::date IS NULL OR day <= :to_day)
 AND (:from_time::timestamptz IS NULL OR occurred_at >= :from_time)
 AND (:to_time::timestamptz IS NULL OR occurred_at < :to_time)
-AND (:source::text IS NULL OR source = :source)
+AND {{type_filters}}
+AND {{campaign_filter}}
+AND {{country_filter}}
+
+-- name: type_filters
+(:source::text IS NULL OR source = :source)
 AND (:funnel_stage::text IS NULL OR funnel_stage = :funnel_stage)
 AND (:event_type::text IS NULL OR event_type = :event_type)
-AND (:campaign_id::text IS NULL OR campaign_id = :campaign_id)
-AND (:country::text IS NULL OR country = :country)
 
--- name: sums_events
--- The events of a question, each as sums of one.
+-- name: campaign_filter
+(:campaign_id::text IS NULL OR campaign_id = :campaign_id)
+
+-- name: country_filter
+(:country::text IS NULL OR country = :country)
+
+-- name: whole_days
+:has_days
+AND (:day_a::date IS NULL OR day >= :day_a)
+AND (:day_b::date IS NULL OR day < :day_b)
+
+-- name: whole_hours
+:has_hours
+AND (hour >= :hour_a1 AND hour < :hour_b1 OR hour >= :hour_a2 AND hour < :hour_b2)
+
+-- name: event_edges
+-- The parts of hours at both ends of a range.
+:has_edges
+AND day IN ((:edge_a1::timestamptz AT TIME ZONE 'UTC')::date,
+            (:edge_a2::timestamptz AT TIME ZONE 'UTC')::date)
+AND (occurred_at >= :edge_a1 AND occurred_at < :edge_b1
+     OR occurred_at >= :edge_a2 AND occurred_at < :edge_b2)
+
+-- name: event_sums
+-- An event as sums of one.
 SELECT occurred_at AS at, source, funnel_stage, event_type, country, campaign_id,
        1 AS events, (revenue IS NOT NULL)::int AS purchases, coalesce(revenue, 0) AS revenue,
        occurred_at AS first_at, occurred_at AS last_at
 FROM events
+
+-- name: sums_events
+-- The sums of a question out of the events alone.
+{{event_sums}}
 WHERE {{event_filters}}
+
+-- name: sums_campaign_events
+-- The same for a question about campaigns; events of no campaign are not in it.
+{{event_sums}}
+WHERE {{event_filters}} AND campaign_id IS NOT NULL
+
+-- name: sums_edges
+{{event_sums}}
+WHERE {{event_edges}} AND {{type_filters}} AND {{campaign_filter}} AND {{country_filter}}
+
+-- name: sums_types
+-- The sums of a question that is about neither countries nor campaigns.
+SELECT day::timestamp AT TIME ZONE 'UTC' AS at, source, funnel_stage, event_type,
+       NULL::text AS country, NULL::text AS campaign_id,
+       events, purchases, revenue, first_at, last_at
+FROM live_day_types
+WHERE {{whole_days}} AND {{type_filters}}
+UNION ALL
+SELECT hour, source, funnel_stage, event_type, NULL, NULL,
+       events, purchases, revenue, first_at, last_at
+FROM live_hour_types
+WHERE {{whole_hours}} AND {{type_filters}}
+UNION ALL
+{{sums_edges}}
+
+-- name: sums_countries
+-- The sums of a question about countries.
+SELECT day::timestamp AT TIME ZONE 'UTC' AS at, source, funnel_stage, event_type,
+       country, NULL::text AS campaign_id,
+       events, purchases, revenue, first_at, last_at
+FROM live_day_countries
+WHERE {{whole_days}} AND {{type_filters}} AND {{country_filter}}
+UNION ALL
+SELECT hour, source, funnel_stage, event_type, country, NULL,
+       events, purchases, revenue, first_at, last_at
+FROM live_hour_countries
+WHERE {{whole_hours}} AND {{type_filters}} AND {{country_filter}}
+UNION ALL
+{{sums_edges}}
+
+-- name: sums_campaigns
+-- The sums of a question about campaigns; events of no campaign are not in it.
+SELECT day::timestamp AT TIME ZONE 'UTC' AS at, source, funnel_stage, event_type,
+       NULL::text AS country, campaign_id,
+       events, purchases, revenue, first_at, last_at
+FROM live_day_campaigns
+WHERE {{whole_days}} AND {{type_filters}} AND {{campaign_filter}}
+UNION ALL
+SELECT hour, source, funnel_stage, event_type, NULL, campaign_id,
+       events, purchases, revenue, first_at, last_at
+FROM live_hour_campaigns
+WHERE {{whole_hours}} AND {{type_filters}} AND {{campaign_filter}}
+UNION ALL
+{{sums_edges}} AND campaign_id IS NOT NULL
+
+-- name: sums_campaign_countries
+-- The sums of a question about both; events of no campaign are not in it.
+SELECT day::timestamp AT TIME ZONE 'UTC' AS at, source, funnel_stage, event_type,
+       country, campaign_id,
+       events, purchases, revenue, first_at, last_at
+FROM live_day_campaign_countries
+WHERE {{whole_days}} AND {{type_filters}} AND {{campaign_filter}} AND {{country_filter}}
+UNION ALL
+SELECT hour, source, funnel_stage, event_type, country, campaign_id,
+       events, purchases, revenue, first_at, last_at
+FROM live_hour_campaign_countries
+WHERE {{whole_hours}} AND {{type_filters}} AND {{campaign_filter}} AND {{country_filter}}
+UNION ALL
+{{sums_edges}} AND campaign_id IS NOT NULL
+
+-- name: groups_demographics
+-- Events and revenue of demographic groups, but for the parts of hours at both ends.
+SELECT source, dimension, value, events, revenue
+FROM live_day_demographics
+WHERE {{whole_days}} AND {{type_filters}} AND {{country_filter}}
+UNION ALL
+SELECT source, dimension, value, events, revenue
+FROM live_hour_demographics
+WHERE {{whole_hours}} AND {{type_filters}} AND {{country_filter}}
+
+-- name: groups_campaign_demographics
+-- The same of campaigns.
+SELECT source, dimension, value, events, revenue
+FROM live_day_campaign_demographics
+WHERE {{whole_days}} AND {{type_filters}} AND {{campaign_filter}}
+UNION ALL
+SELECT source, dimension, value, events, revenue
+FROM live_hour_campaign_demographics
+WHERE {{whole_hours}} AND {{type_filters}} AND {{campaign_filter}}

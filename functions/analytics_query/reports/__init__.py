@@ -1,8 +1,27 @@
 """One module a report: its parameters, its answer, how it is computed."""
 
-from . import countries, funnel, overview, timeseries
+from . import (
+    campaigns,
+    countries,
+    demographics,
+    funnel,
+    overview,
+    revenue,
+    timeseries,
+    users,
+)
 from .report import Report
 
 REPORTS: dict[str, Report] = {
-    module.REPORT.name: module.REPORT for module in (overview, timeseries, funnel, countries)
+    module.REPORT.name: module.REPORT
+    for module in (
+        overview,
+        timeseries,
+        funnel,
+        countries,
+        campaigns,
+        users,
+        revenue,
+        demographics,
+    )
 }

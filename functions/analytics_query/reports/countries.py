@@ -59,7 +59,7 @@ def _figures(row: Row | None, users: int) -> Figures:
 
 def countries(now: Snapshot, query: CountriesQuery) -> Countries:
     """Compute the report."""
-    rows = {row["country"]: row for row in sums(now, SQL, "countries", query)}
+    rows = {row["country"]: row for row in sums(now, SQL, "countries", query, by_country=True)}
     unknown = rows.pop(None, None)
     users = unique_users_by_country(now, query)
     known = list(rows.items())

@@ -5,12 +5,12 @@ from decimal import Decimal
 
 from typing_extensions import TypedDict
 
-from ..answers import Count, Money, Range, Time, money, time
+from ..answers import Count, Money, Range, Time, average, money, time
 from ..database import Row, Snapshot
 from ..filters import ReportQuery, Stage
 from ..statements import Statements
 from ..sums import sums
-from ..unique_users import unique_users
+from ..unique_users import Accuracy, unique_users
 from .report import Report
 
 SQL = Statements("report_overview.sql")
@@ -21,7 +21,10 @@ class Totals(TypedDict):
 
     events: Count
     uniqueUsers: Count
+    uniqueUsersAccuracy: Accuracy
+    purchases: Count
     revenue: Money
+    averageOrderValue: Money | None
     firstEvent: Time | None
     lastEvent: Time | None
 
@@ -39,12 +42,14 @@ class OfStage(TypedDict):
 
     funnelStage: Stage
     events: Count
+    revenue: Money
 
 
 class OfType(TypedDict):
     """One type of event of one source."""
 
     source: str
+    funnelStage: Stage
     eventType: str
     events: Count
     revenue: Money
@@ -71,13 +76,19 @@ def _sums(rows: Iterable[Row], key: str) -> list[tuple[str, int, Decimal]]:
 def overview(now: Snapshot, query: ReportQuery) -> Overview:
     """Compute the report."""
     rows = sums(now, SQL, "overview_by_type", query)
+    users, accuracy = unique_users(now, query)
+    purchases = sum(row["purchases"] for row in rows)
+    revenue = sum((row["revenue"] for row in rows), Decimal())
     return {
         "from": time(query.from_),
         "to": time(query.to),
         "totals": {
             "events": sum(row["events"] for row in rows),
-            "uniqueUsers": unique_users(now, query),
-            "revenue": money(sum((row["revenue"] for row in rows), Decimal())),
+            "uniqueUsers": users,
+            "uniqueUsersAccuracy": accuracy,
+            "purchases": purchases,
+            "revenue": money(revenue),
+            "averageOrderValue": average(revenue, purchases),
             "firstEvent": time(min((row["first_at"] for row in rows), default=None)),
             "lastEvent": time(max((row["last_at"] for row in rows), default=None)),
         },
@@ -86,12 +97,17 @@ def overview(now: Snapshot, query: ReportQuery) -> Overview:
             for name, events, revenue in _sums(rows, "source")
         ],
         "byFunnelStage": [
-            {"funnelStage": "top" if name == "top" else "bottom", "events": events}
-            for name, events, _ in sorted(_sums(rows, "funnel_stage"), reverse=True)
+            {
+                "funnelStage": "top" if name == "top" else "bottom",
+                "events": events,
+                "revenue": money(revenue),
+            }
+            for name, events, revenue in sorted(_sums(rows, "funnel_stage"), reverse=True)
         ],
         "byEventType": [
             {
                 "source": row["source"],
+                "funnelStage": row["funnel_stage"],
                 "eventType": row["event_type"],
                 "events": row["events"],
                 "revenue": money(row["revenue"]),

@@ -1,7 +1,7 @@
 """Events and revenue over time, without gaps."""
 
-from datetime import datetime, timedelta
-from typing import Literal
+from datetime import datetime
+from typing import Any, Literal
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -9,24 +9,16 @@ from typing_extensions import TypedDict
 from ..answers import Count, Money, Range, Time, money, time, utc
 from ..database import Row, Snapshot
 from ..filters import ReportQuery
+from ..intervals import GRAIN, Interval, starts
 from ..statements import Statements
 from ..sums import sums
-from ..unanswerable import Unanswerable
 from .report import Report
 
 SQL = Statements("report_timeseries.sql")
 
-Interval = Literal["minute", "hour", "day"]
 Split = Literal["none", "source", "funnelStage", "eventType", "country", "campaignId"]
-LENGTH = {
-    "minute": timedelta(minutes=1),
-    "hour": timedelta(hours=1),
-    "day": timedelta(days=1),
-}
 MOST_POINTS = 50_000
 """The most points in one answer, all series together."""
-MOST_SERIES_POINTS = 10_000
-"""The most points in one series."""
 
 
 class TimeseriesQuery(ReportQuery):
@@ -38,7 +30,12 @@ class TimeseriesQuery(ReportQuery):
         "hours up to 8 days, else days.",
         examples=["hour"],
     )
-    split: Split = Field("none", description="One series for each of these.", examples=["source"])
+    split: Split = Field(
+        "none",
+        description="One series for each of these. Series by campaignId leave out the events of no "
+        "campaign.",
+        examples=["source"],
+    )
     limit: int = Field(
         20, ge=1, le=100, description="The most series; those with most events are kept."
     )
@@ -68,76 +65,46 @@ class Timeseries(Range):
     omittedSeries: Count
 
 
-def _floor(moment: datetime, interval: Interval) -> datetime:
-    start = moment.replace(second=0, microsecond=0)
-    if interval != "minute":
-        start = start.replace(minute=0)
-    return start.replace(hour=0) if interval == "day" else start
-
-
-def fitting_interval(length: timedelta) -> Interval:
-    """Return the interval that shows a range of this length well."""
-    if length <= timedelta(hours=6):
-        return "minute"
-    return "hour" if length <= timedelta(days=8) else "day"
-
-
-def _ceil(moment: datetime, interval: Interval) -> datetime:
-    start = _floor(moment, interval)
-    return start if start == moment else start + LENGTH[interval]
-
-
-def _span(now: Snapshot, query: TimeseriesQuery) -> tuple[datetime, datetime] | None:
-    """Return the moments that the points reach from and to, None where there is nothing."""
-    if query.from_ is not None and query.to is not None:
-        return (query.from_, query.to) if query.from_ < query.to else None
-    found = sums(now, SQL, "timeseries_span", query)[0]
-    if found["first_at"] is None:
-        return None
-    return query.from_ or found["first_at"], query.to or found["last_at"] + timedelta.resolution
-
-
 def timeseries(now: Snapshot, query: TimeseriesQuery) -> Timeseries:
     """Compute the report."""
-    span = _span(now, query)
-    length = span[1] - span[0] if span else timedelta()
-    interval = query.interval or fitting_interval(length)
-    times: list[str] = []
-    by_key: dict[str | None, dict[str, Row]] = {}
-    if span is not None:
-        start, end = _floor(span[0], interval), _ceil(span[1], interval)
-        number = (end - start) // LENGTH[interval]
-        if number > MOST_SERIES_POINTS:
-            raise Unanswerable(
-                "interval",
-                f"The range has {number:,} intervals of a {interval}, at most "
-                f"{MOST_SERIES_POINTS:,} are answered: ask for longer ones or a shorter range.",
-            )
-        times = [utc(start + index * LENGTH[interval]) for index in range(number)]
-        for row in sums(now, SQL, "timeseries", query, interval=interval, split=query.split):
-            by_key.setdefault(row["key"], {})[utc(row["time"])] = row
+    options: dict[str, Any] = {
+        "by_country": query.split == "country",
+        "by_campaign": query.split == "campaignId",
+    }
+    span: Row = {"first_at": None, "last_at": None}
+    if query.from_ is None or query.to is None:
+        span = sums(now, SQL, "timeseries_span", query, **options)[0]
+    interval, times = starts(
+        query.from_, query.to, query.interval, span["first_at"], span["last_at"]
+    )
+    by_key: dict[str | None, dict[datetime, Row]] = {}
+    if times:
+        options |= {"grain": GRAIN[interval], "interval": interval, "split": query.split}
+        for row in sums(now, SQL, "timeseries", query, **options):
+            by_key.setdefault(row["key"], {})[row["time"]] = row
     if query.split == "none":
         by_key.setdefault("all", {})
-    most = min(query.limit, max(MOST_POINTS // max(len(times), 1), 1))
     keys = sorted(
         by_key,
         key=lambda key: (-sum(row["events"] for row in by_key[key].values()), key or ""),
     )
+    most = min(query.limit, max(MOST_POINTS // max(len(times), 1), 1))
+    labels = [(at, utc(at)) for at in times]
     return {
         "from": time(query.from_),
         "to": time(query.to),
         "interval": interval,
         "split": query.split,
-        "series": [{"key": key, "points": _points(times, by_key[key])} for key in keys[:most]],
+        "series": [{"key": key, "points": _points(labels, by_key[key])} for key in keys[:most]],
         "omittedSeries": len(keys[most:]),
     }
 
 
-def _points(times: list[str], rows: dict[str, Row]) -> list[Point]:
+def _points(labels: list[tuple[datetime, str]], rows: dict[datetime, Row]) -> list[Point]:
     nothing: Row = {"events": 0, "revenue": None}
     return [
-        {"time": at, "events": row["events"], "revenue": money(row["revenue"])}
-        for at in times
+        {"time": label, "events": row["events"], "revenue": money(row["revenue"])}
+        for at, label in labels
         for row in (rows.get(at, nothing),)
     ]
 

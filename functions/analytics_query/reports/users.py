@@ -1,0 +1,86 @@
+"""Who does most."""
+
+from typing import Literal
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from ..answers import Count, Money, Range, Time, money, time, utc
+from ..database import Row, Snapshot
+from ..filters import ReportQuery
+from ..pieces import cut
+from ..statements import Statements
+from .report import Report
+
+SQL = Statements("report_users.sql")
+
+
+class UsersQuery(ReportQuery):
+    """Parameters of the report."""
+
+    by: Literal["events", "revenue"] = Field(
+        "events", description="What the users are ordered by, most first.", examples=["revenue"]
+    )
+    limit: int = Field(20, ge=1, le=1000, description="The most users.")
+
+
+class User(TypedDict):
+    """One user; `source` is null for a user of several sources."""
+
+    userId: str
+    source: str | None
+    events: Count
+    topEvents: Count
+    bottomEvents: Count
+    purchases: Count
+    revenue: Money
+    firstEvent: Time
+    lastEvent: Time
+
+
+class Users(Range):
+    """Users, those who do most first."""
+
+    by: Literal["events", "revenue"]
+    items: list[User]
+
+
+def _user(row: Row) -> User:
+    return {
+        "userId": row["user_id"],
+        "source": row["source"],
+        "events": row["events"],
+        "topEvents": row["top"],
+        "bottomEvents": row["bottom"],
+        "purchases": row["purchases"],
+        "revenue": money(row["revenue"]),
+        "firstEvent": utc(row["first_at"]),
+        "lastEvent": utc(row["last_at"]),
+    }
+
+
+def users(now: Snapshot, query: UsersQuery) -> Users:
+    """Compute the report."""
+    filtered = (query.funnelStage, query.eventType, query.campaignId, query.country)
+    from_events = query.exact or any(value is not None for value in filtered)
+    params = query.params() | cut(query.from_, query.to).params()
+    rows = now.rows(
+        SQL["top_users_exact" if from_events else "top_users"],
+        params | {"by": query.by, "limit": query.limit},
+    )
+    return {
+        "from": time(query.from_),
+        "to": time(query.to),
+        "by": query.by,
+        "items": [_user(row) for row in rows],
+    }
+
+
+REPORT = Report(
+    name="users",
+    summary="Who does most",
+    description="Users by the number of their events or by what they spent. A user is a `userId`.",
+    query=UsersQuery,
+    answer=Users,
+    compute=users,
+)

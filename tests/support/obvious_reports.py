@@ -1,0 +1,120 @@
+"""Reports the slow and obvious way: in Python, over the events that were sent."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from functions.common.events import columns, demographics
+
+LENGTH = {"minute": 60, "hour": 3600, "day": 86400}
+
+
+@dataclass(frozen=True)
+class Fact:
+    """An event, as far as reports look at it."""
+
+    at: datetime
+    source: str
+    funnelStage: str
+    eventType: str
+    userId: str
+    country: str | None
+    campaignId: str | None
+    revenue: Decimal | None
+    groups: tuple[tuple[str, str], ...]
+
+
+def facts(events: Iterable[dict[str, Any]]) -> list[Fact]:
+    """Return each event once, as what reports look at."""
+    unique: dict[tuple[str, object], Fact] = {}
+    for event in events:
+        at = datetime.fromisoformat(event["timestamp"]).astimezone(UTC)
+        user, country, campaign, revenue = columns(event)
+        unique.setdefault(
+            (event["eventId"], at.date()),
+            Fact(
+                at,
+                event["source"],
+                event["funnelStage"],
+                event["eventType"],
+                user,
+                country,
+                campaign,
+                revenue,
+                demographics(event),
+            ),
+        )
+    return list(unique.values())
+
+
+def chosen(all_facts: Iterable[Fact], question: dict[str, Any]) -> list[Fact]:
+    """Return the facts that a question's filters choose."""
+    start, end = moment(question.get("from")), moment(question.get("to"))
+    names = ("source", "funnelStage", "eventType", "campaignId", "country")
+    return [
+        fact
+        for fact in all_facts
+        if (start is None or fact.at >= start)
+        and (end is None or fact.at < end)
+        and all(name not in question or getattr(fact, name) == question[name] for name in names)
+    ]
+
+
+def moment(text: str | None) -> datetime | None:
+    """Return the time that a question names."""
+    if text is None:
+        return None
+    parsed = datetime.fromisoformat(text)
+    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+
+
+def amount(some: Iterable[Fact]) -> Decimal:
+    """Return the sum of the revenue."""
+    return sum((fact.revenue for fact in some if fact.revenue is not None), Decimal())
+
+
+def purchases(some: Iterable[Fact]) -> int:
+    """Return how many facts have a revenue."""
+    return sum(fact.revenue is not None for fact in some)
+
+
+def users(some: Iterable[Fact]) -> int:
+    """Return how many different users there are."""
+    return len({fact.userId for fact in some})
+
+
+def grouped(some: Iterable[Fact], key: Callable[[Fact], Any]) -> dict[Any, list[Fact]]:
+    """Return the facts by a key."""
+    groups: defaultdict[Any, list[Fact]] = defaultdict(list)
+    for fact in some:
+        groups[key(fact)].append(fact)
+    return dict(groups)
+
+
+def stages(some: Iterable[Fact]) -> tuple[int, int]:
+    """Return how many facts are of the top and of the bottom."""
+    counted = grouped(some, lambda fact: fact.funnelStage)
+    return len(counted.get("top", ())), len(counted.get("bottom", ()))
+
+
+def converted(some: Iterable[Fact]) -> int:
+    """Return how many users are seen at the top and later at the bottom."""
+    number = 0
+    for of_user in grouped(some, lambda fact: fact.userId).values():
+        tops = [fact.at for fact in of_user if fact.funnelStage == "top"]
+        bottoms = [fact.at for fact in of_user if fact.funnelStage == "bottom"]
+        number += bool(tops) and bool(bottoms) and min(tops) < max(bottoms)
+    return number
+
+
+def start_of(at: datetime, interval: str) -> datetime:
+    """Return the start of the interval that a moment lies in."""
+    return at - timedelta(seconds=at.timestamp() % LENGTH[interval])
+
+
+def utc(at: datetime) -> str:
+    """Write a moment as answers do."""
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
