@@ -71,12 +71,12 @@ class EmbeddedPostgres:
             PlatformError: it did not start; the message has the last line of its log.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.passwords = _passwords(self.folder / "passwords")
         try:
             binaries, user = _initialise(self.data)
+            _secure(self.data, binaries, user, self.passwords[OWNER])
         except (OSError, subprocess.SubprocessError) as error:
             raise PlatformError(f"PostgreSQL cannot use the folder {self.data}: {error}") from error
-        self.passwords = _passwords(self.folder / "passwords")
-        _secure(self.data, binaries, user, self.passwords[OWNER])
         (self.folder / "port").write_text(str(self.port))
         settings = {**SERVER_SETTINGS, "port": str(self.port)}
         options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]

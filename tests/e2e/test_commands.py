@@ -1,0 +1,117 @@
+"""The commands as users run them: the demo, errors in one line, nothing left behind."""
+
+import json
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from infra.local.ports import free_port
+from tests.support.net import wait_until
+from tests.support.platform import UNIVERSE, RunningPlatform, platform
+
+
+@pytest.fixture
+def alone(e2e_folder: Path, request: pytest.FixtureRequest) -> RunningPlatform:
+    folder = e2e_folder / request.node.name
+    folder.mkdir()
+    return RunningPlatform(folder)
+
+
+def one_line(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 1
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    return lines[0]
+
+
+def test_demo_beside_another_platform_ends_with_a_report_and_no_process(
+    alone: RunningPlatform, e2e_folder: Path
+) -> None:
+    other = e2e_folder / "other"
+    other.mkdir()
+    with platform(other) as running:
+        done = alone.run("demo", "--events", "2000", "--exit")
+        assert done.returncode == 0, done.stderr
+        for words in ("Events by source and type", "Funnel", "Top countries", "Rejected, and why"):
+            assert words in done.stdout
+        assert running.status()["rowsStored"] == 0
+    assert wait_until(lambda: not alone.processes(), 15)
+
+
+def test_publish_tells_what_became_of_the_events(alone: RunningPlatform) -> None:
+    alone.start()
+    try:
+        options = ("--events", "500", "--batch", "50", "--invalid", "0.1", "--seed", "3")
+        done = alone.run("publish", *options, "--url", alone.ingest, "--json", "--gzip")
+        assert done.returncode == 0, done.stderr
+        summary = json.loads(done.stdout.splitlines()[-1])
+        assert summary["sent"] == 500
+        assert summary["rejected"] == summary["kinds"]["invalid"]
+        assert summary["accepted"] + summary["rejected"] == 500
+        human = alone.run("publish", *options)
+        assert "accepted" in human.stdout
+        assert alone.run("migrate", "--status").stdout.startswith("applied")
+    finally:
+        assert alone.stop(signal.SIGTERM) == 0
+    assert wait_until(lambda: not alone.processes(), 15)
+
+
+def test_nothing_outlives_a_platform_that_is_killed(alone: RunningPlatform) -> None:
+    alone.start()
+    assert len(alone.processes()) > 4
+    assert alone.process is not None
+    alone.process.kill()
+    alone.process.wait()
+    assert wait_until(lambda: not alone.processes(), 40)
+
+
+def test_a_port_in_use_is_one_line(alone: RunningPlatform) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", alone.port))
+        taken.listen()
+        line = one_line(alone.run("up"))
+    assert str(alone.port) in line
+    assert "GATEWAY_PORT" in line
+
+
+def test_a_state_folder_that_cannot_be_used_is_one_line(alone: RunningPlatform) -> None:
+    alone.state_dir.write_text("a file")
+    assert "STATE_DIR" in one_line(alone.run("up"))
+
+
+def test_a_state_folder_in_use_is_one_line(alone: RunningPlatform) -> None:
+    alone.start()
+    try:
+        alone.environment = {"GATEWAY_PORT": str(free_port())}
+        assert "another platform" in one_line(alone.run("up"))
+    finally:
+        assert alone.stop() == 0
+
+
+def test_a_wrong_setting_is_one_line(alone: RunningPlatform) -> None:
+    alone.environment = {"GATEWAY_PORT": "many"}
+    assert "GATEWAY_PORT" in one_line(alone.run("up"))
+
+
+def test_status_without_a_platform_is_one_line(alone: RunningPlatform) -> None:
+    assert "universe up" in one_line(alone.run("status"))
+
+
+def test_a_broken_database_folder_is_one_line(alone: RunningPlatform) -> None:
+    data = alone.state_dir / "postgres" / "data"
+    data.mkdir(parents=True)
+    (data / "PG_VERSION").write_text("nonsense")
+    assert "PostgreSQL" in one_line(alone.run("up"))
+    assert wait_until(lambda: not alone.processes(), 15)
+
+
+@pytest.mark.parametrize("command", ["", "up", "demo", "publish", "status", "migrate"])
+def test_help(command: str) -> None:
+    done = subprocess.run(
+        [str(UNIVERSE), *command.split(), "--help"], capture_output=True, text=True, check=True
+    )
+    assert "Usage: universe" in done.stdout
