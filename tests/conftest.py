@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -10,12 +11,12 @@ from uuid import uuid4
 import nats
 import psycopg
 import pytest
-from infra.local.migrations import migrate
 from nats.js.errors import NotFoundError
 from psycopg import sql
 
 from infra.local.embedded_nats import EmbeddedNats
 from infra.local.embedded_postgres import READER, WRITER, EmbeddedPostgres
+from infra.local.migrations import migrate
 
 TEMPLATE = "universe_template"
 
@@ -100,6 +101,13 @@ def migrated_template(postgres: EmbeddedPostgres) -> str:
 @pytest.fixture
 def database(postgres: EmbeddedPostgres, migrated_template: str) -> Iterator[Database]:
     """A fresh migrated database."""
+    with fresh_database(postgres, migrated_template) as database:
+        yield database
+
+
+@contextmanager
+def fresh_database(postgres: EmbeddedPostgres, migrated_template: str) -> Iterator[Database]:
+    """Copy the migrated database, for a fixture of another scope; drop the copy afterwards."""
     name = f"test_{uuid4().hex[:12]}"
     with psycopg.connect(postgres.url(database="postgres"), autocommit=True) as connection:
         connection.execute(

@@ -171,7 +171,10 @@ def _loads(text: bytes, status: int) -> tuple[Any, Dump]:
 
 
 def _dump(value: Any) -> str:
-    return orjson.dumps(value).decode()
+    try:
+        return orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:  # nested deeper than it goes
+        return _exact_dump(value)
 
 
 def _exact_dump(value: Any) -> str:

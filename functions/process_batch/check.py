@@ -84,5 +84,11 @@ def _refuse(event: Any, position: int, error: Exception) -> Refused:
         reason = str(error) or type(error).__name__
     else:
         raise error
+    return Refused(position, _event_id(event), reason)
+
+
+def _event_id(event: Any) -> str | None:
     event_id = event.get("eventId") if isinstance(event, dict) else None
-    return Refused(position, event_id if isinstance(event_id, str) else None, reason)
+    if not isinstance(event_id, str):
+        return None
+    return event_id.encode("utf-8", "replace").decode()  # it may hold what no answer can

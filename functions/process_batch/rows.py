@@ -52,8 +52,8 @@ class Row(NamedTuple):
     revenue: Decimal | None
 
 
-class TooLong(ValueError):
-    """A value that reports group by is longer than `LONGEST_KEY`."""
+class NotStorable(ValueError):
+    """A value that the contract allows and the database has no place for."""
 
 
 _NULL = "\\N"
@@ -73,7 +73,7 @@ def make_row(event: dict[str, Any], position: int, received_at: str, dump: Dump)
         dump: writes a part of the event as JSON.
 
     Raises:
-        TooLong: a value is too long for the database's indexes.
+        NotStorable: a value is too long for the database's indexes, or is not Unicode.
     """
     source_name = event["source"]
     source = SOURCES[source_name]
@@ -91,6 +91,7 @@ def make_row(event: dict[str, Any], position: int, received_at: str, dump: Dump)
     if probe.isprintable() and "\\" not in probe and '"' not in probe:
         user = f'"{user_id}"'
     else:
+        _refuse_surrogates(probe)
         user = _element(user_id)
         safe_id = event_id.translate(_ESCAPES)
         user_id = user_id.translate(_ESCAPES)
@@ -129,6 +130,7 @@ def _element(text: str) -> str:
 def _make_group_elements(groups: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
     for dimension, value in groups:
         _refuse_long(**{dimension: value})
+        _refuse_surrogates(value)
     elements = tuple(_element(f"{dimension}={value}") for dimension, value in groups)
     if len(_group_elements) >= _MOST_CACHED:
         _group_elements.clear()
@@ -139,7 +141,16 @@ def _make_group_elements(groups: tuple[tuple[str, str], ...]) -> tuple[str, ...]
 def _refuse_long(**values: str | None) -> None:
     for name, value in values.items():
         if value is not None and len(value) > LONGEST_KEY:
-            raise TooLong(f"{name} has {len(value)} characters; at most {LONGEST_KEY} are stored")
+            raise NotStorable(
+                f"{name} has {len(value)} characters; at most {LONGEST_KEY} are stored"
+            )
+
+
+def _refuse_surrogates(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise NotStorable("a text has a lone surrogate, which is not Unicode") from error
 
 
 def _extra(event: dict[str, Any], dump: Dump) -> str:

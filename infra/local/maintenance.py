@@ -38,6 +38,8 @@ def seal_finished_days(
     """
     try:
         with _connect(database_url) as connection:
+            # for the session: concurrent builds by two would wait for each other crosswise
+            connection.execute("SELECT pg_advisory_lock(7305, 3)")
             found = connection.execute("SELECT days_to_seal(%s)", [idle]).fetchall()
             days = [row[0] for row in found]
             for day in days:

@@ -5,52 +5,20 @@ import gzip
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, LiteralString
 
 import httpx
-import psycopg
 import pytest
 
 from tests.conftest import Database
-from tests.support.functions import Function, running
+from tests.support.functions import Function
+from tests.support.storage import BATCH, ask, cloud_event, post, process_batch
 from tests.support.stored_events import generated
-
-BATCH = {"Content-Type": "application/cloudevents-batch+json"}
 
 
 @pytest.fixture
 def function(database: Database, tmp_path: Path) -> Iterator[Function]:
-    with running(
-        "functions.process_batch.handler",
-        tmp_path / "log",
-        DATABASE_URL=database.writer_url,
-        COMPACT_SECONDS="0.1",
-    ) as process:
+    with process_batch(database.writer_url, tmp_path / "log") as process:
         yield process
-
-
-def cloud_event(number: int, data: Any, **more: Any) -> dict[str, Any]:
-    return {
-        "specversion": "1.0",
-        "id": f"EVENTS:{number}",
-        "source": "/jetstream/EVENTS/process-batch",
-        "type": "universe.jetstream.message",
-        "subject": "events.facebook",
-        "datacontenttype": "application/json",
-        "data": data,
-        **more,
-    }
-
-
-def post(function: Function, content: Any, headers: dict[str, str] | None = None) -> httpx.Response:
-    if not isinstance(content, bytes):
-        content = json.dumps(content).encode()
-    return httpx.post(function.url, content=content, headers=headers, timeout=60)
-
-
-def ask(database: Database, query: LiteralString) -> list[tuple[Any, ...]]:
-    with psycopg.connect(database.url) as connection:
-        return connection.execute(query).fetchall()
 
 
 def count(database: Database) -> int:
