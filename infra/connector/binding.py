@@ -145,6 +145,7 @@ class Binding:
         self._successes = 0
         self._fresh_turns = 0
         self._events_per_message = 1.0
+        self._taken = 0
         self._wake = asyncio.Event()
         self._stopping = False
         self._breaker_said = BreakerState.CLOSED
@@ -364,7 +365,9 @@ class Binding:
         if taken is None:
             return
         message, pending = taken
-        self._events_per_message += (message.events - self._events_per_message) * 0.05
+        self._taken += 1
+        weight = max(1 / self._taken, 0.05)
+        self._events_per_message += (message.events - self._events_per_message) * weight
         self._accumulator.add(message, now, more_to_come=pending > 0 and self._puller.standing)
         self._notify()
 

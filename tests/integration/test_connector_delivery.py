@@ -1,0 +1,604 @@
+"""How the connector finds functions, and how messages reach them."""
+
+import asyncio
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import nats
+import pytest
+from nats.js.api import ConsumerConfig, RetentionPolicy, StreamConfig
+
+from tests.support.connector import (
+    ConnectorProcess,
+    FakeFunction,
+    FakeGateway,
+    backlog,
+    connector_to,
+    dead_letters,
+    deployed,
+    drained,
+    event,
+    publish,
+    streams,
+)
+from tests.support.net import wait_until
+
+
+def data_of(request: dict[str, Any]) -> list[dict[str, Any]]:
+    return json.loads(request["body"])
+
+
+async def test_a_batch_as_functions_see_it(nats_url: str, tmp_path: Path) -> None:
+    nc = await nats.connect(nats_url)
+    js = await streams(nc)
+    await publish(js, event("a"), [event("b"), event("c")])
+    await publish(js, b"not json", subject="events.tiktok")
+    with (
+        FakeFunction(tmp_path).start().ready() as function,
+        connector_to(function, tmp_path, nats_url) as connector,
+    ):
+        await drained(js)
+        (request,) = function.requests()
+        assert request["headers"]["Content-Type"] == "application/cloudevents-batch+json"
+        assert request["headers"]["X-Call-Id"] == "call-1", "the one that all messages share"
+        first, second, third = data_of(request)
+        assert first["id"] == "EVENTS:1"
+        assert first["source"] == "/jetstream/EVENTS/function"
+        assert first["type"] == "universe.jetstream.message"
+        assert first["specversion"] == "1.0"
+        assert first["subject"] == "events.facebook"
+        assert first["callid"] == "call-1"
+        assert first["deliverycount"] == 1
+        assert first["data"] == event("a")
+        assert second["data"] == [event("b"), event("c")]
+        assert third["subject"] == "events.tiktok"
+        assert third["data_base64"] == "bm90IGpzb24="
+        # an acknowledgement is on its way when the function has answered
+        wait_until(lambda: connector.metrics()["done_messages_total"] == 3)
+        m = connector.metrics()
+        assert m["done_events_total"] == m["fetched_events_total"] == 4
+        assert m["batch_events_count"] == 1
+        assert connector.health() == (
+            200,
+            {"status": "ok", "checks": {"nats": "ok", "functions": "ok"}},
+        )
+        assert connector.health("liveness")[0] == 200
+        assert connector.stop() == 0
+    assert {line["component"] for line in connector.lines()} == {"connector"}
+    await nc.close()
+
+
+async def test_single_delivery_suits_functions_of_other_connectors(
+    nats_url: str, tmp_path: Path
+) -> None:
+    nc = await nats.connect(nats_url)
+    js = await streams(nc)
+    await publish(js, event("a"), b"plain text")
+    with (
+        FakeFunction(tmp_path).start().ready() as function,
+        FakeGateway(tmp_path).start().ready() as gateway,
+        ConnectorProcess(tmp_path, nats_url, GATEWAY_URL=gateway.url).start() as connector,
+    ):
+        gateway.serve(deployed("fn", function.url, annotations={"topic": "events.>"}))
+        connector.bound()
+        await drained(js)
+        requests = sorted(function.requests(), key=lambda request: request["ids"])
+        assert [request["body"] for request in requests] == [json.dumps(event("a")), "plain text"]
+        headers = requests[0]["headers"]
+        assert headers["Content-Type"] == "application/json"
+        assert headers["X-Topic"] == headers["ce-subject"] == "events.facebook"
+        assert headers["ce-id"] == "EVENTS:1"
+        assert headers["ce-source"] == "/jetstream/EVENTS/fn"
+        assert headers["X-Call-Id"] == headers["ce-callid"] == "call-1"
+        assert requests[1]["headers"]["Content-Type"] == "application/octet-stream"
+    await nc.close()
+
+
+async def test_batches_keep_to_their_limits(nats_url: str, tmp_path: Path) -> None:
+    nc = await nats.connect(nats_url)
+    js = await streams(nc)
+    await publish(js, *([event(f"{n}-{i}") for i in range(10)] for n in range(30)))
+    await publish(js, [event(f"large-{i}") for i in range(70)])
+    with (
+        FakeFunction(tmp_path).start().ready() as function,
+        connector_to(function, tmp_path, nats_url, NATS_BATCH_SIZE="55", NATS_CONCURRENCY="2"),
+    ):
+        await drained(js)
+        calls = function.calls()
+        assert max(len(call) for call in calls if "EVENTS:31" not in call) == 5
+        assert ["EVENTS:31"] in calls, "larger than a batch: alone"
+        assert len(function.done()) == len(set(function.done())) == 370
+    await nc.close()
+
+
+async def test_messages_beyond_the_byte_limit_arrive_one_by_one(
+    nats_url: str, tmp_path: Path
+) -> None:
+    nc = await nats.connect(nats_url)
+    js = await streams(nc)
+    for n in range(3):
+        await publish(js, event(f"large-{n}", text="x" * 900_000), event(f"small-{n}"))
+    with (
+        FakeFunction(tmp_path).start().ready() as function,
+        connector_to(
+            function, tmp_path, nats_url, NATS_BATCH_BYTES="1000", NATS_CONCURRENCY="1"
+        ) as connector,
+    ):
+        await drained(js)
+        assert len(function.done()) == len(set(function.done())) == 6
+        assert connector.metrics()["repeated_deliveries_total"] == 0
+    await nc.close()
+
+
+async def test_memory_in_hand_is_bounded_while_the_function_is_away(
+    nats_url: str, tmp_path: Path
+) -> None:
+    nc = await nats.connect(nats_url)
+    js = await streams(nc)
+    filling = "x" * 10_000
+    await publish(js, *([event(f"{n}", text=filling)] for n in range(400)))
+    with (
+        FakeFunction(tmp_path) as function,
+        connector_to(
+            function, tmp_path, nats_url, NATS_BATCH_BYTES="100000", NATS_CONCURRENCY="2"
+        ) as connector,
+    ):
+        wait_until(lambda: connector.metrics().get("in_hand_bytes", 0) > 200_000)
+        await asyncio.sleep(4)  # longer than the ack wait
+        m = connector.metrics()
+        assert m["in_hand_bytes"] < 100_000 * 3 + 20_000
+        assert m["repeated_deliveries_total"] == 0, "no redelivery while messages wait"
+        assert m["paused_state"] == 1
+        assert connector.state()["bindings"][0]["paused"]
+        function.start()
+        await drained(js)
+        assert len(function.done()) == len(set(function.done())) == 400
+        assert await dead_letters(js) == []
+    await nc.close()
+
+
+async def test_no_redelivery_while_an_invocation_runs(nats_url: str, tmp_path: Path) -> None:
+    nc = await nats.connect(nats_url)
+    js = await streams(nc)
+    with FakeFunction(tmp_path).start().ready() as function:
+        function.mode(delay=3)
+        with connector_to(function, tmp_path, nats_url, NATS_ACK_WAIT="1s") as connector:
+            await publish(js, event("slow"))
+            await drained(js)
+            assert function.done() == ["slow"]
+            assert len(function.calls()) == 1
+            assert connector.metrics()["repeated_deliveries_total"] == 0
+    await nc.close()
+
+
+async def test_a_lone_event_does_not_wait_for_the_window(nats_url: str, tmp_path: Path) -> None:
+    nc = await nats.connect(nats_url)
+    js = await streams(nc)
+    with (
+        FakeFunction(tmp_path).start().ready() as function,
+        connector_to(function, tmp_path, nats_url, NATS_BATCH_WINDOW="60s"),
+    ):
+        await publish(js, event("lone"))
+        wait_until(lambda: function.done() == ["lone"], 20)
+    await nc.close()
+
+
+async def test_bindings_come_change_and_go(nats_url: str, tmp_path: Path) -> None:
+    nc = await nats.connect(nats_url)
+    js = await streams(nc)
+    with (
+        FakeFunction(tmp_path, "one").start().ready() as one,
+        FakeFunction(tmp_path, "two").start().ready() as two,
+        FakeGateway(tmp_path) as gateway,
+        ConnectorProcess(
+            tmp_path, nats_url, GATEWAY_URL=gateway.url, SECRETS_DIR=str(tmp_path)
+        ) as connector,
+    ):
+        (tmp_path / "basic-auth-user").write_text("admin")
+        (tmp_path / "basic-auth-password").write_text("pw")
+        connector.start()
+        wait_until(lambda: connector.health()[0] == 503)
+        assert "gateway does not answer" in connector.health()[1]["checks"]["functions"]
+        gateway.serve(password="other")
+        gateway.start().ready()
+        wait_until(lambda: "401" in connector.health()[1]["checks"]["functions"])
+        gateway.serve({"name": "no-topic", "url": one.url}, password="pw")
+        wait_until(lambda: connector.health()[0] == 200)
+
+        batch = {"jetstream.batch-size": "10"}
+        first = deployed("one", one.url, annotations={"topic": "events.facebook", **batch})
+        gateway.serve(first, password="pw")
+        connector.bound()
+        await publish(js, event("a"))
+        wait_until(lambda: one.done() == ["a"])
+        await publish(js, event("t"), subject="events.tiktok")
+
+        # another function for the rest; the first takes more at a time
+        one.mode(delay=1)
+        await publish(js, event("b"))
+        wait_until(lambda: len(one.calls()) == 2)
+        changed = deployed(
+            "one",
+            one.url,
+            annotations={"topic": "events.facebook,events.x", "jetstream.batch-size": "20"},
+        )
+        second = deployed("two", two.url, annotations={"topic": "events.tiktok", **batch})
+        gateway.serve(changed, second, password="pw")
+        connector.bound(2)
+        wait_until(lambda: two.done() == ["t"])
+        await publish(js, event("x"), subject="events.x")
+        wait_until(lambda: one.done() == ["a", "b", "x"])
+        assert len(one.calls()) == 3, "the work in hand went on"
+
+        # one goes while it works; what it has is finished, what comes later waits
+        await publish(js, event("c"))
+        wait_until(lambda: len(one.calls()) == 4)
+        gateway.serve(second, password="pw")
+        wait_until(lambda: [b["function"] for b in connector.bindings()] == ["two"])
+        wait_until(lambda: one.done()[-1] == "c")
+        await publish(js, event("d"))
+        await publish(js, event("u"), subject="events.tiktok")
+        wait_until(lambda: two.done() == ["t", "u"])
+        assert await backlog(js) == 1
+        gateway.serve(changed, second, password="pw")
+        wait_until(lambda: one.done()[-1] == "d")
+        await drained(js)
+        assert connector.stop() == 0
+    await nc.close()
+
+
+async def test_a_function_that_the_gateway_does_not_know_yet_kills_no_message(
+    nats_url: str, tmp_path: Path
+) -> None:
+    """A 404 of the gateway is not the function's: nothing is dead because of it."""
+    nc = await nats.connect(nats_url)
+    js = await streams(nc)
+    with (
+        FakeFunction(tmp_path).start().ready() as function,
+        FakeGateway(tmp_path).start().ready() as gateway,
+        ConnectorProcess(
+            tmp_path, nats_url, GATEWAY_URL=gateway.url, DISCOVERY_INTERVAL="5s"
+        ) as connector,
+    ):
+        fn = deployed("fn", function.url)
+        gateway.serve(fn)
+        connector.start().bound()
+        gateway.serve()
+        await publish(js, event("a"))
+        wait_until(lambda: connector.metrics().get("paused_state") == 1)
+        gateway.serve(fn)
+        await drained(js)
+        assert function.done() == ["a"]
+        assert await dead_letters(js) == []
+    await nc.close()
+
+
+async def test_two_functions_cannot_share_a_subject_of_a_workqueue(
+    nats_url: str, tmp_path: Path
+) -> None:
+    nc = await nats.connect(nats_url)
+    js = await streams(nc)
+    with (
+        FakeFunction(tmp_path).start().ready() as function,
+        FakeGateway(tmp_path).start().ready() as gateway,
+        ConnectorProcess(tmp_path, nats_url, GATEWAY_URL=gateway.url) as connector,
+    ):
+        batch = {"jetstream.batch-size": "10"}
+        gateway.serve(deployed("all", function.url))
+        connector.start().bound()
+        gateway.serve(
+            deployed("all", function.url),
+            deployed("some", function.url, annotations={"topic": "events.facebook", **batch}),
+            deployed("none", function.url, annotations={"topic": "nowhere.>", **batch}),
+            deployed("odd", function.url, annotations={"topic": "events..x", **batch}),
+        )
+        wait_until(lambda: set(connector.state().get("unbound", {})) == {"none", "odd"})
+        assert connector.state()["unbound"] == {
+            "none": "no stream stores the subject nowhere.>",
+            "odd": "not a NATS subject: 'events..x'",
+        }
+
+        def fault() -> str:
+            by_name = {b["function"]: b["fault"] for b in connector.state()["bindings"]}
+            return by_name.get("some") or ""
+
+        wait_until(lambda: "workqueue" in fault())
+        assert "events.facebook overlaps with events.> of consumer all" in fault()
+        await publish(js, event("a"))
+        wait_until(lambda: function.done() == ["a"])
+        assert connector.health()[0] == 200
+        # the other one goes: its consumer is given up by hand, as the message says
+        gateway.serve(deployed("some", function.url, annotations={"topic": "events.>", **batch}))
+        wait_until(lambda: len(connector.state()["bindings"]) == 1)
+        await js.delete_consumer("EVENTS", "all")
+        connector.bound()
+        await publish(js, event("b"))
+        wait_until(lambda: function.done() == ["a", "b"])
+    await nc.close()
+
+
+async def test_other_streams_get_a_dead_letter_queue_of_their_own(
+    nats_url: str, tmp_path: Path
+) -> None:
+    nc = await nats.connect(nats_url)
+    js = nc.jetstream()
+    await js.add_stream(StreamConfig(name="ORDERS", subjects=["orders.>"]))
+    await js.add_stream(
+        StreamConfig(name="OTHERS", subjects=["x"], retention=RetentionPolicy.INTEREST)
+    )
+    with (
+        FakeFunction(tmp_path).start().ready() as function,
+        ConnectorProcess(
+            tmp_path, nats_url, FUNCTION_URL=function.url, TOPICS="orders.*,x", FUNCTION_NAME="f.n"
+        ) as connector,
+    ):
+        connector.start().bound(2)
+        await publish(js, event("good"), event("bad", "dead-message"), subject="orders.de")
+        await publish(js, event("y"), subject="x")
+        wait_until(lambda: set(function.done()) == {"good", "y"})
+        wait_until(lambda: connector.metrics()["dead_messages_total"] == 1)
+        (letter,) = await dead_letters(js, "ORDERS_DLQ")
+        assert letter.subject == "dlq.orders.de"
+        # the stream keeps messages, the consumer has moved on
+        (consumer,) = await js.consumers_info("ORDERS")
+        assert consumer.num_pending == consumer.num_ack_pending == 0
+    await nc.close()
+
+
+async def test_dead_events_of_a_message_keep_their_bytes(nats_url: str, tmp_path: Path) -> None:
+    nc = await nats.connect(nats_url)
+    js = await streams(nc)
+    payload = b'[{"eventId":"a"} , {"eventId": "b", "do":"dead", "n": 1.10e2},{"eventId":"c"}]'
+    await publish(js, payload)
+    with (
+        FakeFunction(tmp_path).start().ready() as function,
+        connector_to(function, tmp_path, nats_url) as connector,
+    ):
+        await drained(js)
+        assert function.done() == ["a", "c"]
+        (letter,) = await dead_letters(js)
+        assert letter.data == b'{"eventId": "b", "do":"dead", "n": 1.10e2}'
+        assert letter.headers["Dlq-Event-Id"] == "b"
+        assert letter.headers["Dlq-Reason"] == "told to refuse"
+        m = connector.metrics()
+        assert (m["done_events_total"], m["dead_events_total"]) == (2, 1)
+    await nc.close()
+
+
+async def test_an_event_that_is_not_there_fails_the_answer(nats_url: str, tmp_path: Path) -> None:
+    nc = await nats.connect(nats_url)
+    js = await streams(nc)
+    answer = {
+        "batchItemFailures": [
+            {"itemIdentifier": "EVENTS:1", "disposition": "dead", "events": [{"index": 1}]}
+        ]
+    }
+    await publish(js, event("a", "once:answer:" + json.dumps(answer)))
+    with (
+        FakeFunction(tmp_path).start().ready() as function,
+        connector_to(function, tmp_path, nats_url),
+    ):
+        await drained(js)
+        assert function.done() == ["a"]
+        assert await dead_letters(js) == []
+    await nc.close()
+
+
+async def test_connectors_share_a_consumer(nats_url: str, tmp_path: Path) -> None:
+    nc = await nats.connect(nats_url)
+    js = await streams(nc)
+    with FakeFunction(tmp_path).start().ready() as function:
+        function.mode(delay=0.2)
+        small = {"NATS_BATCH_SIZE": "1", "NATS_CONCURRENCY": "1"}
+        with (
+            connector_to(function, tmp_path, nats_url, "one", **small) as one,
+            connector_to(function, tmp_path, nats_url, "two", **small) as two,
+        ):
+            await publish(js, *(event(f"{n}") for n in range(200)))
+            wait_until(lambda: len(function.done()) >= 10)
+            function.mode()
+            await drained(js)
+            done = [c.metrics()["done_messages_total"] for c in (one, two)]
+            assert sum(done) == 200
+            assert all(done)
+            assert len(function.done()) == len(set(function.done())) == 200
+            assert len(await js.consumers_info("EVENTS")) == 1
+    await nc.close()
+
+
+async def test_a_lost_acknowledgement_is_sent_again_without_another_call(
+    nats_url: str, tmp_path: Path
+) -> None:
+    """Here a second consumer name takes the part of the server that heard nothing."""
+    nc = await nats.connect(nats_url)
+    js = await streams(nc)
+    with (
+        FakeFunction(tmp_path).start().ready() as function,
+        connector_to(function, tmp_path, nats_url) as connector,
+    ):
+        await publish(js, event("a"))
+        await drained(js)
+        config = (await js.consumer_info("EVENTS", "function")).config
+        assert config.max_deliver == -1
+        assert config.max_ack_pending == 20_000
+        assert config.ack_wait == 3.0
+        assert config.metadata
+        assert config.metadata["universe.function"] == "function"
+        assert connector.metrics()["acked_messages_total"] == 1
+        # the consumer is deleted by somebody: it is made anew
+        await js.delete_consumer("EVENTS", "function")
+        await publish(js, event("b"))
+        wait_until(lambda: function.done() == ["a", "b"])
+        await drained(js)
+    await nc.close()
+
+
+async def test_scaling_follows_the_lag(nats_url: str, tmp_path: Path) -> None:
+    nc = await nats.connect(nats_url)
+    js = await streams(nc)
+    labels = {
+        "com.openfaas.scale.min": "1",
+        "com.openfaas.scale.max": "4",
+        "com.openfaas.scale.zero": "true",
+        "com.openfaas.scale.zero-duration": "1s",
+    }
+    annotations = {
+        "topic": "events.>",
+        "jetstream.batch-size": "10",
+        "jetstream.lag-per-replica": "100",
+    }
+    with (
+        FakeFunction(tmp_path).start().ready() as function,
+        FakeGateway(tmp_path).start().ready() as gateway,
+        ConnectorProcess(
+            tmp_path, nats_url, GATEWAY_URL=gateway.url, SCALE_HOLD="500ms"
+        ) as connector,
+    ):
+        function.mode(status=503)
+        fn = deployed("fn", function.url, labels=labels, annotations=annotations)
+        gateway.serve({**fn, "replicas": 0})
+        connector.start().bound()
+        await publish(js, *([event(f"{n}-{i}") for i in range(10)] for n in range(25)))
+        wait_until(lambda: gateway.functions()[0]["replicas"] == 3)
+        await publish(js, *([event(f"x{n}-{i}") for i in range(10)] for n in range(100)))
+        wait_until(lambda: gateway.functions()[0]["replicas"] == 4)
+        assert connector.metrics()["lag_messages"] >= 125
+        assert connector.metrics()["asked_replicas"] == 4
+        function.mode()
+        await drained(js)
+        wait_until(lambda: gateway.functions()[0]["replicas"] == 0)
+        assert gateway.asked()[-1] == 0
+        # back from zero
+        await publish(js, event("again"))
+        await drained(js)
+
+        # an engine that refuses zero is asked once
+        gateway.serve({**fn, "replicas": 1}, refuseZero=True)
+        zeros = gateway.asked().count(0)
+        wait_until(lambda: gateway.asked().count(0) == zeros + 1)
+        await asyncio.sleep(2)
+        assert gateway.asked().count(0) == zeros + 1
+        assert gateway.functions()[0]["replicas"] == 1
+        assert any("refuses to scale fn to zero" in line["message"] for line in connector.lines())
+    await nc.close()
+
+
+async def test_the_breaker_keeps_a_bad_deployment_from_emptying_the_stream(
+    nats_url: str, tmp_path: Path
+) -> None:
+    nc = await nats.connect(nats_url)
+    js = await streams(nc)
+    with FakeFunction(tmp_path).start().ready() as function:
+        function.mode(status=422)
+        with connector_to(
+            function, tmp_path, nats_url, BREAKER_COOLDOWN="1s,2s", BREAKER_LEAST="10"
+        ) as connector:
+            await publish(js, *(event(f"{n}") for n in range(300)))
+            wait_until(lambda: connector.metrics().get("breaker_state") == 2)
+            assert connector.bindings()[0]["breaker"] == "open"
+            calls = len(function.calls())
+            # one message is tried after the pause
+            wait_until(lambda: len(function.calls()) > calls)
+            assert len(function.calls()[-1]) == 1
+            assert await backlog(js) > 280
+            function.mode()
+            await drained(js)
+            letters = await dead_letters(js)
+            assert len(letters) < 20
+            assert len(set(function.done())) + len(letters) == 300
+            assert connector.metrics()["breaker_state"] == 0
+    said = [line["message"] for line in connector.lines() if line["message"].startswith("breaker")]
+    assert said[0] == "breaker of function is open: nearly everything turns out dead"
+    assert said[-1] == "breaker of function is closed"
+    await nc.close()
+
+
+async def test_dead_letters_are_held_while_the_queue_does_not_take_them(
+    nats_url: str, tmp_path: Path
+) -> None:
+    nc = await nats.connect(nats_url)
+    js = await streams(nc)
+    with (
+        FakeFunction(tmp_path).start().ready() as function,
+        connector_to(function, tmp_path, nats_url) as connector,
+    ):
+        await js.delete_stream("EVENTS_DLQ")
+        await publish(js, event("bad", "dead"), event("good"))
+        wait_until(lambda: any("are held" in line["message"] for line in connector.lines()))
+        assert function.done()[0:1] in ([], ["good"])
+        assert await backlog(js) == 1, "not acknowledged before its dead letter is safe"
+        await streams(nc)
+        await drained(js)
+        (letter,) = await dead_letters(js)
+        assert letter.headers["Dlq-Event-Id"] == "bad"
+        assert len([c for c in function.calls() if "EVENTS:1" in c]) == 1
+    await nc.close()
+
+
+async def test_a_message_that_fills_the_limit_fits_the_dead_letter_queue(
+    nats_url: str, tmp_path: Path
+) -> None:
+    nc = await nats.connect(nats_url)
+    js = await streams(nc)
+    head = json.dumps(event("large", "dead-message", text=""))[:-2]
+    headers = {"X-Call-Id": "c", "Filling": "y" * 2000}
+    room = nc.max_payload - sum(len(k) + len(v) + 4 for k, v in headers.items()) - 200 - 500
+    payload = (head + "x" * (room - len(head)) + '"}').encode()
+    await js.publish("events.facebook", payload, headers=headers)
+    with (
+        FakeFunction(tmp_path).start().ready() as function,
+        connector_to(function, tmp_path, nats_url),
+    ):
+        await drained(js)
+        (letter,) = await dead_letters(js)
+        assert letter.data == payload
+        assert letter.headers["Dlq-Reason"] == "all of it"
+    await nc.close()
+
+
+async def test_retries_that_wait_do_not_keep_others_from_being_delivered(
+    nats_url: str, tmp_path: Path
+) -> None:
+    nc = await nats.connect(nats_url)
+    js = await streams(nc)
+    await publish(js, *(event(f"slow-{n}", "once:retry:6") for n in range(100)))
+    with (
+        FakeFunction(tmp_path).start().ready() as function,
+        connector_to(
+            function, tmp_path, nats_url, NATS_BATCH_SIZE="10", NATS_CONCURRENCY="1"
+        ) as connector,
+    ):
+        started = time.monotonic()
+        await publish(js, event("fresh"))
+        wait_until(lambda: "fresh" in function.done())
+        assert "slow-0" not in function.done()
+        await drained(js)
+        assert time.monotonic() - started > 4
+        assert len(function.done()) == len(set(function.done())) == 101
+        m = connector.metrics()
+        assert m["returned_messages_total"] > 0
+        assert m["fetched_messages_total"] == (
+            m["done_messages_total"] + m["returned_messages_total"]
+        )
+    await nc.close()
+
+
+@pytest.mark.parametrize("policy", [RetentionPolicy.LIMITS])
+async def test_a_foreign_consumer_is_left_alone(
+    policy: RetentionPolicy, nats_url: str, tmp_path: Path
+) -> None:
+    nc = await nats.connect(nats_url)
+    js = nc.jetstream()
+    await js.add_stream(StreamConfig(name="S", subjects=["s.>"], retention=policy))
+    await js.add_consumer("S", ConsumerConfig(durable_name="theirs", filter_subject="s.a"))
+    with (
+        FakeFunction(tmp_path).start().ready() as function,
+        ConnectorProcess(tmp_path, nats_url, FUNCTION_URL=function.url, TOPICS="s.>") as connector,
+    ):
+        connector.start().bound()
+        await publish(js, event("a"), subject="s.a")
+        wait_until(lambda: function.done() == ["a"])
+        assert (await js.consumer_info("S", "theirs")).num_pending == 1
+    await nc.close()
