@@ -1,11 +1,13 @@
 """Bounded log files of functions and servers, to which others can listen."""
 
 import asyncio
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 _FOLLOWER_QUEUE = 10_000
 
@@ -29,7 +31,7 @@ class LogFile:
     def __init__(self, path: Path, max_bytes: int) -> None:
         self.path = path
         self._max_bytes = max_bytes
-        self._followers: set[asyncio.Queue[LogLine]] = set()
+        self._followers: set[asyncio.Queue[LogLine | None]] = set()
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("ab")
         self._size = self._file.tell()
@@ -53,24 +55,31 @@ class LogFile:
                     with suppress(asyncio.QueueFull):  # who reads too slowly misses lines
                         queue.put_nowait(message)
 
-    def follow(self) -> asyncio.Queue[LogLine]:
-        """Return a queue that gets each line written from now on, until `unfollow`."""
-        queue: asyncio.Queue[LogLine] = asyncio.Queue(_FOLLOWER_QUEUE)
+    def follow(self) -> "asyncio.Queue[LogLine | None]":
+        """Return a queue that gets each line written from now on, until `unfollow`.
+
+        None in it means that there will be no more.
+        """
+        queue: asyncio.Queue[LogLine | None] = asyncio.Queue(_FOLLOWER_QUEUE)
         self._followers.add(queue)
         return queue
 
-    def unfollow(self, queue: asyncio.Queue[LogLine]) -> None:
+    def unfollow(self, queue: "asyncio.Queue[LogLine | None]") -> None:
         """Stop feeding the queue."""
         self._followers.discard(queue)
 
-    def read(self) -> Iterator[LogLine]:
-        """Yield the stored lines, oldest first."""
-        for path in (self.path.with_name(self.path.name + ".1"), self.path):
-            with suppress(FileNotFoundError), path.open("rb") as file:
-                for raw in file:
-                    line = _parse(raw)
-                    if line:
-                        yield line
+    def end_followers(self) -> None:
+        """Tell all followers that there will be no more."""
+        for queue in self._followers:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(None)
+
+    def stored(self) -> "StoredLines":
+        """Return what is stored now, to be read in any thread; later lines are not in it."""
+        rotated = self.path.with_name(self.path.name + ".1")
+        files = [path.open("rb") for path in (rotated, self.path) if path.exists()]
+        return StoredLines(files, [os.fstat(file.fileno()).st_size for file in files])
 
     def close(self) -> None:
         """Close the file."""
@@ -81,6 +90,36 @@ class LogFile:
         self.path.replace(self.path.with_name(self.path.name + ".1"))
         self._file = self.path.open("ab")
         self._size = 0
+
+
+@dataclass
+class StoredLines:
+    """The stored lines at one moment."""
+
+    _files: Sequence[BinaryIO]
+    _sizes: Sequence[int]
+
+    def read(self, since: datetime | None = None, instance: str = "") -> Iterator[LogLine]:
+        """Yield the lines, oldest first, once.
+
+        Args:
+            since: leave out those before.
+            instance: only lines of this one.
+        """
+        for file, size in zip(self._files, self._sizes, strict=True):
+            with file:
+                left = size
+                for raw in file:
+                    left -= len(raw)
+                    if left < 0:
+                        break
+                    line = _parse(raw)
+                    if (
+                        line
+                        and (not since or line.time >= since)
+                        and instance in {"", line.instance}
+                    ):
+                        yield line
 
 
 def _parse(raw: bytes) -> LogLine | None:

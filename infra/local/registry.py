@@ -115,6 +115,11 @@ class Registry:
                 logger.error("a stored function cannot be deployed again: %s", error)
         self._save()
 
+    def end_followers(self) -> None:
+        """Let those who follow logs go."""
+        for log in self._logs.values():
+            log.end_followers()
+
     async def close(self) -> None:
         """Stop all functions; what is deployed stays on record."""
         await asyncio.gather(*(function.close() for function in self), return_exceptions=True)

@@ -153,7 +153,7 @@ async def test_a_function_that_does_not_start_says_so_at_once(
             assert int(answer.headers["Retry-After"]) >= 1
             assert "status 1" in (await answer.json())["detail"]
     assert time.monotonic() - started < 30
-    lines = [line.text for line in gateway.provider.registry.log("broken").read()]
+    lines = [line.text for line in gateway.provider.registry.log("broken").stored().read()]
     assert any("no configuration, no service" in line for line in lines)
     failures = [r for r in caplog.records if "while starting" in r.getMessage()]
     assert "no configuration" in " ".join(failures[0].__dict__["lastLines"])

@@ -205,7 +205,7 @@ def test_a_log_file_is_bounded_and_keeps_order(tmp_path: Path) -> None:
         log.write("a-1", [b"line %d" % number, b""])
     stored = sum(path.stat().st_size for path in (tmp_path / "a").iterdir())
     assert stored <= 2 * 4096
-    lines = [line for line in log.read() if line.text]
+    lines = [line for line in log.stored().read() if line.text]
     assert lines[-1].text == "line 199"
     assert lines[-1].time.tzinfo is UTC
     numbers = [int(line.text.split()[1]) for line in lines]

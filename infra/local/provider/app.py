@@ -15,6 +15,7 @@ from infra.local.errors import PlatformError
 from infra.local.provider.auth import ensure_password, protected
 from infra.local.provider.functions import FunctionRoutes
 from infra.local.provider.info import InfoRoutes
+from infra.local.provider.logs import LogRoutes
 from infra.local.provider.metrics import MetricsRoutes
 from infra.local.provider.proxy import ProxyRoutes
 from infra.local.provider.scale import ScaleRoutes
@@ -158,4 +159,10 @@ class Provider:
         app.router.add_post("/system/secrets", admin(secrets.create))
         app.router.add_put("/system/secrets", admin(secrets.update))
         app.router.add_delete("/system/secrets", admin(secrets.delete))
+        app.router.add_get("/system/logs", admin(LogRoutes(registry).logs))
+
+        async def end_streams(_: web.Application) -> None:
+            registry.end_followers()
+
+        app.on_shutdown.append(end_streams)
         return app
