@@ -5,14 +5,17 @@ from typing import Any
 
 import flask
 from prometheus_client import Counter, Histogram
+from psycopg import DataError
 from pydantic import ValidationError
 from werkzeug.datastructures import MultiDict
 
 from .answer_cache import Answer, AnswerCache, answer
 from .answers import to_json
 from .database import snapshot
+from .export import stream, wanted_format
 from .filters import Query
 from .problems import faults_of, invalid
+from .reports.events import EventsQuery
 from .reports.report import Report
 from .settings import settings
 from .unanswerable import Unanswerable
@@ -72,7 +75,12 @@ def ask(report: Report, request: flask.Request) -> flask.Response:
     if isinstance(query, flask.Response):
         return query
     try:
+        if isinstance(query, EventsQuery) and (form := wanted_format(query, request)):
+            return stream(query, form)
         computed = _compute(report, query)
+    except DataError as error:
+        message = f"The database cannot look for it: {error.diag.message_primary}"
+        return invalid([{"parameter": "where", "message": message, "type": "unsearchable"}])
     except Unanswerable as error:
         return invalid(
             [{"parameter": error.parameter, "message": error.detail, "type": "unanswerable"}]

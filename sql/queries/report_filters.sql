@@ -145,3 +145,13 @@ UNION ALL
 SELECT source, dimension, value, events, revenue
 FROM live_hour_campaign_demographics
 WHERE {{whole_hours}} AND {{type_filters}} AND {{campaign_filter}}
+
+-- name: event_columns
+event_id, occurred_at, received_at, source, funnel_stage, event_type, user_id, country,
+campaign_id, revenue, data, extra
+
+-- name: event_search
+-- What only the search of raw events can ask for.
+(:user_id::text IS NULL OR user_id = :user_id)
+AND (:before_time::timestamptz IS NULL
+     OR (occurred_at, event_id) < (:before_time::timestamptz, :before_id::text))

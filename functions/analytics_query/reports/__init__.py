@@ -4,6 +4,7 @@ from . import (
     campaigns,
     countries,
     demographics,
+    events,
     funnel,
     overview,
     revenue,
@@ -23,5 +24,6 @@ REPORTS: dict[str, Report] = {
         users,
         revenue,
         demographics,
+        events,
     )
 }
