@@ -13,6 +13,7 @@ from aiohttp import web
 
 from infra.local.errors import PlatformError
 from infra.local.provider.auth import ensure_password, protected
+from infra.local.provider.discovery import DiscoveryRoutes
 from infra.local.provider.functions import FunctionRoutes
 from infra.local.provider.info import InfoRoutes
 from infra.local.provider.logs import LogRoutes
@@ -40,6 +41,8 @@ class Provider:
         self.settings = settings or ProviderSettings()
         self.password: str | None = None
         """The admin's password once started, or None without authentication."""
+        self.services: dict[str, str] = {}
+        """`host:port` by name of what else runs beside the functions and serves `/metrics`."""
         self._registry: Registry | None = None
         self._runner: web.AppRunner | None = None
         self._scaler: asyncio.Task[None] | None = None
@@ -69,6 +72,7 @@ class Provider:
             raise PlatformError(f"state folder {settings.state_dir}: {error}") from error
         self.password = password if settings.basic_auth else None
         self._registry = Registry(settings)
+        self._metrics = CollectorRegistry()
         self._runner = web.AppRunner(
             self._application(self._registry),
             access_log=None,
@@ -93,6 +97,8 @@ class Provider:
             raise PlatformError(f"cannot listen on {self.url}: {error}") from error
         self._port = self._runner.addresses[0][1]
         self._registry.restore()
+        if self._calls is not None:
+            await self._calls.start()
         self._scaler = asyncio.create_task(run_scaler(self._registry), name="scaler")
 
     async def stop(self) -> None:
@@ -100,6 +106,8 @@ class Provider:
         if self._scaler is not None:
             self._scaler.cancel()
             await asyncio.gather(self._scaler, return_exceptions=True)
+        if self._calls is not None:
+            await self._calls.stop()
         if self._runner is not None:
             await self._runner.cleanup()
         if self._registry is not None:
@@ -140,6 +148,7 @@ class Provider:
 
     def _application(self, registry: Registry) -> web.Application:
         admin = protected(self.password)
+        discovery = DiscoveryRoutes(registry, self.services)
         functions = FunctionRoutes(registry)
         info = InfoRoutes(self.settings.namespace)
         secrets = SecretRoutes(self.settings.secrets_dir, self.settings.namespace)
@@ -147,6 +156,7 @@ class Provider:
         app.router.add_route("*", "/function/{tail:.+}", ProxyRoutes(registry).invoke)
         app.router.add_get("/healthz", info.health)
         app.router.add_get("/metrics", MetricsRoutes(registry).metrics)
+        app.router.add_get("/system/http-sd", admin(discovery.targets))
         app.router.add_get("/system/info", admin(info.info))
         app.router.add_get("/system/namespaces", admin(info.namespaces))
         app.router.add_get("/system/functions", admin(functions.list))
