@@ -3,7 +3,6 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig
 from nats.js.errors import NotFoundError
@@ -66,7 +65,7 @@ async def dead_letters(js: JetStreamContext, most: int = 20_000) -> DeadLetters:
     while left > 0:
         try:
             batch = await subscription.fetch(min(left, 1000), timeout=2)
-        except NatsTimeoutError:
+        except TimeoutError:
             break
         left -= len(batch)
         found.reasons.update((each.headers or {}).get(DLQ_REASON, "unknown") for each in batch)
