@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.local.logfile import LogFile
-from infra.local.provider.types import FunctionDeployment
+from infra.local.openfaas_types import FunctionDeployment
 from infra.local.replicas import Function, read_deployment
 from infra.local.scaling import ScaleEvents
 from infra.local.settings import ProviderSettings

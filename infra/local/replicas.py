@@ -19,9 +19,9 @@ import psutil
 from infra.local.function_code import FunctionCode, find_code
 from infra.local.invocations import Invocations
 from infra.local.logfile import LogFile
+from infra.local.openfaas_types import FunctionDeployment
 from infra.local.ports import LOOPBACK, free_port
 from infra.local.process import Backoff, Command, ManagedProcess, start_process
-from infra.local.provider.types import FunctionDeployment
 from infra.local.scaling import ScaleEvents, ScaleRule, scale_rule
 from infra.local.settings import ProviderSettings
 from infra.local.upstream import ConnectFailedError, Upstream, UpstreamError, probe

@@ -53,6 +53,13 @@ class ProviderSettings(BaseSettings):
     parallel_starts: int = Field(default=2, ge=1)
     """How many replicas start at the same time; the others wait their turn."""
 
+    nats_url: str | None = None
+    """NATS for `/async-function/*`; without it such requests are answered 501."""
+    async_concurrency: int = Field(default=4, ge=1)
+    """How many asynchronous calls of one function are made at the same time."""
+    async_max_body: int = Field(default=8 * 1024**2, ge=1)
+    """Largest body of an asynchronous call in bytes; NATS's `max_payload` may be less."""
+
     log_max_bytes: int = Field(default=8 * 1024**2, ge=4096)
     """Size at which a function's log file is rotated; one older file is kept."""
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from infra.local.errors import PlatformError
 from infra.local.function_code import HANDLER_ANNOTATION
-from infra.local.provider.types import FunctionDeployment
+from infra.local.openfaas_types import FunctionDeployment
 
 _VARIABLE = re.compile(
     r"\$(?:\$|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::?(?P<op>[-=])(?P<default>[^}]*))?\})"

@@ -12,8 +12,8 @@ from infra.local.errors import PlatformError
 from infra.local.function_code import find_code
 from infra.local.invocations import Invocations
 from infra.local.logfile import LogFile
+from infra.local.openfaas_types import FunctionDeployment
 from infra.local.provider.proxy import split_target
-from infra.local.provider.types import FunctionDeployment
 from infra.local.scaling import scale_rule
 from infra.local.settings import ProviderSettings
 from infra.local.stack import read_stack, read_stacks, substitute

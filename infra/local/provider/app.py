@@ -10,8 +10,12 @@ from types import TracebackType
 from typing import Self
 
 from aiohttp import web
+from prometheus_client import CollectorRegistry
 
+from functions.common.broker import BrokerSettings
+from infra.local.async_calls import AsyncCalls
 from infra.local.errors import PlatformError
+from infra.local.provider.async_routes import AsyncRoutes
 from infra.local.provider.auth import ensure_password, protected
 from infra.local.provider.discovery import DiscoveryRoutes
 from infra.local.provider.functions import FunctionRoutes
@@ -45,6 +49,7 @@ class Provider:
         """`host:port` by name of what else runs beside the functions and serves `/metrics`."""
         self._registry: Registry | None = None
         self._runner: web.AppRunner | None = None
+        self._calls: AsyncCalls | None = None
         self._scaler: asyncio.Task[None] | None = None
         self._port = self.settings.gateway_port
 
@@ -73,6 +78,9 @@ class Provider:
         self.password = password if settings.basic_auth else None
         self._registry = Registry(settings)
         self._metrics = CollectorRegistry()
+        if settings.nats_url:
+            broker = BrokerSettings(nats_url=settings.nats_url)  # type: ignore[call-arg]
+            self._calls = AsyncCalls(self._registry, broker, self._metrics)
         self._runner = web.AppRunner(
             self._application(self._registry),
             access_log=None,
@@ -98,7 +106,7 @@ class Provider:
         self._port = self._runner.addresses[0][1]
         self._registry.restore()
         if self._calls is not None:
-            await self._calls.start()
+            await self._calls.start(settings.gateway_host, self._port)
         self._scaler = asyncio.create_task(run_scaler(self._registry), name="scaler")
 
     async def stop(self) -> None:
@@ -154,8 +162,10 @@ class Provider:
         secrets = SecretRoutes(self.settings.secrets_dir, self.settings.namespace)
         app = web.Application()
         app.router.add_route("*", "/function/{tail:.+}", ProxyRoutes(registry).invoke)
+        calls = AsyncRoutes(registry, self._calls, self.settings.async_max_body)
+        app.router.add_post("/async-function/{tail:.+}", calls.invoke)
         app.router.add_get("/healthz", info.health)
-        app.router.add_get("/metrics", MetricsRoutes(registry).metrics)
+        app.router.add_get("/metrics", MetricsRoutes(registry, self._metrics).metrics)
         app.router.add_get("/system/http-sd", admin(discovery.targets))
         app.router.add_get("/system/info", admin(info.info))
         app.router.add_get("/system/namespaces", admin(info.namespaces))

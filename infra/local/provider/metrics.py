@@ -98,8 +98,8 @@ def _cumulative(buckets: list[int]) -> list[tuple[str, float]]:
 class MetricsRoutes:
     """Handler of the metrics."""
 
-    def __init__(self, registry: Registry) -> None:
-        self._metrics = CollectorRegistry()
+    def __init__(self, registry: Registry, metrics: CollectorRegistry) -> None:
+        self._metrics = metrics
         self._metrics.register(_FunctionCollector(registry))
 
     async def metrics(self, _: web.Request) -> web.Response:

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from infra.local.provider.types import ScaleServiceRequest
+from infra.local.openfaas_types import ScaleServiceRequest
 from infra.local.provider.wire import read_model, text_error
 from infra.local.registry import Registry
 

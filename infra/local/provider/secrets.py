@@ -5,8 +5,8 @@ from pathlib import Path
 
 from aiohttp import web
 
+from infra.local.openfaas_types import Secret
 from infra.local.provider.auth import PASSWORD_FILE, USER_FILE
-from infra.local.provider.types import Secret
 from infra.local.provider.wire import read_model, text_error
 
 _OWN = frozenset({USER_FILE, PASSWORD_FILE})
