@@ -19,23 +19,22 @@ from nats.js import JetStreamContext
 from functions.common.broker import EVENTS, EVENTS_DLQ
 from infra.cli.generate import Mix, generate
 from infra.local.embedded_nats import EmbeddedNats
-from tests.support.functions import Function, running
+from tests.support.functions import running
 from tests.support.net import wait_until
 
 EVENTS_PATH = "/webhook/event"
 
 
-@pytest.fixture
-def ingest(nats_url: str, tmp_path: Path) -> Iterator[Function]:
-    with running(
-        "functions.ingest.handler", tmp_path / "ingest.log", NATS_URL=nats_url
-    ) as function:
-        yield function
-
-
-@pytest.fixture
-def http(ingest: Function) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=ingest.url, timeout=60) as client:
+@pytest.fixture(scope="module")
+def http(
+    session_nats: EmbeddedNats, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[httpx.Client]:
+    """A client of one process for most tests, which makes the streams again that are removed."""
+    log = tmp_path_factory.mktemp("ingest") / "log"
+    with (
+        running("functions.ingest.handler", log, NATS_URL=session_nats.url) as function,
+        httpx.Client(base_url=function.url, timeout=60) as client,
+    ):
         yield client
 
 
