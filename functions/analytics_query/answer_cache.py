@@ -4,6 +4,7 @@ An answer is kept with the version of the snapshot that it was computed from. Wh
 committed the version stays the same, and so does the answer: what is given is never stale.
 """
 
+import gzip
 import hashlib
 import threading
 from collections import OrderedDict
@@ -12,16 +13,34 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Answer:
-    """The bytes of an answer, with their entity tag."""
+    """An answer.
+
+    Attributes:
+        body: its bytes.
+        compressed: the same as gzip, None where that is not worth while.
+        etag: the entity tag of its bytes.
+        version: of the snapshot it was computed from.
+    """
 
     body: bytes
+    compressed: bytes | None
     etag: str
     version: str
+
+    @property
+    def size(self) -> int:
+        """The memory it takes."""
+        return len(self.body) + len(self.compressed or b"")
+
+
+COMPRESS_FROM = 2048
+"""Answers from this size (bytes) on are compressed."""
 
 
 def answer(body: bytes, version: str) -> Answer:
     """Return an answer with the entity tag of its bytes."""
-    return Answer(body, hashlib.blake2b(body, digest_size=12).hexdigest(), version)
+    compressed = gzip.compress(body, 4, mtime=0) if len(body) >= COMPRESS_FROM else None
+    return Answer(body, compressed, hashlib.blake2b(body, digest_size=12).hexdigest(), version)
 
 
 class AnswerCache:
@@ -46,11 +65,11 @@ class AnswerCache:
         """Keep an answer; those not asked for longest give way."""
         with self._lock:
             if former := self._answers.pop(question, None):
-                self._bytes -= len(former.body)
-            if len(computed.body) > self._most_bytes // 4:
+                self._bytes -= former.size
+            if computed.size > self._most_bytes // 4:
                 return
             self._answers[question] = computed
-            self._bytes += len(computed.body)
+            self._bytes += computed.size
             while self._bytes > self._most_bytes:
                 _, dropped = self._answers.popitem(last=False)
-                self._bytes -= len(dropped.body)
+                self._bytes -= dropped.size

@@ -17,6 +17,7 @@ from .filters import Query
 from .problems import faults_of, invalid
 from .reports.events import EventsQuery
 from .reports.report import Report
+from .sending import send
 from .settings import settings
 from .unanswerable import Unanswerable
 
@@ -31,9 +32,6 @@ REMEMBERED = Counter(
     "Reports answered without computing them again",
     ["report"],
 )
-
-CACHE_CONTROL = "private, no-cache"
-"""Browsers keep answers, and ask each time whether they still hold."""
 
 
 @functools.cache
@@ -85,8 +83,4 @@ def ask(report: Report, request: flask.Request) -> flask.Response:
         return invalid(
             [{"parameter": error.parameter, "message": error.detail, "type": "unanswerable"}]
         )
-    response = flask.Response(computed.body, mimetype="application/json")
-    response.headers["Cache-Control"] = CACHE_CONTROL
-    response.set_etag(computed.etag)
-    response.make_conditional(request)
-    return response
+    return send(computed.body, computed.compressed, computed.etag, request, "application/json")

@@ -11,7 +11,7 @@ from functions.common.events import SOURCES
 
 RFC3339 = re.compile(
     r"\d{4}-\d\d-\d\d"
-    r"(?:[Tt ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?:[Zz]|[+-]\d\d:?\d\d))?"
+    r"(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?:Z|[+-]\d\d:?\d\d))?"
 )
 _PLUS_AS_SPACE = re.compile(r"(?<=[\d.]) (?=\d\d:?\d\d$)")
 
@@ -19,8 +19,8 @@ _PLUS_AS_SPACE = re.compile(r"(?<=[\d.]) (?=\d\d:?\d\d$)")
 def _instant(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    text = value.strip()
-    if "T" in text or "t" in text:
+    text = value.strip().upper()
+    if "T" in text:
         # "+02:00" in a URL without percent-encoding arrives as " 02:00"
         text = _PLUS_AS_SPACE.sub("+", text)
     if not RFC3339.fullmatch(text):

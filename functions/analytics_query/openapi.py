@@ -1,7 +1,9 @@
 """The contract: an OpenAPI 3.1 document made out of the reports' types."""
 
+from pathlib import Path
 from typing import Any
 
+import orjson
 from pydantic import TypeAdapter
 
 from functions.common.problem import PROBLEM_JSON
@@ -10,7 +12,10 @@ from .access import API_KEY_HEADER
 from .reports import REPORTS
 from .reports.report import Report
 
-REF = "#/components/schemas/{model}"
+REF = "#/components/schemas/"
+
+EXAMPLES = Path(__file__).resolve().parent / "examples"
+"""One answer a report."""
 
 PROBLEM_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -108,19 +113,24 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _answer(report: Report, schemas: dict[str, Any]) -> dict[str, Any]:
-    schema = TypeAdapter(report.answer).json_schema(ref_template=REF, mode="serialization")
-    schemas |= schema.pop("$defs", {})
-    schemas[report.answer.__name__] = schema
-    content: dict[str, Any] = {"schema": {"$ref": REF.format(model=report.answer.__name__)}}
-    if report.example:
-        content["example"] = report.example
+    name = report.answer.__name__
+    # reports have parts of the same name
+    schema = TypeAdapter(report.answer).json_schema(
+        ref_template=REF + name + "{model}", mode="serialization"
+    )
+    schemas |= {name + part: details for part, details in schema.pop("$defs", {}).items()}
+    schemas[name] = schema
+    content: dict[str, Any] = {"schema": {"$ref": REF + name}}
+    example = EXAMPLES / f"{report.name}.json"
+    if example.exists():
+        content["example"] = orjson.loads(example.read_bytes())
     return {
         "description": report.summary + ".",
         "headers": {
             "ETag": {"schema": {"type": "string"}, "description": "Send it in If-None-Match."},
             "X-Call-Id": {"schema": {"type": "string"}, "description": "Correlation id."},
         },
-        "content": {"application/json": content},
+        "content": {"application/json": content, **report.exports},
     }
 
 

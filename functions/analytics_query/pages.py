@@ -16,6 +16,7 @@ import flask
 import orjson
 
 from .openapi import document
+from .sending import send
 
 HERE = Path(__file__).resolve().parent / "page"
 DASHBOARD = "/"
@@ -111,15 +112,8 @@ CONTENT_SECURITY_POLICY = (
 
 
 def _send(asset: Asset, request: flask.Request, *, page: bool = False) -> flask.Response:
-    compressed = asset.compressed if "gzip" in request.headers.get("Accept-Encoding", "") else None
-    response = flask.Response(compressed or asset.body, content_type=asset.content_type)
-    response.headers["Vary"] = "Accept-Encoding"
-    response.headers["Cache-Control"] = "no-cache"
-    if compressed:
-        response.headers["Content-Encoding"] = "gzip"
+    response = send(asset.body, asset.compressed, asset.etag, request, asset.content_type)
     if page:
         response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
         response.headers["Referrer-Policy"] = "no-referrer"
-    response.set_etag(asset.etag + ("-gzip" if compressed else ""))
-    response.make_conditional(request)
     return response

@@ -242,4 +242,12 @@ REPORT = Report(
     query=EventsQuery,
     answer=Events,
     compute=search,
+    exports={
+        "application/x-ndjson": {
+            "schema": {"type": "string", "description": "One event a line, as in `items`."}
+        },
+        "text/csv": {
+            "schema": {"type": "string", "description": "A header, then one event a row."}
+        },
+    },
 )

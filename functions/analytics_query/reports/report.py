@@ -19,7 +19,7 @@ class Report:
         query: its parameters.
         answer: the type of its answer.
         compute: computes the answer from one snapshot of the database.
-        example: an answer, for the contract.
+        exports: what it answers besides JSON, as the contract has it: by content type.
     """
 
     name: str
@@ -28,4 +28,4 @@ class Report:
     query: type[Query]
     answer: Any
     compute: Callable[[Snapshot, Any], Any]
-    example: Mapping[str, Any] = field(default_factory=dict)
+    exports: Mapping[str, Any] = field(default_factory=dict)
