@@ -7,7 +7,7 @@ TEST_ARGS ?=
 BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev up demo test check format bench lock clean
+.PHONY: help setup setup-dev up demo test check format bench bench-analytics lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,8 +45,11 @@ check: setup-dev ## lint, check the format, check types
 format: setup-dev ## format the code
 	@$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format .
 
-bench: setup-dev ## run the benchmarks; BENCH_ARGS=--help
+bench: setup-dev ## run the benchmarks; BENCH_ARGS=--help tells which there are
 	@$(BIN)/python -m tests.bench $(BENCH_ARGS)
+
+bench-analytics: setup-dev ## compare reports with raw SQL and DuckDB on 5 million events
+	@$(BIN)/python -m tests.bench analytics
 
 lock: setup-dev ## pin again what pyproject.toml allows
 	@$(BIN)/pip install -q --disable-pip-version-check uv

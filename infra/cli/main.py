@@ -10,6 +10,7 @@ from infra.cli.publish_command import publish
 from infra.cli.retention_command import retention, seal
 from infra.cli.status_command import status
 from infra.cli.up_command import up
+from infra.connector.dlq_command import dlq
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -18,5 +19,5 @@ def main() -> None:
     """Serverless event processing: webhooks in, analytics out."""
 
 
-for command in (up, demo, publish, status, migrate, retention, seal):
+for command in (up, demo, publish, status, dlq, migrate, retention, seal):
     main.add_command(command)
