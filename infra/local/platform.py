@@ -101,6 +101,13 @@ async def running(
             connector = _connector(folder, provider.url, nats_url, connector_port)
             await connector.start()
             stack.push_async_callback(connector.stop)
+            provider.services["connector"] = f"{LOOPBACK}:{connector_port}"
+        if settings.exporter:
+            exporter_port = settings.exporter_port or free_port()
+            exporter = _exporter(folder, nats_url, exporter_port)
+            await exporter.start()
+            stack.push_async_callback(exporter.stop)
+            provider.services["exporter"] = f"{LOOPBACK}:{exporter_port}"
 
         connector_url = f"http://{LOOPBACK}:{connector_port}"
         Runtime(os.getpid(), provider.url, nats_url, connector_url).save(folder)
@@ -165,19 +172,29 @@ def _keep_running(server: EmbeddedServer, stack: AsyncExitStack) -> None:
 
 
 def _connector(folder: Path, gateway_url: str, nats_url: str, port: int) -> Supervisor:
+    environment = _environment(folder, nats_url, port) | {"GATEWAY_URL": gateway_url}
+    return _service("connector", "infra.connector", environment, folder)
+
+
+def _exporter(folder: Path, nats_url: str, port: int) -> Supervisor:
+    environment = _environment(folder, nats_url, port)
+    return _service("exporter", "infra.monitoring.exporter", environment, folder)
+
+
+def _environment(folder: Path, nats_url: str, port: int) -> dict[str, str]:
     environment = {key: os.environ[key] for key in INHERITED if key in os.environ}
     environment |= {key: value for key, value in os.environ.items() if key.startswith("NATS_")}
-    environment |= {
+    return environment | {
         "NATS_URL": nats_url,
-        "GATEWAY_URL": gateway_url,
         "SECRETS_DIR": str(folder / "secrets"),
         "HOST": LOOPBACK,
         "PORT": str(port),
     }
-    command = Command(
-        [sys.executable, "-m", "infra.connector"], environment, ROOT, name="connector"
-    )
-    return Supervisor(command, LogFile(folder / "logs" / "connector" / "connector.log", LOG_BYTES))
+
+
+def _service(name: str, module: str, environment: dict[str, str], folder: Path) -> Supervisor:
+    command = Command([sys.executable, "-m", module], environment, ROOT, name=name)
+    return Supervisor(command, LogFile(folder / "logs" / name / f"{name}.log", LOG_BYTES))
 
 
 @contextlib.contextmanager

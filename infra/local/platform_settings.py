@@ -28,3 +28,5 @@ class PlatformSettings(ComponentSettings):
     )
     connector: bool = Field(True, description="run the JetStream connector")
     connector_port: int = Field(0, description="its port for health and metrics, 0 for any")
+    exporter: bool = Field(True, description="run the exporter of database and stream metrics")
+    exporter_port: int = Field(0, description="its port for health and metrics, 0 for any")

@@ -1,0 +1,1 @@
+"""The exporter: PostgreSQL and JetStream, asked from outside, as Prometheus metrics."""

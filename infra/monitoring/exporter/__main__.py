@@ -1,0 +1,60 @@
+"""Runs the exporter: `python -m infra.monitoring.exporter`."""
+
+import logging
+import sys
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from functions.common import logs
+from infra.monitoring.exporter.server import make_app
+from infra.monitoring.exporter.settings import ExporterSettings
+
+log = logging.getLogger("infra.monitoring.exporter")
+
+
+def main(arguments: list[str]) -> int:
+    """Run the exporter until SIGTERM or SIGINT, and return its exit status."""
+    if arguments:
+        known = arguments in (["--help"], ["-h"])
+        print(_help() if known else "usage: python -m infra.monitoring.exporter [--help]")
+        return 0 if known else 2
+    try:
+        settings = ExporterSettings()  # type: ignore[call-arg]
+    except ValidationError as error:
+        for fault in error.errors():
+            name = "_".join(str(part) for part in fault["loc"]).upper()
+            sys.stderr.write(f"{name}: {fault['msg']}\n")
+        return 2
+    logs.configure("exporter", settings.log_level)
+    try:
+        web.run_app(
+            make_app(settings),
+            host=settings.host,
+            port=settings.port,
+            access_log=None,
+            print=lambda text: log.info(text.splitlines()[0]),
+        )
+    except OSError as error:
+        log.error("the exporter stops: %s", error)
+        return 1
+    return 0
+
+
+def _help() -> str:
+    lines = [
+        "usage: python -m infra.monitoring.exporter [--help]",
+        "",
+        "Serves figures of PostgreSQL and JetStream on /metrics, for Prometheus.",
+        "Runs until SIGTERM or SIGINT.",
+        "",
+        "environment:",
+    ]
+    for name, field in ExporterSettings.model_fields.items():
+        default = "unset" if field.default is None else field.default
+        lines.append(f"  {name.upper()}  [{default}]  {field.description}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
