@@ -1,1 +1,1 @@
-"""The single-machine platform: an OpenFaaS provider over processes, embedded NATS and PostgreSQL."""
+"""The single-machine platform: OpenFaaS provider over processes, embedded NATS and PostgreSQL."""

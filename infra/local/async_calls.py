@@ -24,7 +24,14 @@ from nats.js.api import ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageT
 from nats.js.errors import APIError
 from prometheus_client import CollectorRegistry, Counter
 
-from functions.common.broker import BrokerSettings, connect, ensure_stream, largest_payload
+from functions.common.broker import (
+    EVENTS,
+    EVENTS_DLQ,
+    BrokerSettings,
+    connect,
+    ensure_stream,
+    largest_payload,
+)
 from infra.local.durations import parse_duration
 from infra.local.ports import LOOPBACK
 from infra.local.registry import Registry
@@ -216,14 +223,14 @@ class AsyncCalls:
                 await self._nc.flush(timeout=2)
             await self._nc.close()
 
-    async def waiting(self) -> int | None:
-        """Return how many calls are stored and not over, or None when that is not known."""
-        if self._js is None:
-            return None
-        try:
-            return (await self._js.stream_info(STREAM)).state.messages
-        except (NatsError, TimeoutError):
-            return None
+    async def stream_sizes(self) -> dict[str, int]:
+        """Return the number of messages in the platform's streams, as far as they are known."""
+        sizes: dict[str, int] = {}
+        if self._js is not None:
+            for stream in (EVENTS, EVENTS_DLQ, STREAM):
+                with contextlib.suppress(NatsError, TimeoutError):
+                    sizes[stream] = (await self._js.stream_info(stream)).state.messages
+        return sizes
 
     async def put(self, call: AsyncCall) -> None:
         """Store a call durably.

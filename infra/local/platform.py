@@ -87,6 +87,7 @@ async def running(
             ProviderSettings(
                 state_dir=folder,
                 gateway_port=settings.gateway_port,
+                nats_url=nats_url,
                 function_env={"NATS_URL": nats_url},
             )
         )

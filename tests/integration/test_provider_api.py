@@ -252,3 +252,48 @@ async def test_secrets_keep_to_their_folder(
 ) -> None:
     assert (await send(gateway, method, "secrets", {"name": name, "value": "x"}))[0] == status
     assert (await send(gateway, "GET", "secrets"))[1] == "[]"
+
+
+async def test_other_sites_cannot_use_a_browsers_login(gateway: Platform) -> None:
+    url = f"{gateway.url}/system/functions"
+    for origin, status in (("http://evil.example", 403), (gateway.url, 202)):
+        headers = {"Origin": origin}
+        async with gateway.client.post(url, json=deployment(), headers=headers) as answer:
+            assert answer.status == status
+
+
+async def test_prometheus_is_told_live_replicas_only(gateway: Platform) -> None:
+    await gateway.deploy()
+    await gateway.deploy("asleep", "slow_start", labels={"com.openfaas.scale.min": "0"})
+    await gateway.call()
+    gateway.provider.services["connector"] = "127.0.0.1:1"
+    async with gateway.client.get(f"{gateway.url}/system/http-sd") as answer:
+        groups = await answer.json()
+    replica = gateway.provider.registry.get("echo").ready[0]
+    assert {"targets": ["127.0.0.1:1"], "labels": {"job": "connector"}} in groups
+    told = [group for group in groups if group["labels"].get("function")]
+    labels = {"job": "function", "function": "echo", "replica": replica.name}
+    assert told == [{"targets": [replica.address], "labels": labels}]
+
+
+async def test_the_page_and_its_state_are_served(gateway: Platform) -> None:
+    await gateway.deploy()
+    await gateway.call()
+    for path, kind in (
+        ("/", "text/html"),
+        ("/ui/page.js", "text/javascript"),
+        ("/ui/page.css", "text/css"),
+    ):
+        async with gateway.client.get(gateway.url + path) as answer:
+            assert answer.status == 200
+            assert answer.content_type == kind
+            assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+    async with gateway.client.get(f"{gateway.url}/ui/other") as answer:
+        assert answer.status == 404
+    async with gateway.client.get(f"{gateway.url}/ui/state") as answer:
+        state = await answer.json()
+    (echo,) = state["functions"]
+    assert (echo["name"], echo["desired"], echo["invocations"]) == ("echo", 1, 1)
+    assert state["events"][0]["reason"] == "deploy"
+    async with aiohttp.ClientSession() as client, client.get(f"{gateway.url}/ui/") as answer:
+        assert answer.status == 401

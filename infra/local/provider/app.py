@@ -25,6 +25,7 @@ from infra.local.provider.metrics import MetricsRoutes
 from infra.local.provider.proxy import ProxyRoutes
 from infra.local.provider.scale import ScaleRoutes
 from infra.local.provider.secrets import SecretRoutes
+from infra.local.provider.ui_routes import UiRoutes
 from infra.local.registry import Registry
 from infra.local.scaler import run_scaler
 from infra.local.settings import ProviderSettings
@@ -180,6 +181,11 @@ class Provider:
         app.router.add_put("/system/secrets", admin(secrets.update))
         app.router.add_delete("/system/secrets", admin(secrets.delete))
         app.router.add_get("/system/logs", admin(LogRoutes(registry).logs))
+
+        ui = UiRoutes(registry, self._calls)
+        app.router.add_get("/", ui.entrance)
+        app.router.add_get("/ui/state", admin(ui.state))
+        app.router.add_get("/ui/{file:[^/]*}", admin(ui.file))
 
         async def end_streams(_: web.Application) -> None:
             registry.end_followers()

@@ -5,6 +5,7 @@ import hmac
 import secrets
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -26,13 +27,19 @@ def ensure_password(secrets_dir: Path) -> str:
 
 
 def protected(password: str | None) -> Callable[[Handler], Handler]:
-    """Return a decorator that lets only the admin in; with no password, everybody."""
-    if password is None:
-        return lambda handler: handler
+    """Return a decorator that lets only the admin in; with no password, everybody.
+
+    A browser that is logged in would also send the password along with what another site's page
+    asks it to; such requests are refused.
+    """
     expected = b"Basic " + base64.b64encode(f"{USER}:{password}".encode())
 
     def decorate(handler: Handler) -> Handler:
         async def checked(request: web.Request) -> web.StreamResponse:
+            if _from_another_site(request):
+                return web.Response(status=403, text="requests from other sites are refused")
+            if password is None:
+                return await handler(request)
             given = request.headers.get("Authorization", "").encode(errors="replace")
             scheme, _, credentials = given.partition(b" ")
             if not hmac.compare_digest(scheme.capitalize() + b" " + credentials.strip(), expected):
@@ -46,3 +53,8 @@ def protected(password: str | None) -> Callable[[Handler], Handler]:
         return checked
 
     return decorate
+
+
+def _from_another_site(request: web.Request) -> bool:
+    origin = request.headers.get("Origin")
+    return origin is not None and urlsplit(origin).netloc != request.headers.get("Host")

@@ -9,7 +9,8 @@ PROVIDER_NAME = "universe"
 ORCHESTRATION = "processes"
 
 
-def _release() -> str:
+def release() -> str:
+    """Return the platform's version."""
     try:
         return version("universe")
     except PackageNotFoundError:
@@ -21,7 +22,7 @@ class InfoRoutes:
 
     def __init__(self, namespace: str) -> None:
         self._namespace = namespace
-        self._version = {"sha": "", "release": _release()}
+        self._version = {"sha": "", "release": release()}
 
     async def health(self, _: web.Request) -> web.Response:
         """GET /healthz."""
