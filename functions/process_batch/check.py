@@ -57,7 +57,7 @@ def check(messages: list[Message]) -> Checked:
         dump = message.dump
         for event in message.events:
             try:
-                rows.append(make_row(validate(event), position, now, dump))
+                rows.append(make_row(validate(event), event["timestamp"], position, now, dump))
             except Exception as error:
                 refused.append(_refuse(event, position, error))
             position += 1

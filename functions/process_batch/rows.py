@@ -63,11 +63,17 @@ _MOST_CACHED = 50_000
 _group_elements: dict[tuple[tuple[str, str], ...], tuple[str, ...]] = {}
 
 
-def make_row(event: dict[str, Any], position: int, received_at: str, dump: Dump) -> Row:
+_new_row = tuple.__new__  # Row() itself takes a third of the time a row takes
+
+
+def make_row(
+    event: dict[str, Any], timestamp: str, position: int, received_at: str, dump: Dump
+) -> Row:
     """Return the row of a validated event.
 
     Args:
         event: as `functions.common.events.EVENT` returned it.
+        timestamp: its timestamp as it was sent.
         position: the place of the event in the batch.
         received_at: now, RFC 3339.
         dump: writes a part of the event as JSON.
@@ -80,8 +86,9 @@ def make_row(event: dict[str, Any], position: int, received_at: str, dump: Dump)
     user_id, country, campaign_id, revenue = source.columns(event)
     event_id = safe_id = event["eventId"]
 
-    occurred_at = event["timestamp"].isoformat()
-    if occurred_at[-6:] != "+00:00":
+    if timestamp[-1] == "Z" and timestamp[10] == "T" and 20 <= len(timestamp) <= 27:
+        occurred_at = timestamp[:-1] + "+00:00"  # it is in UTC, to microseconds at most
+    else:
         occurred_at = event["timestamp"].astimezone(UTC).isoformat()
     day = occurred_at[:10]
 
@@ -107,7 +114,7 @@ def make_row(event: dict[str, Any], position: int, received_at: str, dump: Dump)
         data = data.replace("\\", "\\\\")
     extra = _NULL if len(event) == _ENVELOPE_SIZE else _extra(event, dump)
     groups = source.demographics(event)
-    return Row(
+    row = (
         day,
         event_id,
         position,
@@ -119,6 +126,7 @@ def make_row(event: dict[str, Any], position: int, received_at: str, dump: Dump)
         _group_elements.get(groups) or _make_group_elements(groups),
         revenue,
     )
+    return _new_row(Row, row)
 
 
 def _element(text: str) -> str:

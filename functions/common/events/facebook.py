@@ -16,6 +16,8 @@ from functions.common.contract import (
     money,
 )
 
+OLDEST = 150
+
 
 @with_config(KEEP_UNKNOWN)
 class Location(TypedDict):
@@ -31,7 +33,7 @@ class User(TypedDict):
 
     userId: Text
     name: str
-    age: Annotated[int, Field(ge=0, le=150)]
+    age: Annotated[int, Field(ge=0, le=OLDEST)]
     gender: Literal["male", "female", "non-binary"]
     location: Location
 
@@ -118,11 +120,14 @@ def age_group(age: int) -> str:
     return next((group for end, group in AGE_GROUPS if age < end), "65+")
 
 
+_GROUP_OF_AGE = tuple(age_group(age) for age in range(OLDEST + 1))
+
+
 def _demographics(event: Top | Bottom) -> tuple[tuple[str, str], ...]:
     user = event["data"]["user"]
     location = user["location"]
     return (
-        ("ageGroup", age_group(user["age"])),
+        ("ageGroup", _GROUP_OF_AGE[user["age"]]),
         ("gender", user["gender"]),
         ("country", location["country"]),
         ("city", location["city"]),

@@ -1,5 +1,6 @@
 """TikTok events."""
 
+from bisect import bisect_right
 from typing import Annotated, Literal, NotRequired
 
 from pydantic import Field, with_config
@@ -95,11 +96,13 @@ FOLLOWER_BANDS = (
     (100_000, "10K-99.9K"),
     (1_000_000, "100K-999.9K"),
 )
+_ENDS = tuple(end for end, _ in FOLLOWER_BANDS)
+_BANDS = (*(band for _, band in FOLLOWER_BANDS), "1M+")
 
 
 def follower_band(followers: int) -> str:
     """Return the band that reports count a number of followers in."""
-    return next((band for end, band in FOLLOWER_BANDS if followers < end), "1M+")
+    return _BANDS[bisect_right(_ENDS, followers)]
 
 
 def _demographics(event: Top | Bottom) -> tuple[tuple[str, str], ...]:

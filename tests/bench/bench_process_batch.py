@@ -1,0 +1,405 @@
+"""process-batch beside other ways to write the same rows, measured in turns in one run.
+
+Only the ratios mean something on a machine that does other things too. Every measurement writes to
+a fresh database on one real server; the load comes from this process over kept-alive connections.
+"""
+
+import http.client
+import json
+import random
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import orjson
+import psycopg
+from psycopg.types.json import Jsonb
+
+from functions.common.events import columns, validate_json
+from functions.process_batch.body import read
+from functions.process_batch.check import check
+from functions.process_batch.rows import COLUMNS, Row
+from infra.cli.generate import Event, Mix, generate
+from infra.local.embedded_postgres import WRITER, EmbeddedPostgres
+from infra.local.migrations import migrate
+from tests.support.functions import Function, running
+
+BATCH = 5000
+USUAL_BATCH = 500
+CONCURRENCY = 2
+"""Calls at a time per replica: what stack.yml sets for the connector."""
+
+_TEMPLATE = "bench_template"
+ROW_COLUMNS = (
+    "day, event_id, occurred_at, received_at, source, funnel_stage, event_type, user_id, country, "
+    "campaign_id, revenue, data"
+)
+
+USUAL_SCHEMA = """
+CREATE TABLE usual (
+    event_id text PRIMARY KEY, occurred_at timestamptz NOT NULL, received_at timestamptz NOT NULL,
+    source text NOT NULL, funnel_stage text NOT NULL, event_type text NOT NULL,
+    user_id text NOT NULL, country text, campaign_id text, revenue numeric, data jsonb NOT NULL
+);
+CREATE INDEX ON usual (source, event_type);
+CREATE INDEX ON usual (funnel_stage);
+CREATE INDEX ON usual (occurred_at);
+CREATE INDEX ON usual (campaign_id);
+CREATE INDEX ON usual (user_id);
+CREATE INDEX ON usual (country);
+CREATE INDEX ON usual (revenue);
+CREATE INDEX ON usual USING gin (data);
+"""
+
+NO_INDEX_SCHEMA = """
+CREATE TABLE bare (LIKE events) PARTITION BY RANGE (day);
+DO $$
+DECLARE
+    partition record;
+BEGIN
+    FOR partition IN SELECT day FROM event_days LOOP
+        EXECUTE format('CREATE TABLE bare_%s PARTITION OF bare FOR VALUES FROM (%L) TO (%L)',
+                       to_char(partition.day, 'YYYYMMDD'), partition.day, partition.day + 1);
+    END LOOP;
+END
+$$;
+"""
+
+
+class Measured(NamedTuple):
+    """One measurement: events per second, and memory in MiB where it was looked at."""
+
+    rate: float
+    peak_mib: float | None = None
+
+
+@dataclass
+class Figures:
+    """What was measured under one name, over all rounds."""
+
+    rates: list[float] = field(default_factory=list)
+    peak_mib: float | None = None
+
+    def add(self, measured: Measured) -> None:
+        """Count one round."""
+        self.rates.append(measured.rate)
+        if measured.peak_mib is not None:
+            self.peak_mib = max(self.peak_mib or 0, measured.peak_mib)
+
+
+@dataclass(frozen=True)
+class Case:
+    """Something to measure."""
+
+    name: str
+    measure: Callable[[], Measured]
+
+
+def run(
+    events: int = 60_000,
+    rounds: int = 3,
+    progress: Callable[[str, int, int], None] = lambda name, done, total: None,
+) -> dict[str, Any]:
+    """Measure and return figures; takes two to three minutes and leaves nothing behind.
+
+    Args:
+        events: how many each measurement writes (the slow ones write fewer).
+        rounds: how often everything is measured, in turns; the median counts.
+        progress: is told what is measured, how many measurements are done, and of how many.
+    """
+    with _bench(events) as bench:
+        cases = bench.cases()
+        figures = {case.name: Figures() for case in cases}
+        for turn in range(rounds):
+            for number, case in enumerate(cases):
+                progress(case.name, turn * len(cases) + number, rounds * len(cases))
+                figures[case.name].add(case.measure())
+        progress("done", rounds * len(cases), rounds * len(cases))
+    return _summarize(figures, events)
+
+
+def _summarize(figures: dict[str, Figures], events: int) -> dict[str, Any]:
+    rates = {name: statistics.median(each.rates) for name, each in figures.items()}
+
+    def ratio(of: str, to: str) -> float:
+        pairs = zip(figures[of].rates, figures[to].rates, strict=True)
+        return round(statistics.median(a / b for a, b in pairs), 2)
+
+    return {
+        "events": events,
+        "events_per_second": {name: round(rate) for name, rate in rates.items()},
+        "times_multi_row_insert": {name: ratio(name, INSERT) for name in figures if name != INSERT},
+        "share_of_plain_copy": {
+            name: ratio(name, PLAIN_COPY) for name in figures if name != PLAIN_COPY
+        },
+        "share_of_plain_copy_of_python_rows": {MAIN: ratio(MAIN, ROW_COPY)},
+        "share_of_plain_copy_over_31_days": ratio(MONTH, MONTH_COPY),
+        "peak_memory_mib": {
+            name: round(each.peak_mib) for name, each in figures.items() if each.peak_mib
+        },
+    }
+
+
+PLAIN_COPY = "plain COPY of prepared text, same table"
+ROW_COPY = "plain COPY of Python rows, same table"
+BARE_COPY = "COPY, no indexes"
+INSERT = "INSERT of 500, nine indexes"
+MAIN = "process-batch"
+MONTH = "process-batch, 31 days at once"
+MONTH_COPY = "plain COPY, 31 days at once"
+
+
+@dataclass
+class _Bench:
+    server: EmbeddedPostgres
+    folder: Path
+    live: list[Event]
+    month: list[Event]
+    made: int = 0
+
+    def cases(self) -> list[Case]:
+        live, month = _rows(self.live), _rows(self.month)
+        checked = [(event, validate_json(orjson.dumps(event))) for event in self.live]
+        inserts = [_values(*each) for each in checked[: max(len(checked) // 8, USUAL_BATCH)]]
+        return [
+            Case(PLAIN_COPY, lambda: self._copy(live, "events")),
+            Case(MAIN, lambda: self._post(self.live)),
+            Case(ROW_COPY, lambda: self._copy_rows(checked)),
+            Case(INSERT, lambda: self._insert(inserts)),
+            Case(BARE_COPY, lambda: self._copy(live, "bare")),
+            Case(MAIN + ", one call at a time", lambda: self._post(self.live, concurrency=1)),
+            Case(MAIN + ", batches of 1000", lambda: self._post(self.live, batch=1000)),
+            Case(MAIN + ", batches of 100", lambda: self._post(self.live[::3], batch=100)),
+            Case(MAIN + ", 1% duplicates", lambda: self._post(self.live, duplicates=0.01)),
+            Case(MAIN + ", 50% duplicates", lambda: self._post(self.live, duplicates=0.5)),
+            Case(MAIN + ", 100% duplicates", lambda: self._post(self.live, duplicates=1.0)),
+            Case(MAIN + ", 2 replicas", lambda: self._post(self.live, replicas=2)),
+            Case(MONTH_COPY, lambda: self._copy(month, "events")),
+            Case(MONTH, lambda: self._post(self.month)),
+        ]
+
+    @contextmanager
+    def _database(self) -> Iterator[str]:
+        self.made += 1
+        name = f"bench_{self.made}"
+        with psycopg.connect(self.server.url(database="postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}".encode())
+            connection.execute("CHECKPOINT")
+            try:
+                yield name
+            finally:
+                connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+    def _copy(self, batches: list[list[Row]], table: str) -> Measured:
+        texts = [[row.line for row in batch] for batch in batches]
+        with self._database() as name, psycopg.connect(self.server.url(WRITER, name)) as connection:
+            with psycopg.connect(self.server.url(database=name)) as owner:
+                days = sorted({row.day for batch in batches for row in batch})
+                owner.execute("SELECT ensure_partitions(%s::date[])", [days])
+                owner.execute(NO_INDEX_SCHEMA)
+                owner.execute("GRANT INSERT ON bare TO universe_writer")
+            statement = f"COPY {table} ({COLUMNS}) FROM STDIN".encode()
+            started = time.perf_counter()
+            for lines in texts:
+                with connection.cursor().copy(statement) as copy:
+                    copy.write("".join(lines))
+                connection.commit()
+            return Measured(sum(map(len, texts)) / (time.perf_counter() - started))
+
+    def _copy_rows(self, events: list[tuple[Event, Event]]) -> Measured:
+        """Write parsed and validated events as a program would that does nothing else."""
+        with self._database() as name, psycopg.connect(self.server.url(WRITER, name)) as connection:
+            days = sorted({event["timestamp"].date() for _, event in events})
+            connection.execute("SELECT ensure_partitions(%s::date[])", [days])
+            connection.commit()
+            statement = f"COPY events ({ROW_COLUMNS}) FROM STDIN".encode()
+            started = time.perf_counter()
+            for at in range(0, len(events), BATCH):
+                with connection.cursor().copy(statement) as copy:
+                    for raw, event in events[at : at + BATCH]:
+                        copy.write_row((event["timestamp"].date(), *_values(raw, event)))
+                connection.commit()
+            return Measured(len(events) / (time.perf_counter() - started))
+
+    def _insert(self, values: list[tuple[Any, ...]]) -> Measured:
+        row = f"({', '.join(['%s'] * len(values[0]))})"
+        with (
+            self._database() as name,
+            psycopg.connect(self.server.url(database=name)) as connection,
+        ):
+            connection.execute(USUAL_SCHEMA)
+            connection.commit()
+            started = time.perf_counter()
+            for at in range(0, len(values), USUAL_BATCH):
+                part = values[at : at + USUAL_BATCH]
+                connection.execute(
+                    f"INSERT INTO usual VALUES {', '.join([row] * len(part))}"
+                    " ON CONFLICT DO NOTHING".encode(),
+                    [value for each in part for value in each],
+                )
+                connection.commit()
+            return Measured(len(values) / (time.perf_counter() - started))
+
+    def _post(
+        self,
+        events: list[Event],
+        batch: int = BATCH,
+        duplicates: float = 0,
+        replicas: int = 1,
+        concurrency: int = CONCURRENCY,
+    ) -> Measured:
+        with self._database() as name, ExitStack() as stack:
+            url = self.server.url(WRITER, name)
+            functions = [
+                stack.enter_context(
+                    running(
+                        "functions.process_batch.handler",
+                        self.folder / f"{name}-{number}.log",
+                        DATABASE_URL=url,
+                    )
+                )
+                for number in range(replicas)
+            ]
+            for function in functions:  # connections, caches and partitions of the first batch
+                _send(function, [_body([event]) for event in _renamed(events[::97], "warm")])
+            known = random.Random(1).sample(events, int(len(events) * duplicates))
+            if known:
+                _send(functions[0], _bodies(known, BATCH))
+            bodies = _bodies(events, batch)
+            shares = [bodies[at::replicas] for at in range(replicas)]
+            started = time.perf_counter()
+            with ThreadPoolExecutor(replicas * concurrency) as threads:
+                work = [
+                    threads.submit(_send, function, share[at::concurrency])
+                    for function, share in zip(functions, shares, strict=True)
+                    for at in range(concurrency)
+                ]
+                for each in work:
+                    each.result()
+            seconds = time.perf_counter() - started
+            _verify(self.server.url(database=name), len(events) + len(events[::97]))
+            return Measured(len(events) / seconds, max(map(_peak_mib, functions)))
+
+
+@contextmanager
+def _bench(events: int) -> Iterator[_Bench]:
+    folder = Path(tempfile.mkdtemp(prefix="universe-bench-"))
+    folder.chmod(0o755)
+    server = EmbeddedPostgres(folder / "postgres")
+    try:
+        server.start()
+        server.ensure_database(_TEMPLATE)
+        migrate(server.url(database=_TEMPLATE))
+        server.let_roles_log_in()
+        live = _with_uuids(each.event for each in generate(events, 1, Mix(days=0.005)))
+        month = _with_uuids(each.event for each in generate(events, 2, Mix(days=31)))
+        random.Random(1).shuffle(month)
+        yield _Bench(server, folder, live, month)
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _rows(events: list[Event]) -> list[list[Row]]:
+    parts = [events[at : at + BATCH] for at in range(0, len(events), BATCH)]
+    return [check(read(orjson.dumps(part), {}, 2**30)).rows for part in parts]
+
+
+def _values(event: Event, checked: Event) -> tuple[Any, ...]:
+    at = event["timestamp"]
+    names = ("source", "funnelStage", "eventType")
+    return (
+        *(event["eventId"], at, at),
+        *(event[name] for name in names),
+        *columns(checked),
+        Jsonb(event["data"], dumps=orjson.dumps),
+    )
+
+
+def _with_uuids(events: Iterable[Event]) -> list[Event]:
+    """Give events ids as producers do: in no order, which is what a unique index finds hard."""
+    rng = random.Random(3)  # noqa: S311
+    return [event | {"eventId": str(UUID(int=rng.getrandbits(128)))} for event in events]
+
+
+def _renamed(events: list[Event], prefix: str) -> list[Event]:
+    return [event | {"eventId": f"{prefix}-{event['eventId']}"} for event in events]
+
+
+def _bodies(events: list[Event], batch: int) -> list[bytes]:
+    return [_body(events[at : at + batch]) for at in range(0, len(events), batch)]
+
+
+def _body(events: list[Event]) -> bytes:
+    """Return a request as the connector makes it, of messages of 500 events."""
+    return orjson.dumps(
+        [
+            {
+                "specversion": "1.0",
+                "id": f"EVENTS:{at}",
+                "source": "/jetstream/EVENTS/process-batch",
+                "type": "universe.jetstream.message",
+                "subject": "events.mixed",
+                "datacontenttype": "application/json",
+                "data": events[at : at + 500],
+            }
+            for at in range(0, len(events), 500)
+        ]
+    )
+
+
+def _send(function: Function, bodies: list[bytes]) -> None:
+    connection = http.client.HTTPConnection(urlsplit(function.url).netloc, timeout=120)
+    headers = {"Content-Type": "application/cloudevents-batch+json"}
+    for body in bodies:
+        connection.request("POST", "/", body, headers)
+        answer = connection.getresponse()
+        content = answer.read()
+        assert (answer.status, content) == (200, b""), (answer.status, content[:300])
+    connection.close()
+
+
+def _verify(url: str, expected: int) -> None:
+    with psycopg.connect(url) as connection:
+        counted = connection.execute(
+            "SELECT (SELECT count(*) FROM events), (SELECT sum(events) FROM live_hour_countries)"
+        ).fetchone()
+    assert counted == (expected, expected), counted
+
+
+def _peak_mib(function: Function) -> float:
+    """Return the most memory the replica and its workers ever had, in MiB."""
+    status = Path("/proc")
+    pids = [str(function.process.pid)]
+    for task in (status / pids[0] / "task").glob("*/children"):
+        pids += task.read_text().split()
+    return max(_high_water_mib(pid) for pid in pids)
+
+
+def _high_water_mib(pid: str) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return 0
+
+
+if __name__ == "__main__":
+    print(
+        json.dumps(
+            run(
+                *(int(argument) for argument in sys.argv[1:]),
+                progress=lambda name, done, total: print(f"{done}/{total} {name}", file=sys.stderr),
+            ),
+            indent=2,
+        )
+    )
