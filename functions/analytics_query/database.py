@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, LiteralString, cast
 
 import psycopg
+from prometheus_client import Gauge
 from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
@@ -17,6 +18,13 @@ log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 Connection = psycopg.Connection[Row]
+
+
+POOL = Gauge(
+    "universe_analytics_query_pool_connections",
+    "Database connections of this process: open, idle, waiting (requests without one)",
+    ["state"],
+)
 
 
 class DatabaseAway(Exception):
@@ -95,6 +103,12 @@ def _pool() -> ConnectionPool[Connection]:
         open=False,
     )
     pool.open(wait=False)
+    for state, key in (
+        ("open", "pool_size"),
+        ("idle", "pool_available"),
+        ("waiting", "requests_waiting"),
+    ):
+        POOL.labels(state).set_function(lambda key=key: pool.get_stats().get(key, 0))
     return pool
 
 
