@@ -81,7 +81,7 @@ async def connect(settings: BrokerSettings, name: str, *, forever: bool = True) 
     async def on_reconnect() -> None:
         log.info("NATS connection is back")
 
-    return await nats.connect(
+    nc = await nats.connect(
         [url.strip() for url in settings.nats_url.split(",")],
         name=name,
         user=settings.nats_user,
@@ -91,15 +91,19 @@ async def connect(settings: BrokerSettings, name: str, *, forever: bool = True) 
         nkeys_seed=_file(settings.nats_nkey_seed_file, "nats-nkey"),
         tls=ssl.create_default_context(cafile=ca) if ca else None,
         connect_timeout=settings.nats_connect_timeout,  # type: ignore[arg-type]
-        # the first connection is tried once per server: whoever calls decides about trying again
-        allow_reconnect=forever,
-        max_reconnect_attempts=-1,
+        # the first connection is tried twice per server: whoever calls decides about trying again
+        allow_reconnect=True,
+        max_reconnect_attempts=1,
         reconnect_time_wait=0.25,
         ping_interval=10,
         error_cb=on_error,
         disconnected_cb=on_disconnect,
         reconnected_cb=on_reconnect,
     )
+    # not from the start: the client would try the first connection without an end, too
+    nc.options["allow_reconnect"] = forever
+    nc.options["max_reconnect_attempts"] = -1
+    return nc
 
 
 def events_stream(settings: BrokerSettings) -> StreamConfig:

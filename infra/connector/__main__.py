@@ -10,6 +10,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from functions.common import logs
+from infra.connector.dlq_command import dlq
 from infra.connector.help_text import help_text
 from infra.connector.http_server import make_app
 from infra.connector.service import Connector
@@ -35,6 +36,8 @@ async def serve(settings: ConnectorSettings) -> None:
 
 def main(arguments: list[str]) -> int:
     """Run the connector and return its exit status."""
+    if arguments[:1] == ["dlq"]:
+        dlq.main(arguments[1:], prog_name="python -m infra.connector dlq")
     if arguments:
         known = arguments in (["--help"], ["-h"])
         print(help_text() if known else "usage: python -m infra.connector [--help]")

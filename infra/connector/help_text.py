@@ -11,13 +11,14 @@ WIDTH = 100
 INDENT = " " * 6
 
 _HEAD = """\
-usage: python -m infra.connector
+usage: python -m infra.connector [--help | dlq ...]
 
 Delivers the messages of NATS JetStream streams to HTTP functions: at least once, in batches, with
 retries, bisection of failing batches and a dead-letter queue. Functions are found at an OpenFaaS
 gateway by their annotation `topic`; with K_SINK or FUNCTION_URL, one address gets everything.
 
 Runs until SIGTERM or SIGINT, then finishes the work in hand and returns the rest to the stream.
+`dlq` lists, shows, replays and purges dead letters (`dlq --help`).
 Serves /health/liveness, /health/readiness, /metrics and /bindings.
 """
 
