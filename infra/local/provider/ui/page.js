@@ -2,6 +2,8 @@
 
 const INTERVAL = 2000;
 const find = (selector) => document.querySelector(selector);
+// not relative: the page's own address may hold a password, which fetch refuses
+const at = (path) => new URL(path, location.origin + location.pathname);
 let before = null;
 
 function element(tag, properties = {}, ...children) {
@@ -12,7 +14,7 @@ function element(tag, properties = {}, ...children) {
 
 async function refresh() {
   try {
-    const answer = await fetch("state");
+    const answer = await fetch(at("state"));
     if (!answer.ok) throw new Error(`status ${answer.status}`);
     const state = await answer.json();
     show(state);
@@ -71,7 +73,7 @@ function replicas(each) {
 }
 
 async function scale(name, count) {
-  await fetch(`../system/scale-function/${name}`, {
+  await fetch(at(`../system/scale-function/${name}`), {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ serviceName: name, replicas: count }),
@@ -119,7 +121,7 @@ async function invoke(event) {
   body.hidden = true;
   const started = performance.now();
   try {
-    const answer = await fetch(`../${route}/${form.get("function")}${path}`, options);
+    const answer = await fetch(at(`../${route}/${form.get("function")}${path}`), options);
     const text = await answer.text();
     const milliseconds = (performance.now() - started).toFixed(0);
     const type = answer.headers.get("Content-Type") ?? "";
