@@ -256,8 +256,13 @@ async def test_secrets_keep_to_their_folder(
 
 async def test_other_sites_cannot_use_a_browsers_login(gateway: Platform) -> None:
     url = f"{gateway.url}/system/functions"
-    for origin, status in (("http://evil.example", 403), (gateway.url, 202)):
-        headers = {"Origin": origin}
+    for origin, front, status in (
+        ("http://evil.example", "", 403),
+        ("null", "", 403),
+        (gateway.url, "", 202),
+        ("http://front:8080", "front:8080", 200),
+    ):
+        headers = {"Origin": origin, "X-Forwarded-Host": front}
         async with gateway.client.post(url, json=deployment(), headers=headers) as answer:
             assert answer.status == status
 

@@ -57,4 +57,8 @@ def protected(password: str | None) -> Callable[[Handler], Handler]:
 
 def _from_another_site(request: web.Request) -> bool:
     origin = request.headers.get("Origin")
-    return origin is not None and urlsplit(origin).netloc != request.headers.get("Host")
+    if origin is None:
+        return False
+    # A gateway in front names itself there; a page of another site cannot set this header.
+    own = (request.headers.get("Host"), request.headers.get("X-Forwarded-Host"))
+    return urlsplit(origin).netloc not in own
