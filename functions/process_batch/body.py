@@ -36,6 +36,7 @@ class Message:
         dump: writes a part of these events as JSON without changing a value.
         id: the CloudEvent's id; None for plain events.
         call_ids: correlation ids of the requests that brought the events.
+        redelivered: whether it was delivered before.
         fault: why the message cannot be read at all, or None.
     """
 
@@ -43,6 +44,7 @@ class Message:
     dump: Dump
     id: str | None = None
     call_ids: list[str] = field(default_factory=list)
+    redelivered: bool = False
     fault: str | None = None
 
 
@@ -81,6 +83,7 @@ def _cloud_event(envelope: Any, dump: Dump) -> Message:
     if not isinstance(envelope, dict) or not isinstance(envelope.get("id"), str):
         raise BadBody(400, "Each CloudEvent is a JSON object with an id.")
     message = Message([], dump, envelope["id"], _call_ids(envelope.get("callid")))
+    message.redelivered = envelope.get("deliverycount") not in (None, 1, "1")
     encoded = envelope.get("data_base64")
     if encoded is None:
         if "data" not in envelope:
@@ -100,7 +103,7 @@ def _binary(body: bytes, headers: Mapping[str, str]) -> Message:
     id_ = headers.get("ce-id")
     if not id_:
         raise BadBody(400, "A CloudEvent has an id (header ce-id).")
-    return _payload(Message([], _dump, id_, _call_ids(headers.get("ce-callid"))), body)
+    return _payload(Message([], dump_json, id_, _call_ids(headers.get("ce-callid"))), body)
 
 
 def _payload(message: Message, payload: bytes) -> Message:
@@ -116,14 +119,14 @@ def _payload(message: Message, payload: bytes) -> Message:
 def _lines(body: bytes) -> list[Message]:
     # one message, so that a line's index is its event's index
     events: list[Any] = []
-    dump = _dump
+    dump = dump_json
     for line in filter(None, map(bytes.strip, body.split(b"\n"))):
         try:
             event, its_dump = _loads(line, 400)
         except BadBody as error:
             event = error
         else:
-            if its_dump is not _dump:
+            if its_dump is not dump_json:
                 dump = its_dump
         events.append(event)
     return [Message(events, dump)]
@@ -159,7 +162,7 @@ _LONG_NUMBER = b"0" * 19
 def _loads(text: bytes, status: int) -> tuple[Any, Dump]:
     if _LONG_NUMBER not in text.translate(_ONLY_DIGITS):
         try:
-            return orjson.loads(text), _dump
+            return orjson.loads(text), dump_json
         except orjson.JSONDecodeError:
             pass
     try:
@@ -170,7 +173,7 @@ def _loads(text: bytes, status: int) -> tuple[Any, Dump]:
         raise BadBody(status, f"The body is not JSON: {error}.") from error
 
 
-def _dump(value: Any) -> str:
+def dump_json(value: Any) -> str:
     try:
         return orjson.dumps(value).decode()
     except orjson.JSONEncodeError:  # nested deeper than it goes

@@ -86,7 +86,8 @@ def _answer_events(request: flask.Request, headers: dict[str, str]) -> flask.Res
     messages = read(request.get_data(cache=False), headers, settings().max_body_bytes)
     checked = check(messages)
     metrics.observe("validate", perf_counter() - started)
-    stored = writer().store(checked.rows) if checked.rows else Stored()
+    redelivered = any(message.redelivered for message in messages)
+    stored = writer().store(checked.rows, redelivered) if checked.rows else Stored()
     refused = checked.refused + [
         Refused(row.position, row.event_id, reason) for row, reason in stored.refused
     ]

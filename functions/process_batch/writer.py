@@ -33,6 +33,7 @@ MOST_DAYS = 60
 """Most partitions written in one transaction: the server's lock table is finite."""
 _ATTEMPTS = 4
 _LINES_PER_WRITE = 512
+_STAY_SUSPICIOUS = 20
 
 _queries: Any = aiosql.from_path(ROOT / "sql" / "queries" / "write.sql", "psycopg")
 _COPY_EVENTS = f"COPY events ({rows.COLUMNS}) FROM STDIN"
@@ -73,14 +74,21 @@ class Writer:
     def __init__(self, pool: ConnectionPool[Connection]) -> None:
         self._pool = pool
         self._partitions: set[str] = set()
+        self._suspicious = 0  # how many batches to look at for known events beforehand
 
-    def store(self, batch: list[Row]) -> Stored:
+    def store(self, batch: list[Row], redelivered: bool = False) -> Stored:
         """Store rows (ordered by day and event id, without duplicates) and count them in rollups.
+
+        Args:
+            batch: the rows.
+            redelivered: whether some of them may well be stored already.
 
         Raises:
             Unavailable: the database cannot take them now. Part of them may be stored; storing the
                 same rows again does the rest.
         """
+        if redelivered:
+            self._suspicious = max(self._suspicious, 1)
         stored = Stored()
         try:
             for part in _parts(batch):
@@ -95,7 +103,7 @@ class Writer:
             try:
                 with self._pool.connection() as connection:
                     self._ensure_partitions(connection, {row.day for row in part})
-                    return _store_rows(connection, part)
+                    return self._store_rows(connection, part)
             except _TRY_AGAIN as error:
                 if is_data_error(error) or attempt == _ATTEMPTS:
                     raise
@@ -115,6 +123,31 @@ class Writer:
             raise Unavailable(detail, "clock") from error
         self._partitions.update(missing)
 
+    def _store_rows(self, connection: Connection, part: list[Row]) -> Stored:
+        fresh = part
+        looked = self._suspicious > 0
+        if looked:
+            fresh = _unknown(connection, part)
+            self._suspicious = _STAY_SUSPICIOUS if fresh is not part else self._suspicious - 1
+        try:
+            try:
+                _copy(connection, fresh)
+            except errors.UniqueViolation:
+                if looked:
+                    raise  # another writer stores the same events at this moment
+                # duplicates come in crowds, and a COPY in vain costs as much as one that succeeds
+                self._suspicious = _STAY_SUSPICIOUS
+                fresh = _unknown(connection, part)
+                _copy(connection, fresh)
+        except psycopg.Error as error:
+            if not is_data_error(error):
+                raise
+            stored = _store_carefully(connection, fresh)
+        else:
+            stored = Stored(inserted=len(fresh))
+        stored.duplicates += len(part) - len(fresh)
+        return stored
+
 
 def _parts(batch: list[Row]) -> Iterator[list[Row]]:
     """Split a batch so that no part touches more than `MOST_DAYS` partitions."""
@@ -130,27 +163,9 @@ def _parts(batch: list[Row]) -> Iterator[list[Row]]:
         yield part
 
 
-def _store_rows(connection: Connection, part: list[Row]) -> Stored:
-    fresh = part
-    try:
-        try:
-            _copy(connection, fresh)
-        except errors.UniqueViolation:
-            known = _known(connection, part)
-            fresh = [row for row in part if (row.day, row.event_id) not in known]
-            if fresh:
-                _copy(connection, fresh)
-    except psycopg.Error as error:
-        if not is_data_error(error):
-            raise
-        stored = _store_carefully(connection, fresh)
-    else:
-        stored = Stored(inserted=len(fresh))
-    stored.duplicates += len(part) - len(fresh)
-    return stored
-
-
 def _copy(connection: Connection, batch: list[Row]) -> None:
+    if not batch:
+        return
     started = perf_counter()
     with connection.transaction(), connection.cursor() as cursor:
         with cursor.copy(_COPY_EVENTS) as copy:
@@ -167,14 +182,14 @@ def _copy(connection: Connection, batch: list[Row]) -> None:
     observe("commit", perf_counter() - rolled_up)
 
 
-def _known(connection: Connection, part: list[Row]) -> set[tuple[str, str]]:
-    """Return which of some events are stored, as day and event id."""
+def _unknown(connection: Connection, part: list[Row]) -> list[Row]:
+    """Return the rows that are not stored; the very same list where none is."""
     known: set[tuple[str, str]] = set()
     for day, of_day in groupby(part, key=_day):
         event_ids = [row.event_id for row in of_day]
         found = _queries.known_events(connection, day=day, event_ids=event_ids)
         known.update((day, event_id) for (event_id,) in found)
-    return known
+    return [row for row in part if (row.day, row.event_id) not in known] if known else part
 
 
 def _store_carefully(connection: Connection, part: list[Row]) -> Stored:

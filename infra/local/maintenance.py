@@ -13,6 +13,7 @@ from psycopg import Connection, errors, sql
 from infra.local.errors import PlatformError
 
 _LOCK_ATTEMPTS = 10
+_POLL_SECONDS = 0.1
 _APPLICATION = "universe-maintenance"
 
 
@@ -38,19 +39,27 @@ def seal_finished_days(
     """
     try:
         with _connect(database_url) as connection:
-            # for the session: concurrent builds by two would wait for each other crosswise
-            connection.execute("SELECT pg_advisory_lock(7305, 3)")
+            _become_only_sealer(connection)
             found = connection.execute("SELECT days_to_seal(%s)", [idle]).fetchall()
             days = [row[0] for row in found]
             for day in days:
-                _seal(connection, day)
+                _again_when_locked(lambda day=day: _seal(connection, day))
                 progress(day)
             return days
     except psycopg.Error as error:
         raise PlatformError(f"sealing failed: {_first_line(error)}") from error
 
 
+def _become_only_sealer(connection: Connection) -> None:
+    # Asking again and again, because a concurrent build waits for all who wait in a statement.
+    while not connection.execute("SELECT pg_try_advisory_lock(7305, 3)").fetchall()[0][0]:
+        sleep(_POLL_SECONDS)
+
+
 def _seal(connection: Connection, day: date) -> None:
+    known = connection.execute("SELECT FROM event_days WHERE day = %s", [day]).fetchone()
+    if known is None:
+        return  # retention was faster
     indexes = connection.execute("SELECT * FROM sealing_indexes(%s)", [day]).fetchall()
     for name, definition in indexes:
         identifier = sql.Identifier("public", name)
@@ -105,19 +114,19 @@ def drop_days_before(
     try:
         with _connect(database_url) as connection:
             for day in days:
-                _drop(connection, day)
+                _again_when_locked(lambda day=day: connection.execute("SELECT drop_day(%s)", [day]))
                 progress(day)
     except psycopg.Error as error:
         raise PlatformError(f"dropping old days failed: {_first_line(error)}") from error
     return days
 
 
-def _drop(connection: Connection, day: date) -> None:
+def _again_when_locked(work: Callable[[], object]) -> None:
     for attempt in range(1, _LOCK_ATTEMPTS + 1):
         try:
-            connection.execute("SELECT drop_day(%s)", [day])
+            work()
         except (errors.LockNotAvailable, errors.DeadlockDetected):
-            # a long report reads the table: let writers pass, who would queue behind this
+            # a long report, or sealing and dropping of one day: let writers pass, who queue behind
             if attempt == _LOCK_ATTEMPTS:
                 raise
             sleep(min(0.2 * attempt, 1.0))

@@ -328,7 +328,7 @@ def _values(event: Event, checked: Event) -> tuple[Any, ...]:
 
 def _with_uuids(events: Iterable[Event]) -> list[Event]:
     """Give events ids as producers do: in no order, which is what a unique index finds hard."""
-    rng = random.Random(3)  # noqa: S311
+    rng = random.Random(3)
     return [event | {"eventId": str(UUID(int=rng.getrandbits(128)))} for event in events]
 
 

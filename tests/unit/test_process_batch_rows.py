@@ -1,0 +1,142 @@
+"""From events to COPY text, and to what they add to the rollups."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from functions.common.events import EVENT
+from functions.process_batch.body import Message, dump_json
+from functions.process_batch.check import check
+from functions.process_batch.rollups import deltas
+from functions.process_batch.rows import NotStorable, Row, make_row
+
+
+def checkout(**changes: Any) -> dict[str, Any]:
+    return {
+        "eventId": "e1",
+        "timestamp": "2026-03-01T10:20:30.5Z",
+        "source": "facebook",
+        "funnelStage": "bottom",
+        "eventType": "checkout.complete",
+        "data": {
+            "user": {
+                "userId": "u1",
+                "name": "Ada",
+                "age": 30,
+                "gender": "female",
+                "location": {"country": "DE", "city": "Berlin"},
+            },
+            "engagement": {
+                "adId": "a1",
+                "campaignId": "c1",
+                "clickPosition": "center",
+                "device": "mobile",
+                "browser": "Firefox",
+                "purchaseAmount": "19.90",
+            },
+        },
+        **changes,
+    }
+
+
+def row_of(event: dict[str, Any]) -> Row:
+    return make_row(EVENT.validate_python(event), event["timestamp"], 0, "now", dump_json)
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "day", "at"),
+    [
+        ("2026-03-01T10:20:30.5Z", "2026-03-01", "2026-03-01T10:20:30.5+00:00"),
+        ("2026-03-01T00:30:00+01:00", "2026-02-28", "2026-02-28T23:30:00+00:00"),
+        ("2026-03-01t10:20:30z", "2026-03-01", "2026-03-01T10:20:30+00:00"),
+        ("2026-03-01 10:20:30Z", "2026-03-01", "2026-03-01T10:20:30+00:00"),
+        ("2026-03-01T10:20Z", "2026-03-01", "2026-03-01T10:20:00+00:00"),
+    ],
+)
+def test_time_is_in_utc(timestamp: str, day: str, at: str) -> None:
+    row = row_of(checkout(timestamp=timestamp))
+    assert (row.day, row.occurred_at) == (day, at)
+    assert row.key.startswith(at[:13] + ":00:00+00\tfacebook\tbottom\t")
+
+
+def test_line_is_copy_text() -> None:
+    event = checkout(eventId="tab\t back\\slash", more="new\nline")
+    fields = row_of(event).line.rstrip("\n").split("\t")
+    assert fields[0] == "tab\\t back\\\\slash"
+    assert fields[4:11] == ["u1", "19.90", "facebook", "bottom", "checkout.complete", "DE", "c1"]
+    assert fields[12] == '{"more":"new\\\\nline"}'
+    assert row_of(checkout()).line.endswith("\t\\N\n")
+
+
+def test_too_long_values_are_refused() -> None:
+    event = EVENT.validate_python(checkout())
+    event["data"]["user"]["location"]["city"] = "x" * 201
+    with pytest.raises(NotStorable, match="city has 201 characters"):
+        make_row(event, event["timestamp"].isoformat(), 0, "now", dump_json)
+    event["data"]["user"]["userId"] = "x" * 201
+    with pytest.raises(NotStorable, match="userId"):
+        make_row(event, event["timestamp"].isoformat(), 0, "now", dump_json)
+
+
+def test_rows_are_ordered_and_each_event_is_kept_once() -> None:
+    events = [
+        checkout(eventId="b"),
+        checkout(eventId="a"),
+        checkout(eventId="b", timestamp="2026-03-01T23:59:59Z"),
+        checkout(eventId="b", timestamp="2026-03-02T00:00:00Z"),  # another day: another event
+        {"eventId": "bad"},
+        7,
+    ]
+    checked = check([Message(events[:3], dump_json), Message(events[3:], dump_json)])
+    assert [(row.event_id, row.day, row.position) for row in checked.rows] == [
+        ("a", "2026-03-01", 1),
+        ("b", "2026-03-01", 0),
+        ("b", "2026-03-02", 3),
+    ]
+    assert (checked.received, checked.duplicates) == (6, 1)
+    assert [(each.position, each.event_id) for each in checked.refused] == [(4, "bad"), (5, None)]
+
+
+def test_deltas_sum_up_by_hour_and_dimensions() -> None:
+    events = [
+        checkout(eventId="1"),
+        checkout(eventId="2", timestamp="2026-03-01T10:05:00Z"),
+        checkout(eventId="3", timestamp="2026-03-01T11:00:00Z"),
+    ]
+    events[1]["data"]["user"] |= {"userId": "u2", "gender": "male"}
+    events[2]["data"]["engagement"]["purchaseAmount"] = None
+    lines = [
+        line.rstrip("\n").split("\t") for line in deltas(check([Message(events, dump_json)]).rows)
+    ]
+    both, alone = sorted(lines)
+    assert both[:11] == [
+        *("2026-03-01T10:00:00+00", "facebook", "bottom", "checkout.complete", "DE", "c1"),
+        *("2", "2", "39.80", "2026-03-01T10:05:00+00:00", "2026-03-01T10:20:30.5+00:00"),
+    ]
+    assert both[11] == '{"u1","u2"}'
+    groups = dict(
+        zip(both[12].strip("{}").split(","), both[13].strip("{}").split(","), strict=True)
+    )
+    assert groups == {
+        '"ageGroup=25-34"': "2",
+        '"gender=female"': "1",
+        '"gender=male"': "1",
+        '"country=DE"': "2",
+        '"city=Berlin"': "2",
+    }
+    assert sorted(map(Decimal, both[14].strip("{}").split(","))) == [
+        Decimal("19.90"),
+        Decimal("19.90"),
+        Decimal("39.80"),
+        Decimal("39.80"),
+        Decimal("39.80"),
+    ]
+    assert (alone[6], alone[7], alone[8], alone[14]) == ("1", "0", "0", "\\N")
+
+
+def test_event_of_the_day_after_tomorrow_is_refused() -> None:
+    ahead = (datetime.now(UTC) + timedelta(days=1, minutes=1)).isoformat()
+    [refused] = check([Message([checkout(timestamp=ahead)], dump_json)]).refused
+    assert "timestamp" in refused.reason
