@@ -1,6 +1,7 @@
 """Supervised child processes: own process group, captured output, never left behind."""
 
 import asyncio
+import atexit
 import contextlib
 import logging
 import os
@@ -22,6 +23,7 @@ logger = logging.getLogger(__name__)
 _MAX_LINE = 64 * 1024
 _TAIL_LINES = 20
 _reaper = Reaper()
+atexit.register(_reaper.close)  # so that its process has ended before this one
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -36,6 +36,7 @@ _CRASH_BACKOFF = Backoff(first=0.05, limit=2.0)
 _REFUSE_BEYOND = 2.5
 """Requests wait for a restart that is nearer than this; else they are refused at once."""
 _STABLE_SECONDS = 10.0
+_SLOT_SECONDS = 5.0
 
 
 class State(Enum):
@@ -357,7 +358,7 @@ class Function:
         asked = time.monotonic()
         version = self.version
         try:
-            async with self._slots:
+            async with self._start_slot():
                 if replica.state is State.STARTING:
                     await self._bring_up(replica, version)
         except StartFailedError as error:
@@ -376,6 +377,28 @@ class Function:
         status = await asyncio.shield(process.exited)
         if replica.state is State.READY:
             self._crashed(replica, process, status)
+
+    @contextlib.asynccontextmanager
+    async def _start_slot(self) -> AsyncIterator[None]:
+        """Wait for a turn to start, and give it to the next when done or after a while.
+
+        Starts at the same time slow each other down; one that hangs must not hold up the others.
+        """
+        await self._slots.acquire()
+        held = True
+
+        def release() -> None:
+            nonlocal held
+            if held:
+                held = False
+                self._slots.release()
+
+        timer = asyncio.get_running_loop().call_later(_SLOT_SECONDS, release)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            release()
 
     async def _bring_up(self, replica: Replica, version: Version) -> None:
         """Start the process and wait until it serves. Raises StartFailedError."""

@@ -151,6 +151,9 @@ async def test_info_reads_for_clients_and_for_a_gateway_in_front(gateway: Platfo
     async with gateway.client.get(url, headers={"X-Forwarded-Host": "gateway"}) as answer:
         assert (await answer.json())["provider"] == "universe"
     assert await send(gateway, "GET", "namespaces") == (200, '["openfaas-fn"]')
+    assert (await send(gateway, "GET", "namespace/openfaas-fn"))[0] == 200
+    assert (await send(gateway, "GET", "namespace/other"))[0] == 404
+    assert (await send(gateway, "POST", "namespace/other", {"name": "other"}))[0] == 501
 
 
 async def test_functions_of_another_namespace_are_not_there(gateway: Platform) -> None:

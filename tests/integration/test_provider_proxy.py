@@ -164,6 +164,33 @@ async def test_old_clients_get_unframed_answers(gateway: Platform) -> None:
     assert len(body.splitlines()) == 2
 
 
+async def test_clients_that_ask_before_sending_are_told_to_go_on(gateway: Platform) -> None:
+    host, port = gateway.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(
+        b"POST /function/echo HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n"
+        b"Expect: 100-continue\r\nConnection: close\r\n\r\n"
+    )
+    assert (await asyncio.wait_for(reader.readline(), 30)).startswith(b"HTTP/1.1 100")
+    writer.write(b"body")
+    answer = await asyncio.wait_for(reader.read(), 30)
+    assert b"HTTP/1.1 200" in answer
+    assert b'"body": "body"' in answer
+    writer.close()
+
+
+async def test_an_early_answer_does_not_wait_for_the_upload(gateway: Platform) -> None:
+    host, port = gateway.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(
+        b"POST /function/echo/status?code=413 HTTP/1.1\r\nHost: h\r\n"
+        b"Content-Length: 100000000\r\n\r\nbeginning"
+    )
+    assert (await asyncio.wait_for(reader.readline(), 30)).startswith(b"HTTP/1.1 413")
+    writer.close()
+    assert (await gateway.call())["method"] == "GET"
+
+
 async def test_pipelined_requests_are_answered_in_order(gateway: Platform) -> None:
     requests = b"".join(
         b"POST /function/echo/%d HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n%s\r\n%d"

@@ -168,6 +168,14 @@ async def test_a_start_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
             assert answer.status in {503, 504}
 
 
+async def test_functions_that_hang_at_start_hold_up_no_other(tmp_path: Path) -> None:
+    async with platform(tmp_path, parallel_starts=1) as gateway:
+        for number in range(2):
+            await gateway.deploy(f"slow{number}", "slow_start", envVars={"START_SECONDS": "90"})
+        await gateway.deploy()
+        assert (await gateway.call())["name"] == "echo"
+
+
 async def test_an_update_drops_no_request(gateway: Platform) -> None:
     await gateway.deploy(envVars={"VERSION": "1"})
     await scale(gateway, 2)

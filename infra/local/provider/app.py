@@ -170,6 +170,9 @@ class Provider:
         app.router.add_get("/system/http-sd", admin(discovery.targets))
         app.router.add_get("/system/info", admin(info.info))
         app.router.add_get("/system/namespaces", admin(info.namespaces))
+        app.router.add_get("/system/namespace/{name}", admin(info.namespace))
+        for method in ("POST", "PUT", "DELETE"):
+            app.router.add_route(method, "/system/namespace/{name}", admin(info.change_namespace))
         app.router.add_get("/system/functions", admin(functions.list))
         app.router.add_post("/system/functions", admin(functions.deploy))
         app.router.add_put("/system/functions", admin(functions.update))

@@ -61,4 +61,5 @@ def _from_another_site(request: web.Request) -> bool:
         return False
     # A gateway in front names itself there; a page of another site cannot set this header.
     own = (request.headers.get("Host"), request.headers.get("X-Forwarded-Host"))
-    return urlsplit(origin).netloc not in own
+    site = urlsplit(origin).netloc  # empty when the browser tells nothing ("null")
+    return not site or site not in own

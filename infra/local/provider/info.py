@@ -5,6 +5,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 from aiohttp import web
 
+from infra.local.provider.wire import text_error
+
 PROVIDER_NAME = "universe"
 ORCHESTRATION = "processes"
 
@@ -47,3 +49,14 @@ class InfoRoutes:
     async def namespaces(self, _: web.Request) -> web.Response:
         """GET /system/namespaces: there is one."""
         return web.json_response([self._namespace])
+
+    async def namespace(self, request: web.Request) -> web.Response:
+        """GET /system/namespace/NAME."""
+        name = request.match_info["name"]
+        if name != self._namespace:
+            return text_error(404, f"namespace {name} not found")
+        return web.json_response({"name": name, "annotations": {}, "labels": {}})
+
+    async def change_namespace(self, _: web.Request) -> web.Response:
+        """POST, PUT, DELETE /system/namespace/NAME."""
+        return text_error(501, "this provider has one namespace, which cannot be changed")
