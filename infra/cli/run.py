@@ -6,6 +6,8 @@ import signal
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+import uvloop
+
 T = TypeVar("T")
 
 
@@ -31,4 +33,5 @@ def run(main: Coroutine[Any, Any, T]) -> T | None:
         except asyncio.CancelledError:
             return None
 
-    return asyncio.run(cancellable())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(cancellable())
