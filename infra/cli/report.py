@@ -52,16 +52,22 @@ def print_report(console: Console, run: Run) -> None:
     sent, overview = run.sent, run.answers.overview
     totals = overview["totals"]
     console.rule("[bold]Universe[/bold]")
-    console.print(
-        f"sent [bold]{sent.sent:,}[/bold]   accepted {sent.accepted:,}   "
-        f"rejected {sent.rejected:,}   stored [bold]{totals['events']:,}[/bold]   "
-        f"duplicates {sent.kinds['duplicate']:,} of those sent"
-    )
-    console.print(
-        f"ingest [bold]{sent.per_second:,.0f}[/bold] events/s   from the first request to the last "
-        f"row [bold]{sent.sent / run.seconds:,.0f}[/bold] events/s ({run.seconds:.1f} s)   "
-        f"revenue [bold]{totals['revenue']}[/bold]   unique users {totals['uniqueUsers']:,}"
-    )
+    summary = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for name, value in (
+        ("sent", f"{sent.sent:,} events, {sent.kinds['duplicate']:,} of them duplicates"),
+        ("accepted", f"{sent.accepted:,}"),
+        ("rejected", f"{sent.rejected:,}"),
+        ("stored, in all", f"{totals['events']:,} by {totals['uniqueUsers']:,} users"),
+        ("revenue, in all", totals["revenue"]),
+        ("sending", f"{sent.per_second:,.0f} events/s"),
+        (
+            "sending to stored",
+            f"{sent.sent / run.seconds:,.0f} events/s, {run.seconds:.1f} s from the first request "
+            "to the last row, starts included",
+        ),
+    ):
+        summary.add_row(name, f"[bold]{value}[/bold]")
+    console.print(summary)
     console.print(Columns([_by_type(overview), _funnel(run.answers.funnel)], padding=(0, 4)))
     console.print(Columns([_countries(run.answers.countries), _dead(run.dead)], padding=(0, 4)))
 

