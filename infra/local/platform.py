@@ -10,7 +10,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import nats.errors
+
 from functions.common import logs
+from functions.common.broker import BrokerSettings, connect, ensure_streams
 from functions.common.paths import ROOT
 from infra.local import runtime, state
 from infra.local.embedded_nats import EmbeddedNats
@@ -76,6 +79,7 @@ async def running(
             )
         stack.enter_context(_log_to(folder / "logs" / "platform.log"))
         nats_url = _nats(settings, folder, stack, say)
+        await _make_streams(nats_url)
         databases = _database(settings, folder, stack, say)
         state.write_secret(folder, "database-owner-url", databases.owner)
         state.write_secret(folder, "database-url", databases.writer)
@@ -126,6 +130,24 @@ def _nats(
     server = EmbeddedNats(folder / "nats")
     _keep_running(server, stack)
     return server.url
+
+
+async def _make_streams(nats_url: str) -> None:
+    """Make the streams before the connector looks for them.
+
+    Raises:
+        PlatformError: NATS is away, or does not take the streams.
+    """
+    settings = BrokerSettings(nats_url=nats_url)  # type: ignore[call-arg]
+    try:
+        nc = await connect(settings, "universe", forever=False)
+        try:
+            await ensure_streams(nc.jetstream(), settings)
+        finally:
+            await nc.close()
+    except (nats.errors.Error, OSError, TimeoutError) as error:
+        reason = str(error) or type(error).__name__
+        raise PlatformError(f"NATS at {nats_url} cannot be used: {reason}") from error
 
 
 def _database(
