@@ -1,0 +1,79 @@
+"""The exporter of database and stream figures, as a real process."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from functions.common.paths import ROOT
+from tests.support.net import free_port, wait_until
+
+
+class Figures(dict[tuple[str, frozenset[tuple[str, str]]], float]):
+    """Samples by name and labels."""
+
+    def value(self, name: str, **labels: str) -> float | None:
+        """Return a sample's value, None where there is no such sample."""
+        return self.get((name, frozenset(labels.items())))
+
+    def all(self, name: str) -> dict[frozenset[tuple[str, str]], float]:
+        """Return a metric's values by labels."""
+        return {labels: value for (each, labels), value in self.items() if each == name}
+
+
+class Exporter:
+    """A running exporter."""
+
+    def __init__(self, url: str, process: subprocess.Popen[bytes]) -> None:
+        self.url = url
+        self.process = process
+
+    def figures(self) -> Figures:
+        """Scrape it."""
+        answer = httpx.get(f"{self.url}/metrics", timeout=30).raise_for_status()
+        return Figures(
+            {
+                (sample.name, frozenset(sample.labels.items())): sample.value
+                for family in text_string_to_metric_families(answer.text)
+                for sample in family.samples
+            }
+        )
+
+
+@contextmanager
+def exporter(log: Path, **environment: str) -> Iterator[Exporter]:
+    """Run the exporter until the block ends.
+
+    Args:
+        log: a file for what it writes.
+        environment: DATABASE_READER_URL, NATS_URL and the like.
+    """
+    port = free_port()
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "infra.monitoring.exporter"],
+            env={**os.environ, "HOST": "127.0.0.1", "PORT": str(port), **environment},
+            cwd=ROOT,
+            stdout=output,
+            stderr=output,
+        )
+    running = Exporter(f"http://127.0.0.1:{port}", process)
+
+    def ready() -> bool:
+        assert process.poll() is None, log.read_text()
+        try:
+            return httpx.get(f"{running.url}/health/readiness").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    try:
+        wait_until(ready, 60)
+        yield running
+    finally:
+        process.terminate()
+        process.wait(30)
