@@ -34,7 +34,7 @@ from infra.connector.puller import Puller
 
 log = logging.getLogger(__name__)
 
-OUTAGE_BACKOFF = exponential(0.25, 15.0)
+OUTAGE_BACKOFF = exponential(0.25, 5.0)
 DLQ_BACKOFF = exponential(0.5, 15.0)
 BIND_BACKOFF = exponential(0.5, 10.0)
 SHORT_WAIT = 2.0
@@ -149,7 +149,7 @@ class Binding:
         self._wake = asyncio.Event()
         self._stopping = False
         self._breaker_said = BreakerState.CLOSED
-        self._paused_said = False
+        self._paused_by = ""
         self.fault: str | None = "not bound yet"
         labels = (spec.function, stream)
         self._labels = labels
@@ -508,13 +508,9 @@ class Binding:
 
     def _unavailable(self, unit: Unit, answer: Unavailable, now: float) -> None:
         at = self._pace.unavailable(now, answer.retry_after, random.random())  # noqa: S311
-        log.log(
-            logging.DEBUG if self._paused_said else logging.WARNING,
-            "%s is unavailable: %s",
-            self.spec.function,
-            answer.reason,
-        )
-        self._paused_said = True
+        if answer.reason != self._paused_by:  # once, however long it lasts
+            log.warning("%s is unavailable: %s", self.spec.function, answer.reason)
+        self._paused_by = answer.reason
         self._put_off(unit, at)
 
     def _failed(self, unit: Unit, answer: Failed | Rejected, verdict: Verdict, now: float) -> None:
@@ -695,8 +691,8 @@ class Binding:
                 "" if state is BreakerState.CLOSED else ": nearly everything turns out dead",
             )
         metrics.BREAKER.labels(*self._labels).set(state.value)
-        if self._pace.steady and self._paused_said:
-            self._paused_said = False
+        if self._pace.steady and self._paused_by:
+            self._paused_by = ""
             log.info("%s takes messages again", self.spec.function)
         metrics.PAUSED.labels(*self._labels).set(0 if self._pace.steady else 1)
 

@@ -139,7 +139,9 @@ def main() -> None:
     port, journal, mode = sys.argv[1:4]
     app = web.Application(client_max_size=1 << 30)
     app.router.add_route("*", "/{path:.*}", _Function(Path(journal), Path(mode)).handle)
-    web.run_app(app, host="127.0.0.1", port=int(port), print=None, access_log=None)
+    web.run_app(
+        app, host="127.0.0.1", port=int(port), print=None, access_log=None, shutdown_timeout=0.5
+    )
 
 
 if __name__ == "__main__":
