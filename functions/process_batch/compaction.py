@@ -8,8 +8,9 @@ import logging
 import threading
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import date, datetime
-from time import monotonic, perf_counter
+from time import monotonic, perf_counter, sleep
 from typing import Any, NamedTuple
 
 import aiosql
@@ -26,9 +27,16 @@ from .settings import settings
 
 log = logging.getLogger(__name__)
 
+MOST_DELTAS = 20_000
+MOST_EVENTS = 200_000
+MOST_PENDING = 20 * MOST_DELTAS
+"""Writers wait for folding when more deltas pend: reports read all of them."""
+
 ALL_TYPES = ""
 _TIDY_FROM = 500
 _PAUSE_AFTER_FAULT = 5.0
+_LONGEST_HOLD = 10.0
+_POLL_SECONDS = 0.2
 
 _queries: Any = aiosql.from_path(ROOT / "sql" / "queries" / "compaction.sql", "psycopg")
 
@@ -45,28 +53,41 @@ class _Key(NamedTuple):
 _Users = dict[_Key, list[str]]
 
 
-def compact(connection: Connection, most: int) -> int | None:
-    """Fold up to `most` deltas, in a transaction of its own.
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """What one folding did: how many deltas, and how many events they count."""
+
+    deltas: int
+    events: int
+
+
+def compact(
+    connection: Connection, most: int = MOST_DELTAS, most_events: int = MOST_EVENTS
+) -> Folded | None:
+    """Fold some deltas, in a transaction of its own.
 
     Args:
         connection: in autocommit mode.
-        most: bounds the memory and the time that it takes.
+        most: how many deltas at most.
+        most_events: no further delta once they count so many events. Both bound the memory and the
+            time that it takes.
 
     Returns:
-        How many were folded, or None where another process is folding.
+        What was folded, or None where another process is folding.
     """
     started = perf_counter()
     with connection.transaction():
         if not _queries.try_lock(connection):
             return None
-        folded = 0
+        folded, events = 0, 0
         by_hour: _Users = defaultdict(list)
         by_day: _Users = defaultdict(list)
         late: dict[date, set[str]] = defaultdict(set)
-        for hour, day, source, stage, event_type, users, sealed in _queries.fold(
-            connection, most=most
+        for hour, day, source, stage, event_type, counted, users, sealed in _queries.fold(
+            connection, most=most, most_events=most_events
         ):
             folded += 1
+            events += counted
             by_hour[_Key(hour, source, stage, event_type)] += users
             by_hour[_Key(hour, source, stage, ALL_TYPES)] += users
             by_day[_Key(day, source, stage, event_type)] += users
@@ -83,7 +104,7 @@ def compact(connection: Connection, most: int) -> int | None:
         metrics.COMPACTIONS.inc()
         metrics.COMPACTED.inc(folded)
         metrics.COMPACT_SECONDS.observe(perf_counter() - started)
-    return folded
+    return Folded(folded, events)
 
 
 def _add_users(connection: Connection, added: _Users, read: Any, store: Any) -> None:
@@ -112,38 +133,53 @@ def _columns(keys: Iterable[_Key]) -> dict[str, list[Any]]:
 class Compactor:
     """A thread that folds deltas soon after it is woken, no more often than configured."""
 
-    def __init__(self, connections: ConnectionPool[Connection], seconds: float, most: int) -> None:
+    def __init__(self, connections: ConnectionPool[Connection], seconds: float) -> None:
         self._pool = connections
         self._seconds = seconds
-        self._most = most
         self._woken = threading.Event()
+        self._keeps_up = threading.Event()
+        self._keeps_up.set()
         # a daemon: when the process ends in the middle, the transaction is undone
         threading.Thread(target=self._run, name="compactor", daemon=True).start()
 
     def wake(self) -> None:
-        """Tell it that there is something to fold."""
+        """Tell it that there is something to fold; wait a while if it is far behind."""
         self._woken.set()
+        self._keeps_up.wait(_LONGEST_HOLD)
 
     def _run(self) -> None:
         finished = monotonic() - self._seconds
         while True:
             self._woken.wait()
-            threading.Event().wait(max(0.0, finished + self._seconds - monotonic()))
+            sleep(max(0.0, finished + self._seconds - monotonic()))
             self._woken.clear()
             try:
                 self._fold_all()
             except psycopg.Error as error:
                 log.info("rollup deltas not folded", extra={"reason": str(error)})
-                threading.Event().wait(_PAUSE_AFTER_FAULT)
+                self._keeps_up.set()
+                sleep(_PAUSE_AFTER_FAULT)
                 self._woken.set()
             except Exception:
                 log.exception("folding rollup deltas failed")
+                self._keeps_up.set()
             finished = monotonic()
 
     def _fold_all(self) -> None:
         with self._pool.connection() as connection:
-            while compact(connection, self._most) == self._most:
-                pass
+            while True:
+                folded = compact(connection)
+                if folded and folded.deltas < MOST_DELTAS and folded.events < MOST_EVENTS:
+                    break
+                if _queries.pending(connection, most=MOST_PENDING) < MOST_PENDING:
+                    self._keeps_up.set()
+                    if folded is None:
+                        return  # whoever is folding does the rest
+                else:
+                    self._keeps_up.clear()
+                    if folded is None:
+                        sleep(_POLL_SECONDS)
+        self._keeps_up.set()
 
 
 _compactor: Compactor | None = None
@@ -151,12 +187,12 @@ _starting = threading.Lock()
 
 
 def wake() -> None:
-    """Have the deltas folded in the background, soon."""
+    """Have the deltas folded in the background, soon; wait a while if that is far behind."""
     global _compactor  # noqa: PLW0603
-    limits = settings()
-    if not limits.compact_seconds:
+    seconds = settings().compact_seconds
+    if not seconds:
         return
     with _starting:
         if _compactor is None:
-            _compactor = Compactor(pool(), limits.compact_seconds, limits.compact_rows)
+            _compactor = Compactor(pool(), seconds)
     _compactor.wake()

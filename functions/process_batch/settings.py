@@ -24,7 +24,6 @@ class ProcessBatchSettings(ComponentSettings):
     compact_seconds: float = Field(
         2.0, ge=0, description="least seconds between two foldings of rollup deltas; 0: never"
     )
-    compact_rows: int = Field(50_000, gt=0, description="most deltas folded in one transaction")
 
 
 @cache

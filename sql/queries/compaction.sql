@@ -8,16 +8,22 @@ SELECT pg_try_advisory_xact_lock(7305, 2);
 -- The same, after waiting for the other.
 SELECT pg_advisory_xact_lock(7305, 2);
 
--- name: pending()$
--- About how many deltas wait, up to a thousand.
-SELECT count(*) FROM (SELECT FROM rollup_deltas LIMIT 1000) AS some;
+-- name: pending(most)$
+-- How many deltas wait, counted up to `most`.
+SELECT count(*) FROM (SELECT FROM rollup_deltas LIMIT :most) AS waiting;
 
--- name: fold(most)
--- Takes up to `most` deltas out of rollup_deltas, adds them to every rollup of sums, and returns
--- what is needed to add them to the rollups of users. One statement, so one snapshot.
+-- name: fold(most, most_events)
+-- Takes up to `most` deltas, or what `most_events` events made, out of rollup_deltas, adds them to
+-- every rollup of sums, and returns what is needed to add them to the rollups of users. One
+-- statement, so one snapshot. In the order of the indexes, so that neighbours are written together.
 WITH folded AS MATERIALIZED (
     DELETE FROM rollup_deltas
-    WHERE ctid = ANY (ARRAY(SELECT ctid FROM rollup_deltas LIMIT :most))
+    WHERE ctid = ANY (ARRAY(
+        SELECT d.ctid
+        FROM (SELECT ctid, events, sum(events) OVER (ROWS UNBOUNDED PRECEDING) AS so_far
+              FROM (SELECT ctid, events FROM rollup_deltas LIMIT :most) AS waiting) AS d
+        WHERE d.so_far - d.events < :most_events
+    ))
     RETURNING *, (hour AT TIME ZONE 'UTC')::date AS day
 ),
 grouped AS MATERIALIZED (
@@ -194,7 +200,8 @@ day_campaign_demographics AS (
         events = r.events + excluded.events,
         revenue = r.revenue + excluded.revenue
 )
-SELECT f.hour, f.day, f.source, f.funnel_stage, f.event_type, f.users, d.sealed_at IS NOT NULL AS sealed
+SELECT f.hour, f.day, f.source, f.funnel_stage, f.event_type, f.events, f.users,
+       d.sealed_at IS NOT NULL AS sealed
 FROM folded AS f
 LEFT JOIN event_days AS d ON d.day = f.day;
 

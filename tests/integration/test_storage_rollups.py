@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from uuid import uuid4
 
 import psycopg
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from functions.process_batch.compaction import Folded, compact
 from functions.process_batch.writer import Writer
 from infra.cli.generate import Mix
 from infra.local.maintenance import seal_finished_days
@@ -118,19 +120,36 @@ def assert_totals_agree(database: Database) -> None:
 
 
 def test_two_processes_do_not_fold_at_once(database: Database) -> None:
-    from functions.process_batch.compaction import compact
-
     with writer_to(database) as writer:
         store(writer, generated(50))
+    deltas = pending(database)
     with (
         psycopg.connect(database.writer_url) as one,
         psycopg.connect(database.writer_url, autocommit=True) as two,
     ):
         one.execute("SELECT pg_advisory_xact_lock(7305, 2)")
-        assert compact(two, 1000) is None
+        assert compact(two) is None
         one.rollback()
-        assert compact(two, 1000)
-        assert compact(two, 1000) == 0
+        assert compact(two) == Folded(deltas, 50)
+        assert compact(two) == Folded(0, 0)
+
+
+def test_folding_takes_no_more_than_it_may(database: Database) -> None:
+    with writer_to(database) as writer:
+        store(writer, generated(500))
+    left = [pending(database)]
+    with psycopg.connect(database.writer_url, autocommit=True) as connection:
+        while left[-1]:
+            assert compact(connection, most=30, most_events=40)
+            left.append(pending(database))
+            assert_totals_agree(database)
+    assert max(before - after for before, after in pairwise(left)) <= 30
+    assert len(left) > 500 / 41
+    assert_rollups_exact(database)
+
+
+def pending(database: Database) -> int:
+    return ask(database, "SELECT count(*) FROM rollup_deltas")[0][0]
 
 
 @pytest.mark.parametrize("fold", [False, True])

@@ -61,8 +61,8 @@ def compact_all(database: Database) -> int:
     """Fold every delta; return how many there were."""
     folded = 0
     with psycopg.connect(database.writer_url, autocommit=True) as connection:
-        while step := compact(connection, 10_000):
-            folded += step
+        while (step := compact(connection)) and step.deltas:
+            folded += step.deltas
     return folded
 
 
