@@ -15,7 +15,7 @@ import nats.errors
 from functions.common import logs
 from functions.common.broker import BrokerSettings, connect, ensure_streams
 from functions.common.paths import ROOT
-from infra.local import runtime, state
+from infra.local import housekeeping, runtime, state
 from infra.local.embedded_nats import EmbeddedNats
 from infra.local.embedded_postgres import READER, WRITER, EmbeddedPostgres
 from infra.local.errors import PlatformError
@@ -81,6 +81,7 @@ async def running(
         nats_url = _nats(settings, folder, stack, say)
         await _make_streams(nats_url)
         databases = _database(settings, folder, stack, say)
+        stack.callback(housekeeping.start(databases.owner, settings.retention_days))
         state.write_secret(folder, "database-owner-url", databases.owner)
         state.write_secret(folder, "database-url", databases.writer)
         state.write_secret(folder, "database-reader-url", databases.reader)

@@ -23,6 +23,9 @@ class PlatformSettings(ComponentSettings):
     database_reader_url: str | None = Field(
         None, description="the same database as role universe_reader; by default DATABASE_URL"
     )
+    retention_days: int = Field(
+        0, ge=0, description="whole days of events that are kept besides today, 0 for all"
+    )
     stack_files: str = Field(
         str(ROOT / "stack.yml"), description="OpenFaaS stack files to deploy, comma-separated"
     )

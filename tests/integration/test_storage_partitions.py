@@ -11,6 +11,7 @@ from psycopg import errors
 
 from infra.cli.generate import Mix
 from infra.cli.retention_command import retention, seal
+from infra.local import housekeeping
 from infra.local.maintenance import drop_days_before, seal_finished_days
 from tests.conftest import Database
 from tests.support.net import wait_until
@@ -211,4 +212,22 @@ def test_cron_trigger_in_the_database_does_the_same(database: Database) -> None:
         connection.execute("SELECT seal_day(day) FROM days_to_seal() AS day")
         connection.execute("CALL drop_days_before((now() AT TIME ZONE 'UTC')::date - 3)")
     assert ask(database, "SELECT day, sealed_at IS NOT NULL FROM event_days") == [(days[0], True)]
+    assert_rollups_exact(database)
+
+
+def test_housekeeping_seals_and_drops_by_itself(database: Database) -> None:
+    days = days_ago(0, 2, 9)
+    with writer_to(database) as writer:
+        writer.store(rows(on_days(generated(90), days)))
+    stop = housekeeping.start(database.url, keep_days=5, every=0.05)
+    try:
+        wait_until(
+            lambda: (
+                ask(database, "SELECT day, sealed_at IS NOT NULL FROM event_days ORDER BY day")
+                == [(days[1], True), (days[0], False)]
+            ),
+            60,
+        )
+    finally:
+        stop()
     assert_rollups_exact(database)
