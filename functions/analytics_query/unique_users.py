@@ -41,6 +41,8 @@ def unique_users(now: Snapshot, query: ReportQuery) -> tuple[int, Accuracy]:
         users = now.row(SQL["unique_users_exact"], query.params())["users"]
         return users, exactly(users)
     rows = now.rows(SQL["users_of_range"], query.params() | cut(query.from_, query.to).params())
+    if not rows:
+        return 0, exactly(0)
     united = hll_union(LG_K)
     for row in rows:
         if row["hll"] is None:

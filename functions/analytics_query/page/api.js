@@ -1,10 +1,59 @@
-// Swagger UI on the contract beside this page.
-const contract = new URL("openapi.json", location.href).href;
-window.ui = SwaggerUIBundle({
-  url: contract,
-  dom_id: "#swagger-ui",
-  deepLinking: true,
-  displayRequestDuration: true,
-  tryItOutEnabled: true,
-  validatorUrl: null,
-});
+// Questions to the API beside this page.
+
+/** An answer that is not a report: `status` 0 means that nothing answered. */
+export class ApiError extends Error {
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+const KEY = "universe-api-key";
+
+export function rememberKey(key) {
+  try { sessionStorage.setItem(KEY, key); } catch { /* kept for this page only */ }
+  rememberedKey = key;
+}
+
+let rememberedKey = null;
+function key() {
+  if (rememberedKey === null) {
+    try { rememberedKey = sessionStorage.getItem(KEY); } catch { /* storage may be off */ }
+  }
+  return rememberedKey;
+}
+
+/** The address of a report; parameters that are empty are left out. */
+export function address(report, params) {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(params)) {
+    if (value !== null && value !== undefined && value !== "") query.set(name, value);
+  }
+  const text = query.toString();
+  return `analytics/${report}${text ? `?${text}` : ""}`;
+}
+
+async function request(report, params, signal) {
+  const headers = key() ? { "X-Api-Key": key() } : {};
+  let response;
+  try {
+    response = await fetch(address(report, params), { headers, signal });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError(0, "The server cannot be reached. Check your connection.");
+  }
+  if (response.ok) return response;
+  let detail = `The server answered ${response.status}.`;
+  try { detail = (await response.json()).detail || detail; } catch { /* not a problem document */ }
+  throw new ApiError(response.status, detail);
+}
+
+/** Asks for a report. */
+export async function ask(report, params, signal) {
+  return (await request(report, params, signal)).json();
+}
+
+/** Fetches an export as a blob. */
+export async function fetchExport(params) {
+  return (await request("events", params)).blob();
+}

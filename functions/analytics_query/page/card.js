@@ -1,0 +1,142 @@
+// A card of the page: loading, empty and failed; its data as a chart or as a table, and as CSV.
+
+import { download, fileName, toCsv } from "./csv.js";
+import { element } from "./dom.js";
+
+const icon = (path) => {
+  const svg = element("svg", { viewBox: "0 0 20 20", "aria-hidden": "true" });
+  svg.append(element("path", { d: path }));
+  return svg;
+};
+const TABLE = "M3.5 4.5h13v11h-13zM3.5 8.2h13M3.5 11.8h13M8 8.2v7.3";
+const DOWNLOAD = "M10 3.5v9M6.3 9l3.7 3.7L13.7 9M4 16.5h12";
+
+export class Card {
+  /**
+   * @param {string} name what the card's element is called in the page
+   * @param {{table?: boolean, csv?: string, retry: () => void, range: () => object}} options
+   */
+  constructor(name, { table = true, csv = name, retry, range }) {
+    this.root = document.querySelector(`[data-card="${name}"]`);
+    this.body = this.root.querySelector("[data-body]");
+    this.sub = this.root.querySelector("[data-sub]");
+    this.title = this.root.querySelector("h2").textContent;
+    this.retry = retry;
+    this.data = null;
+    this.asTable = false;
+    const heading = this.root.querySelector("h2");
+    heading.id = `${name}-title`;
+    this.root.setAttribute("aria-labelledby", heading.id);
+    const actions = this.root.querySelector(".card-actions");
+    if (table) {
+      this.tableButton = element("button", {
+        class: "button icon-only quiet", type: "button", "aria-pressed": "false",
+        title: "Show as a table", onclick: () => this.toggleTable(),
+      }, icon(TABLE), element("span", { class: "hidden" }, `Show ${this.title} as a table`));
+      actions.append(this.tableButton);
+    }
+    if (csv) {
+      this.csvButton = element("button", {
+        class: "button icon-only quiet", type: "button", title: "Download as CSV", disabled: true,
+        onclick: () => {
+          const blob = new Blob([toCsv(this.data.table)], { type: "text/csv;charset=utf-8" });
+          download(blob, fileName(csv, range()));
+        },
+      }, icon(DOWNLOAD), element("span", { class: "hidden" }, `Download ${this.title} as CSV`));
+      actions.append(this.csvButton);
+    }
+    this.skeleton();
+  }
+
+  toggleTable() {
+    this.asTable = !this.asTable;
+    this.tableButton.setAttribute("aria-pressed", String(this.asTable));
+    this.draw();
+  }
+
+  /** Shows that the card is loading; figures that are there stay, dimmed. */
+  loading() {
+    this.root.setAttribute("aria-busy", "true");
+    if (this.data === null) this.skeleton();
+    else this.root.classList.add("stale");
+  }
+
+  skeleton() {
+    this.clear();
+    this.body.append(element("div", { class: "skeleton", "aria-hidden": "true" }));
+  }
+
+  settle() {
+    this.root.removeAttribute("aria-busy");
+    this.root.classList.remove("stale");
+    if (this.csvButton) this.csvButton.disabled = !this.data?.table;
+    if (this.tableButton) this.tableButton.disabled = !this.data?.table;
+  }
+
+  /**
+   * Shows data.
+   * @param {{sub?: string, empty: boolean, table: object, draw: (body: HTMLElement) => void}} data
+   */
+  show(data) {
+    this.data = data;
+    this.sub.textContent = data.sub ?? "";
+    this.draw();
+    this.settle();
+  }
+
+  draw() {
+    const { data } = this;
+    if (data === null) return;
+    if (data.empty) {
+      this.clear();
+      this.body.append(element("p", { class: "empty" },
+        element("strong", {}, "Nothing here yet"),
+        "No events match this range and these filters."));
+      data.table = null;
+    } else if (this.asTable && data.table) {
+      this.clear();
+      this.body.append(plainTable(data.table, this.title));
+    } else {
+      if (this.drawn !== "chart") this.clear();
+      this.drawn = "chart";
+      data.draw(this.body);
+    }
+  }
+
+  clear() {
+    for (const plot of this.body.querySelectorAll(".js-plotly-plot")) globalThis.Plotly?.purge(plot);
+    this.body.replaceChildren();
+    this.drawn = null;
+  }
+
+  fail(error) {
+    this.data = null;
+    this.sub.textContent = "";
+    this.clear();
+    this.body.append(element("div", { class: "failed", role: "alert" },
+      element("strong", {}, "This did not load"),
+      element("p", {}, error.message),
+      element("button", { class: "button", type: "button", onclick: this.retry }, "Try again")));
+    this.settle();
+  }
+}
+
+/** "averageOrderValue" is "Average order value". */
+const readable = (name) => {
+  const words = name.replaceAll(/([a-z])([A-Z])/g, "$1 $2").toLowerCase();
+  return /^[a-z]/.test(name) ? words.charAt(0).toUpperCase() + words.slice(1) : name;
+};
+
+/** The data behind a chart, for those who rather read. */
+export function plainTable({ columns, rows }, caption) {
+  const show = (value, column) => (column.format ? column.format(value) : value ?? "–");
+  return element("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": `${caption}, table` },
+    element("table", {},
+      element("caption", { class: "hidden" }, caption),
+      element("thead", {}, element("tr", {}, ...columns.map((column) =>
+        element("th", { scope: "col", class: column.number ? "number" : null }, column.title ?? readable(column.name))))),
+      element("tbody", {}, ...rows.map((row) => element("tr", {}, ...row.map((value, index) =>
+        element(index ? "td" : "th", {
+          scope: index ? null : "row", class: columns[index].number ? "number" : null,
+        }, String(show(value, columns[index])))))))));
+}

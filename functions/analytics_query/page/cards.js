@@ -1,0 +1,245 @@
+// What each card shows of its report.
+
+import { bars } from "./bars.js";
+import { funnel as drawFunnel, overTime } from "./charts.js";
+import { element } from "./dom.js";
+import * as format from "./format.js";
+import { sortedTable } from "./sorted_table.js";
+
+const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
+const number = { number: true, format: format.count };
+const amount = { number: true, format: format.money };
+
+const seriesName = (split) => (key) =>
+  split === "eventType" && key ? format.eventType(key)
+    : split === "country" ? format.country(key) : format.name(key);
+
+/** Events over time; series too many to tell apart become "Others". */
+export function eventsOverTime(report, zoom) {
+  const name = seriesName(report.split);
+  const series = report.series.map(({ key, points }) => ({
+    key, name: name(key), times: points.map((p) => p.time), values: points.map((p) => p.events),
+  }));
+  const shown = series.slice(0, 7);
+  if (series.length > 7) {
+    const rest = series.slice(7);
+    shown.push({
+      key: "others", name: "Others", times: rest[0].times,
+      values: rest[0].values.map((_, index) => sum(rest.map((one) => one.values[index]))),
+    });
+  }
+  const total = sum(series.flatMap((one) => one.values));
+  const times = series[0]?.times ?? [];
+  return {
+    empty: total === 0,
+    sub: `${format.count(total)} events, by ${report.interval}`,
+    table: {
+      columns: [{ name: "time", title: "Time (UTC)", format: format.time }, ...series.map((one) => ({ name: one.name, ...number }))],
+      rows: times.map((time, index) => [time, ...series.map((one) => one.values[index])]),
+    },
+    draw: (body) => overTime(body, {
+      label: `Events over time: ${shown.map((one) => `${one.name} ${format.count(sum(one.values))}`).join(", ")}`,
+      interval: report.interval, series: shown, format: ",d", zoom,
+    }),
+  };
+}
+
+/** Revenue over time by source, with the average order. */
+export function revenueOverTime(report, bySource, zoom) {
+  const series = bySource.series.map(({ key, points }) => ({
+    key, name: format.name(key), times: points.map((p) => p.time), values: points.map((p) => p.revenue),
+  })).filter((one) => one.values.some((value) => Number(value) !== 0));
+  return {
+    empty: report.purchases === 0,
+    sub: `${format.money(report.revenue)} from ${format.count(report.purchases)} purchases, `
+      + `average ${format.money(report.averageOrderValue)}`,
+    table: {
+      columns: [
+        { name: "time", title: "Time (UTC)", format: format.time }, { name: "purchases", ...number }, { name: "revenue", ...amount },
+        { name: "averageOrderValue", ...amount },
+      ],
+      rows: report.points.map((p) => [p.time, p.purchases, p.revenue, p.averageOrderValue]),
+    },
+    draw: (body) => overTime(body, {
+      label: `Revenue over time: ${format.money(report.revenue)} in total`,
+      interval: report.interval, series, format: ",.2f", zoom,
+    }),
+  };
+}
+
+export function funnel(report, purchases) {
+  const steps = ["Top", "Bottom", "Purchase"];
+  const bought = Object.fromEntries(purchases.bySource.map((one) => [one.source, one.purchases]));
+  const series = report.bySource.map((one) => ({
+    key: one.source, name: format.name(one.source),
+    values: [one.top, one.bottom, bought[one.source] ?? 0],
+  }));
+  const totals = steps.map((_, index) => sum(series.map((one) => one.values[index])));
+  const { users } = report;
+  const bounds = users.accuracy.exact ? "Counted exactly"
+    : `Estimated: between ${format.count(users.accuracy.lower)} and ${format.count(users.accuracy.upper)} `
+      + `(${format.percent(users.accuracy.confidence)} confidence)`;
+  return {
+    empty: report.top + report.bottom === 0,
+    sub: report.conversionRate === null ? "" : `${format.percent(report.conversionRate)} from top to bottom`,
+    table: {
+      columns: [
+        { name: "source", format: format.name }, { name: "top", ...number }, { name: "bottom", ...number },
+        { name: "conversionRate", number: true, format: format.percent },
+        { name: "purchases", ...number }, { name: "revenue", ...amount },
+      ],
+      rows: report.bySource.map((one) => [
+        one.source, one.top, one.bottom, one.conversionRate, bought[one.source] ?? 0, one.revenue,
+      ]),
+    },
+    draw: (body) => {
+      drawFunnel(body, {
+        label: `Funnel: ${steps.map((step, index) => `${step} ${format.count(totals[index])}`).join(", ")}`,
+        steps: steps.map((step, index) => ({ name: step, total: format.compact(totals[index]) })),
+        series,
+      });
+      let people = body.querySelector(".people");
+      if (!people) {
+        people = element("p", { class: "people" });
+        body.append(people);
+      }
+      people.title = bounds;
+      people.replaceChildren(
+        element("strong", {}, `${users.accuracy.exact ? "" : "≈ "}${format.compact(users.converted)}`),
+        ` of ${format.compact(users.top)} people seen at the top came to the bottom later`,
+        users.conversionRate === null ? "" : ` (${format.percent(users.conversionRate)}).`);
+    },
+  };
+}
+
+export function countries(report, picked, pick) {
+  const all = sum(report.items.map((item) => item.events)) + report.unknown.events;
+  return {
+    empty: all === 0,
+    sub: `${report.items.length + report.omitted} countries`
+      + (report.unknown.events ? `, ${format.compact(report.unknown.events)} events without one` : ""),
+    table: {
+      columns: [
+        { name: "country", format: format.country }, { name: "events", ...number },
+        { name: "uniqueUsers", ...number }, { name: "purchases", ...number },
+        { name: "revenue", ...amount }, { name: "conversionRate", number: true, format: format.percent },
+      ],
+      rows: report.items.map((item) => [
+        item.country, item.events, item.uniqueUsers, item.purchases, item.revenue, item.conversionRate,
+      ]),
+    },
+    draw: (body) => body.replaceChildren(bars({
+      caption: "Events by country", head: ["Country", "Events"],
+      items: report.items.slice(0, 10).map((item) => ({
+        label: format.country(item.country), mark: format.mark(item.country), value: item.events,
+        text: format.compact(item.events), picked: picked === item.country,
+        pick: () => pick(picked === item.country ? "" : item.country),
+        title: `${format.count(item.events)} events, ${format.count(item.uniqueUsers)} users, `
+          + `${format.money(item.revenue)} revenue`,
+      })),
+    })),
+  };
+}
+
+export function campaigns(report, { picked, pick, sort, onsort }) {
+  const columns = [
+    {
+      key: "campaignId", title: "Campaign", value: (row) => row.campaignId,
+      show: (row) => element("button", {
+        type: "button", class: "link", "aria-pressed": String(picked === row.campaignId),
+        title: picked === row.campaignId ? "Clear this filter" : "Only this campaign",
+        onclick: () => pick(picked === row.campaignId ? "" : row.campaignId),
+      }, row.campaignId),
+    },
+    { key: "events", title: "Events", number: true, value: (row) => row.events, show: (row) => format.count(row.events) },
+    { key: "clicks", title: "Clicks", number: true, value: (row) => row.clicks, show: (row) => format.count(row.clicks) },
+    { key: "conversions", title: "Conversions", number: true, value: (row) => row.conversions, show: (row) => format.count(row.conversions) },
+    { key: "conversionRate", title: "Rate", number: true, value: (row) => row.conversionRate ?? -1, show: (row) => format.percent(row.conversionRate) },
+    { key: "revenue", title: "Revenue", number: true, value: (row) => Number(row.revenue), show: (row) => format.money(row.revenue) },
+    { key: "averageOrderValue", title: "Average order", number: true, value: (row) => Number(row.averageOrderValue ?? -1), show: (row) => format.money(row.averageOrderValue) },
+  ];
+  return {
+    empty: report.items.length === 0,
+    sub: `${report.items.length + report.omitted} campaigns`,
+    table: {
+      columns: columns.map(({ key, number: numeric }) => ({ name: key, number: numeric })),
+      rows: report.items.map((row) => columns.map(({ key }) => row[key])),
+    },
+    draw: (body) => {
+      const focused = body.querySelector(":focus")?.dataset?.sort;
+      body.replaceChildren(sortedTable({
+        caption: "Campaigns", columns, rows: report.items, sort, onsort,
+        rowClass: (row) => (picked === row.campaignId ? "picked" : ""),
+      }));
+      if (focused) body.querySelector(`[data-sort="${focused}"]`)?.focus();
+    },
+  };
+}
+
+const ORDER = { ageGroup: 0, gender: 1, followerBand: 2, device: 3, city: 4, country: 5 };
+const RANKED = new Set(["ageGroup", "followerBand"]);
+/** The lower end of a group such as "25-34", "65+" or "10K-99.9K". */
+const lowest = (group) => {
+  const [, digits, unit] = /^([\d.]+)([KM]?)/.exec(group) ?? [null, "0", ""];
+  return Number(digits) * ({ K: 1e3, M: 1e6 }[unit] ?? 1);
+};
+
+export function audience(report) {
+  const dimensions = report.dimensions
+    .filter(({ dimension }) => dimension !== "country")
+    .toSorted((a, b) => a.source.localeCompare(b.source)
+      || (ORDER[a.dimension] ?? 9) - (ORDER[b.dimension] ?? 9));
+  return {
+    empty: dimensions.length === 0,
+    sub: "Events by what the sources tell about people",
+    table: {
+      columns: [
+        { name: "source", format: format.name }, { name: "dimension", format: format.name },
+        { name: "value" }, { name: "events", ...number }, { name: "revenue", ...amount },
+      ],
+      rows: report.dimensions.flatMap(({ source, dimension, items }) =>
+        items.map((item) => [source, dimension, item.value, item.events, item.revenue])),
+    },
+    draw: (body) => body.replaceChildren(element("div", { class: "audience" },
+      ...dimensions.map(({ source, dimension, items }) => {
+        const total = sum(items.map((item) => item.events));
+        const ordered = RANKED.has(dimension)
+          ? items.toSorted((a, b) => lowest(a.value) - lowest(b.value)) : items.slice(0, 7);
+        return element("section", { class: `group source-${source}` },
+          element("h3", {}, format.name(dimension), element("span", { class: "tag" }, format.name(source))),
+          bars({
+            caption: `${format.name(source)}: events by ${format.name(dimension).toLowerCase()}`,
+            head: [format.name(dimension), "Events"],
+            items: ordered.map((item) => ({
+              label: dimension === "gender" ? format.name(item.value) : item.value,
+              value: item.events, text: format.percent(item.events / total),
+              title: `${format.count(item.events)} events, ${format.money(item.revenue)} revenue`,
+            })),
+          }));
+      }))),
+  };
+}
+
+export function latest(page, exportButtons) {
+  return {
+    empty: page.items.length === 0,
+    sub: "Newest first",
+    table: null,
+    draw: (body) => body.replaceChildren(
+      element("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": "Latest events" },
+        element("table", {},
+          element("caption", { class: "hidden" }, "Latest events"),
+          element("thead", {}, element("tr", {},
+            ...["Time", "Event", "User", "Country", "Campaign"].map((title) => element("th", { scope: "col" }, title)),
+            element("th", { scope: "col", class: "number" }, "Revenue"))),
+          element("tbody", {}, ...page.items.map((event) => element("tr", {},
+            element("td", { class: "nowrap" }, format.time(event.timestamp)),
+            element("td", {}, element("span", { class: `tag source-${event.source}` }, format.name(event.source)),
+              ` ${format.eventType(event.eventType)}`),
+            element("td", {}, event.userId),
+            element("td", {}, event.country === null ? "–" : format.country(event.country)),
+            element("td", {}, event.campaignId ?? "–"),
+            element("td", { class: "number" }, event.revenue === null ? "–" : format.money(event.revenue))))))),
+      exportButtons),
+  };
+}

@@ -1,0 +1,272 @@
+// The dashboard: asks the API for what the state in the URL says, and shows it.
+
+import { ApiError, ask, fetchExport, rememberKey } from "./api.js";
+import { Card } from "./card.js";
+import * as cards from "./cards.js";
+import { download, fileName } from "./csv.js";
+import { byId, element } from "./dom.js";
+import * as format from "./format.js";
+import { RangePicker } from "./range_picker.js";
+import { instant, resolve } from "./ranges.js";
+import { read, write } from "./state.js";
+import { failTotals, loadingTotals, showTotals } from "./totals.js";
+
+const REFRESH_MS = 5000;
+const LATEST = 12;
+
+let state = read();
+let range = resolve(state.range);
+let loading = null;
+let timer = null;
+const known = { country: new Set(), campaign: new Set() };
+
+const retry = () => load();
+const options = { retry, range: () => range };
+const card = {
+  events: new Card("events-over-time", { ...options, csv: "events" }),
+  funnel: new Card("funnel", options),
+  revenue: new Card("revenue-over-time", { ...options, csv: "revenue" }),
+  countries: new Card("countries", options),
+  campaigns: new Card("campaigns", { ...options, table: false }),
+  audience: new Card("audience", options),
+  latest: new Card("latest", { ...options, table: false, csv: null }),
+};
+
+/** Changes the state, its address in the browser, and what is shown. */
+function change(changes) {
+  state = { ...state, ...changes };
+  history.pushState(null, "", write(state));
+  showControls();
+  load();
+}
+
+const picker = new RangePicker((chosen) => change({ range: chosen }));
+const zoom = (from, to) => {
+  const times = [from, to].map((text) => Date.parse(`${text.replace(" ", "T").slice(0, 19)}Z`));
+  const [start, end] = times.map((ms) => instant(Math.round(ms / 60_000) * 60_000));
+  if (Date.parse(end) - Date.parse(start) >= 60_000) change({ range: { from: start, to: end } });
+};
+
+function filters() {
+  return { source: state.source, country: state.country, campaignId: state.campaign };
+}
+
+/** Asks for everything at once; each card shows its part when it comes, or what went wrong. */
+async function load() {
+  loading?.abort();
+  const attempt = new AbortController();
+  loading = attempt;
+  clearTimeout(timer);
+  range = resolve(state.range);
+  const { from, to } = range;
+  const question = { from, to, ...filters() };
+  const get = (report, params = {}) => ask(report, { ...question, ...params }, attempt.signal);
+  loadingTotals(byId("totals"));
+  for (const one of Object.values(card)) one.loading();
+
+  const overview = get("overview");
+  const before = range.previous ? get("overview", range.previous) : Promise.resolve(null);
+  const bySource = get("timeseries", { split: "source" });
+  const series = state.split === "source" ? bySource : get("timeseries", { split: state.split });
+  const revenue = get("revenue", { interval: byDay(from, to) ? "day" : null });
+  const revenueBySource = byDay(from, to)
+    ? get("timeseries", { split: "source", interval: "day" }) : bySource;
+  const reports = {
+    events: [[series], (report) => cards.eventsOverTime(report, zoom)],
+    funnel: [[get("funnel"), revenue], (report, money) => cards.funnel(report, money)],
+    revenue: [[revenue, revenueBySource], (report, split) => cards.revenueOverTime(report, split, zoom)],
+    countries: [[get("countries")], showCountries],
+    campaigns: [[get("campaigns")], showCampaigns],
+    audience: [[get("demographics")], cards.audience],
+    latest: [[get("events", { limit: LATEST })], (page) => cards.latest(page, exportButtons())],
+  };
+  const shown = Object.entries(reports).map(([name, [answers, show]]) =>
+    settle(attempt, answers, (...reports) => card[name].show(show(...reports)), (error) => card[name].fail(error)));
+  shown.push(settle(attempt, [overview, before, bySource],
+    (now, then, split) => showTotals(byId("totals"), now, then, allPoints(split)),
+    (error) => failTotals(byId("totals"), error, retry)));
+  const fine = await Promise.all(shown);
+  if (attempt.signal.aborted) return;
+  say(fine.every(Boolean) ? `Updated ${format.timeOfDay(Date.now())} UTC` : "Some figures did not load");
+  document.documentElement.dataset.loaded = fine.every(Boolean) ? "yes" : "partly";
+  if (state.live) timer = setTimeout(refresh, REFRESH_MS);
+}
+
+/** Whether money is shown by the day: by the hour it would be a hedgehog. */
+const byDay = (from, to) => from !== null && Date.parse(to) - Date.parse(from) > 3 * 86_400_000;
+
+/** Shows answers when they are there; returns whether that went well. */
+async function settle(attempt, answers, show, fail) {
+  try {
+    const reports = await Promise.all(answers);
+    await plotly;
+    if (!attempt.signal.aborted) show(...reports);
+    return true;
+  } catch (error) {
+    if (attempt.signal.aborted || error.name === "AbortError") return false;
+    if (!(error instanceof ApiError)) console.error(error);
+    if (error.status === 401) askForKey(error);
+    fail(error);
+    return false;
+  }
+}
+
+// deferred scripts have run when the document is complete
+const plotly = new Promise((resolved) => {
+  if (globalThis.Plotly) resolved();
+  else addEventListener("DOMContentLoaded", resolved, { once: true });
+});
+
+function allPoints({ series }) {
+  const [first] = series;
+  return first?.points.map((_, index) => ({
+    events: series.reduce((total, one) => total + one.points[index].events, 0),
+    revenue: series.reduce((total, one) => total + Number(one.points[index].revenue), 0),
+  }));
+}
+
+function refresh() {
+  if (document.hidden) timer = setTimeout(refresh, REFRESH_MS);
+  else load();
+}
+
+function showCountries(report) {
+  if (!state.country) known.country = new Set(report.items.map((item) => item.country));
+  showChoices("country", "All countries", format.country);
+  return cards.countries(report, state.country, (country) => change({ country }));
+}
+
+function showCampaigns(report) {
+  if (!state.campaign) known.campaign = new Set(report.items.map((item) => item.campaignId));
+  showChoices("campaign", "All campaigns", (name) => name);
+  return cards.campaigns(report, {
+    picked: state.campaign,
+    pick: (campaign) => change({ campaign }),
+    sort: state.sort,
+    onsort: (sort) => {
+      state = { ...state, sort };
+      history.replaceState(null, "", write(state));
+      card.campaigns.show(showCampaigns(report));
+    },
+  });
+}
+
+function showChoices(name, all, title) {
+  const select = byId(name);
+  if (document.activeElement === select && select.matches(":open")) return;
+  const values = new Set(known[name]);
+  if (state[name]) values.add(state[name]);
+  const sorted = [...values].sort((a, b) => title(a).localeCompare(title(b)));
+  select.replaceChildren(new Option(all, ""), ...sorted.map((value) => new Option(title(value), value)));
+  select.value = state[name];
+  select.classList.toggle("active", Boolean(state[name]));
+}
+
+/** Countries and campaigns to choose from while one is chosen already. */
+async function learnChoices() {
+  const { from, to } = range;
+  const learn = async (name, report, of) => {
+    if (!state[name] || known[name].size > 1) return;
+    try {
+      const { items } = await ask(report, { from, to });
+      known[name] = new Set(items.map(of));
+      showChoices(name, name === "country" ? "All countries" : "All campaigns", name === "country" ? format.country : (x) => x);
+    } catch { /* the filters still work with what is known */ }
+  };
+  await learn("country", "countries", (item) => item.country);
+  await learn("campaign", "campaigns", (item) => item.campaignId);
+}
+
+function exportButtons() {
+  const save = (form) => async (event) => {
+    const button = event.currentTarget;
+    button.disabled = true;
+    try {
+      const blob = await fetchExport({ from: range.from, to: range.to, ...filters(), format: form });
+      download(blob, fileName("raw-events", range, form));
+    } catch (error) {
+      say(error.message);
+    } finally {
+      button.disabled = false;
+    }
+  };
+  return element("p", { class: "exports" }, "All events of this view: ",
+    element("button", { type: "button", class: "button", onclick: save("csv") }, "CSV"),
+    element("button", { type: "button", class: "button", onclick: save("ndjson") }, "NDJSON"));
+}
+
+function say(text) {
+  byId("status").textContent = text;
+}
+
+function askForKey(error) {
+  const dialog = byId("key-dialog");
+  if (dialog.open) return;
+  if (byId("key").value) byId("key-message").textContent = error.message;
+  dialog.showModal();
+}
+
+function showControls() {
+  picker.show(state.range);
+  byId("split").value = state.split;
+  byId("live").setAttribute("aria-pressed", String(state.live));
+  byId("source").value = state.source;
+  byId("source").classList.toggle("active", Boolean(state.source));
+  showChoices("country", "All countries", format.country);
+  showChoices("campaign", "All campaigns", (name) => name);
+  byId("clear").hidden = !(state.source || state.country || state.campaign);
+}
+
+async function start() {
+  for (const name of ["source", "country", "campaign"]) {
+    byId(name).addEventListener("change", (event) => change({ [name]: event.target.value }));
+  }
+  byId("split").addEventListener("change", (event) => change({ split: event.target.value }));
+  byId("clear").addEventListener("click", () => {
+    change({ source: "", country: "", campaign: "" });
+    byId("source").focus();
+  });
+  byId("live").addEventListener("click", () => change({ live: !state.live }));
+  byId("theme").addEventListener("click", () => {
+    const theme = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
+    document.documentElement.dataset.theme = theme;
+    try { localStorage.setItem("theme", theme); } catch { /* for this page only */ }
+    for (const one of Object.values(card)) if (one.drawn) one.draw();
+  });
+  byId("share").addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(location.href);
+      say("Link copied");
+    } catch {
+      say("Copy the address of this page to share the view");
+    }
+  });
+  byId("key-form").addEventListener("submit", () => {
+    rememberKey(byId("key").value);
+    load();
+  });
+  addEventListener("popstate", () => {
+    state = read();
+    showControls();
+    load();
+  });
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden && state.live) load();
+  });
+  showSources();
+  showControls();
+  await load();
+  await learnChoices();
+}
+
+/** The sources are in the contract. */
+async function showSources() {
+  try {
+    const contract = await (await fetch("openapi.json")).json();
+    const parameter = contract.paths["/analytics/overview"].get.parameters.find((one) => one.name === "source");
+    byId("source").append(...parameter.schema.enum.map((name) => new Option(format.name(name), name)));
+    byId("source").value = state.source;
+  } catch { /* the filter stays empty; the rest works */ }
+}
+
+start();

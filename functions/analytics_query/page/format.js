@@ -1,0 +1,62 @@
+// How figures, times and names are written.
+
+const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+const two = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+const percentage = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 1 });
+const signed = new Intl.NumberFormat("en", {
+  style: "percent", maximumFractionDigits: 1, signDisplay: "exceptZero",
+});
+const regions = new Intl.DisplayNames("en", { type: "region" });
+const UTC = { timeZone: "UTC", hourCycle: "h23" };
+const day = new Intl.DateTimeFormat("en", { ...UTC, day: "numeric", month: "short" });
+const dayYear = new Intl.DateTimeFormat("en", { ...UTC, day: "numeric", month: "short", year: "numeric" });
+const dayTime = new Intl.DateTimeFormat("en", {
+  ...UTC, day: "numeric", month: "short", hour: "2-digit", minute: "2-digit",
+});
+const clock = new Intl.DateTimeFormat("en", {
+  ...UTC, hour: "2-digit", minute: "2-digit", second: "2-digit",
+});
+
+export const count = (number) => whole.format(number);
+export const compact = (number) => (Math.abs(number) < 10_000 ? whole : short).format(number);
+/** Amounts come as exact decimal text, which Intl takes as it is. */
+export const money = (text) => (text === null ? "–" : two.format(text));
+export const compactMoney = (text) =>
+  text === null ? "–" : (Math.abs(Number(text)) < 100_000 ? two : short).format(text);
+export const percent = (rate) => (rate === null ? "–" : percentage.format(rate));
+export const change = (rate) => signed.format(rate);
+export const time = (text) => dayTime.format(new Date(text));
+export const timeOfDay = (ms) => clock.format(new Date(ms));
+
+/** A range in a few words: its last moment is shown, not the one after. */
+export function range(from, to) {
+  if (from === null || to === null) return "";
+  const start = new Date(from);
+  const end = new Date(Date.parse(to) - 1);
+  if (Date.parse(from) % 86_400_000 !== 0) return dayTime.formatRange(start, end);
+  const thisYear = new Date().getUTCFullYear();
+  const years = [start, end].some((date) => date.getUTCFullYear() !== thisYear);
+  return (years ? dayYear : day).formatRange(start, end);
+}
+
+/** A country's name, where its code is one; else the text that was sent. */
+export function country(code) {
+  if (code === null) return "Unknown";
+  if (!/^[A-Z]{2}$/.test(code)) return code;
+  try { return regions.of(code) ?? code; } catch { return code; }
+}
+
+/** A short mark beside a country's name; flags are missing in many fonts. */
+export const mark = (code) => (code !== null && /^[A-Z]{2}$/.test(code) ? code : "··");
+
+const NAMES = {
+  facebook: "Facebook", tiktok: "TikTok", top: "Top", bottom: "Bottom", all: "All events",
+  ageGroup: "Age", gender: "Gender", country: "Country", city: "City",
+  followerBand: "Followers", device: "Device",
+};
+/** A name for people: of a source, a stage, a dimension. */
+export const name = (key) => (key === null ? "Unknown" : NAMES[key] ?? capital(key));
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+/** An event type for people: "ad.click" is "Ad click". */
+export const eventType = (type) => capital(type.replaceAll(/[._-]/g, " "));

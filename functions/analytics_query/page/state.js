@@ -1,0 +1,48 @@
+// What the page shows, kept in the URL so that a view can be shared and the back button works.
+
+import { DEFAULT_PRESET, PRESETS } from "./ranges.js";
+
+const SPLITS = ["source", "funnelStage", "eventType", "country", "none"];
+const isTime = (text) => text !== null && !Number.isNaN(Date.parse(text));
+
+/** Reads the state out of the page's address; what is wrong or missing gets its default. */
+export function read(search = location.search) {
+  const given = new URLSearchParams(search);
+  const from = given.get("from");
+  const to = given.get("to");
+  const custom = isTime(from) && isTime(to) && Date.parse(from) < Date.parse(to);
+  const preset = given.get("range");
+  const sort = (given.get("sort") || "").split(".");
+  return {
+    range: custom
+      ? { from, to }
+      : { preset: Object.hasOwn(PRESETS, preset ?? "") ? preset : DEFAULT_PRESET },
+    source: given.get("source") || "",
+    country: given.get("country") || "",
+    campaign: given.get("campaign") || "",
+    split: SPLITS.includes(given.get("split")) ? given.get("split") : "source",
+    sort: { column: sort[0] || "revenue", ascending: sort[1] === "up" },
+    live: given.get("live") === "1",
+  };
+}
+
+/** Writes the state as the query of an address, defaults left out. */
+export function write(state) {
+  const query = new URLSearchParams();
+  if (state.range.preset) {
+    if (state.range.preset !== DEFAULT_PRESET) query.set("range", state.range.preset);
+  } else {
+    query.set("from", state.range.from);
+    query.set("to", state.range.to);
+  }
+  for (const name of ["source", "country", "campaign"]) {
+    if (state[name]) query.set(name, state[name]);
+  }
+  if (state.split !== "source") query.set("split", state.split);
+  if (state.sort.column !== "revenue" || state.sort.ascending) {
+    query.set("sort", state.sort.column + (state.sort.ascending ? ".up" : ""));
+  }
+  if (state.live) query.set("live", "1");
+  const text = query.toString();
+  return location.pathname + (text ? `?${text}` : "");
+}

@@ -1,0 +1,446 @@
+"""The dashboard in a browser: what it shows, how it is used, what it survives."""
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select
+
+from infra.cli.generate import Mix
+from infra.local.embedded_postgres import EmbeddedPostgres
+from tests.support import obvious_reports as obvious
+from tests.support.analytics import Analytics, analytics
+from tests.support.browser import Page, browser
+from tests.support.net import wait_until
+from tests.support.obvious_reports import Fact
+from tests.support.prefix_proxy import mounted
+from tests.support.stored_events import fold, generated, store
+
+NOW = datetime.now(UTC)
+EVENTS = generated(3000, seed=11, mix=Mix(days=20, users=400), until=NOW)
+FACTS = obvious.facts(EVENTS)
+CARDS = ("events-over-time", "funnel", "revenue-over-time", "countries", "campaigns", "audience")
+
+
+@pytest.fixture(scope="module")
+def live(
+    postgres: EmbeddedPostgres, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Analytics]:
+    with analytics(postgres, migrated_template, tmp_path_factory.mktemp("analytics")) as function:
+        store(function.owner_url, EVENTS)
+        fold(function.owner_url)
+        yield function
+
+
+@pytest.fixture(scope="module")
+def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    with browser(tmp_path_factory.mktemp("browser")) as page:
+        yield page
+
+
+@pytest.fixture
+def page(window: Page, live: Analytics) -> Iterator[Page]:
+    """The browser as if it had never been here."""
+    window.size(1400, 1000)
+    window.driver.get(live.function.url + "/health/liveness")
+    window.script("localStorage.clear(); sessionStorage.clear()")
+    for file in window.downloads.iterdir():
+        file.unlink()
+    window.errors()
+    yield window
+    window.block()
+    errors = window.errors()
+    window.driver.get("about:blank")
+    assert errors == []
+
+
+def visit(page: Page, live: Analytics, query: str = "") -> None:
+    page.driver.get(f"{live.function.url}/{query}")
+    loaded(page)
+
+
+def loaded(page: Page, how: str = "yes") -> None:
+    wait_until(
+        lambda: page.script(
+            "return document.documentElement.dataset.loaded === arguments[0]"
+            " && !document.querySelector('[aria-busy=true], .stale')",
+            how,
+        ),
+        60,
+    )
+
+
+def within(start: datetime, end: datetime, **filters: str) -> list[Fact]:
+    return obvious.chosen(FACTS, {"from": obvious.utc(start), "to": obvious.utc(end), **filters})
+
+
+def midnight(days_ago: int) -> datetime:
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return today - timedelta(days=days_ago)
+
+
+def total(page: Page, name: str) -> str:
+    # in one step: the element is replaced whenever figures come in
+    return page.script(
+        "return document.querySelector(arguments[0])?.dataset.value ?? ''", f"[data-total={name}]"
+    )
+
+
+def check_totals(page: Page, some: list[Fact]) -> None:
+    assert total(page, "events") == str(len(some))
+    assert total(page, "purchases") == str(obvious.purchases(some))
+    assert Decimal(total(page, "revenue")) == obvious.amount(some)
+    users = obvious.users(some)
+    assert abs(int(total(page, "uniqueUsers")) - users) <= 0.05 * users
+
+
+def shows(page: Page, **filters: str) -> list[Fact]:
+    """Wait until the page shows the events that some filters choose, and return those."""
+    some = obvious.chosen(FACTS, filters)
+    wait_until(lambda: total(page, "events") == str(len(some)))
+    loaded(page)
+    return some
+
+
+def query_of(page: Page) -> dict[str, str]:
+    return dict(parse_qsl(urlsplit(page.driver.current_url).query))
+
+
+def card(name: str, selector: str) -> str:
+    return f"[data-card={name}] {selector}"
+
+
+def number(text: str) -> Decimal:
+    return Decimal(text.replace(",", ""))
+
+
+def test_every_number_equals_the_events(page: Page, live: Analytics) -> None:
+    visit(page, live)
+    some = within(midnight(6), NOW + timedelta(minutes=2))
+    check_totals(page, some)
+
+    top, bottom = obvious.stages(some)
+    subtitle = page.one(card("events-over-time", "[data-sub]")).text
+    assert subtitle.startswith(f"{len(some):,} events")
+    funnel = page.one(card("funnel", ".chart")).get_attribute("aria-label")
+    assert funnel == f"Funnel: Top {top:,}, Bottom {bottom:,}, Purchase {obvious.purchases(some):,}"
+
+    drawn: list[dict[str, Any]] = page.script(
+        "return document.querySelector(arguments[0]).data.map("
+        "t => ({name: t.name, sum: t.y.reduce((a, b) => a + b, 0)}))",
+        card("events-over-time", ".chart"),
+    )
+    assert {series["name"].lower(): series["sum"] for series in drawn} == {
+        source: len(of) for source, of in obvious.grouped(some, lambda f: f.source).items()
+    }
+
+    page.script("document.querySelector(arguments[0]).click()", card("countries", "button"))
+    rows = [
+        [cell.text for cell in row.find_elements("css selector", "th, td")]
+        for row in page.all(card("countries", "tbody tr"))
+    ]
+    countries = obvious.grouped((fact for fact in some if fact.country), lambda fact: fact.country)
+    assert sorted(number(row[1]) for row in rows) == sorted(len(of) for of in countries.values())
+    assert sum(number(row[4]) for row in rows) == sum(map(obvious.amount, countries.values()))
+
+    campaigns = obvious.grouped((f for f in some if f.campaignId), lambda fact: fact.campaignId)
+    shown = {
+        cells[0]: (number(cells[1]), number(cells[5]))
+        for row in page.all(card("campaigns", "tbody tr"))
+        for cells in [[c.text for c in row.find_elements("css selector", "th, td")]]
+    }
+    assert shown == {name: (len(of), obvious.amount(of)) for name, of in campaigns.items()}
+    assert len(page.all(card("latest", "tbody tr"))) == 12
+
+
+def test_change_is_against_the_period_before(page: Page, live: Analytics) -> None:
+    visit(page, live, "?range=yesterday")
+    now = len(within(midnight(1), midnight(0)))
+    before = len(within(midnight(2), midnight(1)))
+    change = page.one("[data-total=events] .change").text
+    assert change.replace("\n", " ").startswith(("↑" if now > before else "↓", "→"))
+    shown = re.search(r"[\d.]+%", change)
+    assert shown
+    assert abs(float(shown[0][:-1]) / 100 - abs(now - before) / before) < 0.0006
+
+
+def test_filters_narrow_everything_and_are_in_the_address(page: Page, live: Analytics) -> None:
+    visit(page, live, "?range=30d")
+    Select(page.one("#source")).select_by_visible_text("Facebook")
+    loaded(page)
+    wait_until(
+        lambda: total(page, "events") == str(len(obvious.chosen(FACTS, {"source": "facebook"})))
+    )
+    Select(page.one("#country")).select_by_visible_text("Germany")
+    filters = {"source": "facebook", "country": "DE"}
+    shows(page, **filters)
+    page.one(card("campaigns", "tbody button")).click()
+    wait_until(lambda: "campaign" in query_of(page))
+    loaded(page)
+    question = query_of(page)
+    assert question == {"range": "30d", **filters, "campaign": question["campaign"]}
+    some = shows(page, **filters, campaignId=question["campaign"])
+    check_totals(page, some)
+
+    page.driver.refresh()
+    loaded(page)
+    check_totals(page, some)
+    assert Select(page.one("#country")).first_selected_option.text == "Germany"
+    # the other choices are still offered
+    wait_until(lambda: len(Select(page.one("#country")).options) > 5)
+
+    page.driver.back()
+    shows(page, **filters)
+    page.one("#clear").click()
+    shows(page)
+    assert query_of(page) == {"range": "30d"}
+
+
+def test_revenue_by_campaign_of_last_week_as_csv(page: Page, live: Analytics) -> None:
+    visit(page, live)
+    page.one("#range").click()
+    page.one("[data-preset=lastweek]").click()
+    wait_until(lambda: query_of(page).get("range") == "lastweek")
+    loaded(page)
+    page.one(card("campaigns", "[title='Download as CSV']")).click()
+    monday = midnight(datetime.now(UTC).weekday() + 7)
+    text = page.download(f"campaigns_{monday:%Y-%m-%d}_*.csv")
+    revenue = {
+        row["campaignId"]: Decimal(row["revenue"]) for row in csv.DictReader(io.StringIO(text))
+    }
+    some = within(monday, monday + timedelta(days=7))
+    expected = obvious.grouped((f for f in some if f.campaignId), lambda fact: fact.campaignId)
+    assert revenue == {name: obvious.amount(of) for name, of in expected.items()}
+
+
+@pytest.mark.parametrize("name", [name for name in CARDS if name != "campaigns"])
+def test_every_chart_is_a_table_and_a_csv_too(page: Page, live: Analytics, name: str) -> None:
+    visit(page, live)
+    page.one(card(name, "[title='Download as CSV']")).click()
+    rows = list(csv.reader(io.StringIO(page.download("*.csv"))))
+    page.one(card(name, "[title='Show as a table']")).click()
+    assert len(page.all(card(name, "tbody tr"))) == len(rows) - 1
+    assert len(page.all(card(name, "thead th"))) == len(rows[0])
+    page.one(card(name, "[title='Show as a table']")).click()
+    assert page.all(card(name, ".chart, .bars"))
+
+
+def test_raw_events_of_the_view_as_a_file(page: Page, live: Analytics) -> None:
+    visit(page, live, "?range=yesterday&source=tiktok")
+    page.one(card("latest", ".exports button")).click()
+    rows = list(csv.DictReader(io.StringIO(page.download("raw-events_*.csv"))))
+    assert len(rows) == len(within(midnight(1), midnight(0), source="tiktok"))
+
+
+def test_a_custom_range(page: Page, live: Analytics) -> None:
+    visit(page, live)
+    page.one("#range").click()
+    start, end = midnight(5) + timedelta(hours=7, minutes=30), midnight(3)
+    for field, moment in (("from", start), ("to", end)):
+        page.script(
+            "document.getElementById(arguments[0]).value = arguments[1]",
+            f"custom-{field}",
+            f"{moment:%Y-%m-%dT%H:%M}",
+        )
+    page.one("#custom button").click()
+    wait_until(lambda: "from" in query_of(page))
+    loaded(page)
+    check_totals(page, within(start, end))
+
+
+def test_a_range_that_ends_before_it_starts_is_refused(page: Page, live: Analytics) -> None:
+    visit(page, live)
+    page.one("#range").click()
+    page.script("document.getElementById('custom-to').value = '2001-01-01T00:00'")
+    page.one("#custom button").click()
+    assert page.one("#custom-error").text == "The end must be after the start."
+    assert query_of(page) == {}
+
+
+def test_dragging_over_a_chart_zooms_in(page: Page, live: Analytics) -> None:
+    visit(page, live)
+    page.script(
+        "document.querySelector(arguments[0]).zoom(arguments[1], arguments[2])",
+        card("events-over-time", ".chart"),
+        f"{midnight(2):%Y-%m-%d} 06:00:10.1234",
+        f"{midnight(1):%Y-%m-%d}",
+    )
+    wait_until(lambda: "from" in query_of(page))
+    loaded(page)
+    check_totals(page, within(midnight(2) + timedelta(hours=6), midnight(1)))
+
+
+def test_live_shows_new_events_within_seconds(page: Page, live: Analytics) -> None:
+    visit(page, live, "?range=1h&country=Atlantis")
+    assert total(page, "events") == "0"
+    page.one("#live").click()
+    assert query_of(page)["live"] == "1"
+    (event,) = generated(1, seed=99, mix=Mix(days=0.001, shuffled=1), until=datetime.now(UTC))
+    place = event["data"]["user"].get("location", event["data"]["engagement"])
+    place["country"] = "Atlantis"
+    if event["funnelStage"] == "bottom" and event["source"] == "tiktok":
+        pytest.fail("this seed's event has no country")
+    store(live.owner_url, [event])
+    FACTS.extend(obvious.facts([event]))
+    wait_until(lambda: total(page, "events") == "1", 30)
+    page.one("#live").click()
+    loaded(page)
+    fold(live.owner_url)
+
+
+def test_an_empty_range_says_so(page: Page, live: Analytics) -> None:
+    visit(page, live, "?from=2020-01-01T00:00:00Z&to=2020-02-01T00:00:00Z")
+    assert total(page, "events") == "0"
+    for name in (*CARDS, "latest"):
+        assert "Nothing here yet" in page.one(card(name, ".empty")).text
+
+
+def test_a_report_that_fails_spares_the_others(page: Page, live: Analytics) -> None:
+    page.block("*/analytics/countries*")
+    page.driver.get(live.function.url + "/")
+    loaded(page, "partly")
+    assert "cannot be reached" in page.one(card("countries", "[role=alert]")).text
+    assert total(page, "events") == str(len(within(midnight(6), NOW + timedelta(minutes=2))))
+    assert page.all(card("campaigns", "tbody tr"))
+    assert all("analytics/countries" in message for message in page.errors())
+    page.block()
+    page.one(card("countries", "[role=alert] button")).click()
+    loaded(page)
+    assert page.all(card("countries", ".bars tr"))
+
+
+def test_an_error_of_the_api_is_shown_in_its_words(page: Page, live: Analytics) -> None:
+    page.driver.get(live.function.url + "/?range=7d&source=myspace")
+    loaded(page, "partly")
+    assert "Sources are facebook, tiktok" in page.one(card("funnel", "[role=alert]")).text
+    assert all("422" in message for message in page.errors())
+
+
+def test_the_key_is_asked_for(
+    page: Page, postgres: EmbeddedPostgres, migrated_template: str, tmp_path: Path
+) -> None:
+    key = {"ANALYTICS_API_KEY": "open sesame"}
+    with analytics(postgres, migrated_template, tmp_path, **key) as locked:
+        page.driver.get(locked.function.url + "/")
+        wait_until(lambda: page.one("#key-dialog").is_displayed())
+        page.one("#key").send_keys("wrong" + Keys.ENTER)
+        wait_until(lambda: "X-Api-Key" in page.one("#key-message").text)
+        page.one("#key").clear()
+        page.one("#key").send_keys("open sesame" + Keys.ENTER)
+        loaded(page)
+        page.driver.refresh()
+        loaded(page)
+        assert not page.one("#key-dialog").is_displayed()
+    assert all("401" in message for message in page.errors())
+
+
+def test_it_works_by_keyboard(page: Page, live: Analytics) -> None:
+    visit(page, live)
+    page.one("body").send_keys(Keys.TAB)
+    assert page.script("return document.activeElement.className") == "skip"
+    page.one("#range").send_keys(Keys.ENTER)
+    assert page.script("return document.activeElement.dataset.preset") == "7d"
+    assert page.one("#range").get_attribute("aria-expanded") == "true"
+    page.driver.switch_to.active_element.send_keys(Keys.ESCAPE)
+    assert page.script("return document.activeElement.id") == "range"
+    assert not page.one("#range-panel").is_displayed()
+
+    heading = page.one("[data-sort=events]")
+    heading.send_keys(Keys.ENTER)
+    assert page.script("return document.activeElement.dataset.sort") == "events"
+    assert page.one("th[aria-sort]").get_attribute("aria-sort") == "descending"
+    numbers = [number(text) for text in page.texts(card("campaigns", "tbody td:nth-child(2)"))]
+    assert numbers == sorted(numbers, reverse=True)
+    page.one("[data-sort=events]").send_keys(Keys.ENTER)
+    assert page.one("th[aria-sort]").get_attribute("aria-sort") == "ascending"
+    assert query_of(page)["sort"] == "events.up"
+
+
+def test_everything_has_a_name(page: Page, live: Analytics) -> None:
+    visit(page, live)
+    nameless = page.script(
+        """
+        const name = (e) => (e.getAttribute("aria-label") || e.textContent
+          || (e.labels && [...e.labels].map((l) => l.textContent).join("")) || e.alt || "").trim();
+        return [...document.querySelectorAll("button, a, select, input, [role=img], [role=region]")]
+          .filter((e) => !name(e)).map((e) => e.outerHTML);
+        """
+    )
+    assert nameless == []
+    assert page.script("return document.documentElement.lang") == "en"
+    assert page.script("return document.querySelectorAll('h1').length") == 1
+    assert page.one("#status").get_attribute("aria-live") == "polite"
+
+
+def test_dark_and_light_are_remembered(page: Page, live: Analytics) -> None:
+    visit(page, live)
+    before = page.script("return document.documentElement.dataset.theme")
+    page.one("#theme").click()
+    after = page.script("return document.documentElement.dataset.theme")
+    assert {before, after} == {"light", "dark"}
+    page.driver.refresh()
+    loaded(page)
+    assert page.script("return document.documentElement.dataset.theme") == after
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1100, 1920])
+def test_it_fits_any_screen(page: Page, live: Analytics, width: int) -> None:
+    page.size(width, 800, phone=width < 700)
+    visit(page, live)
+    assert page.script("return document.documentElement.scrollWidth") <= width
+    page.one("#range").click()
+    box = page.script("return document.getElementById('range-panel').getBoundingClientRect()")
+    assert box["left"] >= 0
+    assert box["right"] <= width
+    covered = page.script(
+        """
+        const panel = document.getElementById("range-panel");
+        const box = panel.getBoundingClientRect();
+        const bottom = Math.min(box.bottom, innerHeight) - 5;
+        return ![0.1, 0.5, 0.9].every((x) => [0.1, 0.5, 0.95].every((y) =>
+          panel.contains(document.elementFromPoint(
+            box.left + x * box.width, box.top + y * (bottom - box.top)))));
+        """
+    )
+    assert not covered
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_it_works_below_any_path(page: Page, live: Analytics, slash: str) -> None:
+    with mounted(live.function.url, "/function/analytics-query") as url:
+        page.driver.get(url + slash + "?range=24h")
+        loaded(page)
+        assert urlsplit(page.driver.current_url).path == "/function/analytics-query/"
+        assert query_of(page) == {"range": "24h"}
+        page.errors()  # without the slash the browser may have looked in the wrong place first
+        page.one(".bar a[href=api]").click()
+        check_swagger(page)
+        page.driver.get(url + "/api/")
+        check_swagger(page)
+
+
+def check_swagger(page: Page) -> None:
+    wait_until(lambda: len(page.all(".opblock-summary")) == 9, 60)
+    assert page.one(".opblock-summary-path").text.replace("\u200b", "") == "/analytics/overview"
+
+
+def test_swagger_ui_asks_the_live_function(page: Page, live: Analytics) -> None:
+    with mounted(live.function.url, "/function/analytics-query") as url:
+        page.driver.get(url + "/api")
+        check_swagger(page)
+        page.one("#operations-analytics-funnel .opblock-summary-control").click()
+        execute = wait_until(lambda: page.all("#operations-analytics-funnel .execute"))[0]
+        page.script("arguments[0].scrollIntoView({block: 'center'}); arguments[0].click()", execute)
+        wait_until(lambda: page.texts(".live-responses-table .response-col_status"), 30)
+        status = page.texts(".live-responses-table tbody .response-col_status")[0]
+        assert status.startswith("200")
+        address = page.texts(".request-url pre")[0]
+        assert address.startswith(f"{url}/analytics/funnel?")
