@@ -28,7 +28,7 @@ class ScaleRule:
 
 
 def scale_rule(labels: Mapping[str, str], settings: ProviderSettings) -> ScaleRule:
-    """Read `com.openfaas.scale.{min,max,zero,zero-duration}`.
+    """Read `com.openfaas.scale.{min,max,zero,zero-duration}`; an empty one does not say.
 
     Raises:
         ValueError: a label has no sensible value.
@@ -37,7 +37,8 @@ def scale_rule(labels: Mapping[str, str], settings: ProviderSettings) -> ScaleRu
     maximum = _count(labels, "com.openfaas.scale.max", max(DEFAULT_MAX, minimum))
     if maximum < max(minimum, 1):
         raise ValueError("com.openfaas.scale.max is less than com.openfaas.scale.min")
-    zero = labels.get("com.openfaas.scale.zero", str(settings.scale_to_zero)).lower() == "true"
+    label = labels.get("com.openfaas.scale.zero") or str(settings.scale_to_zero)
+    zero = label.lower() == "true"
     label = labels.get("com.openfaas.scale.zero-duration")
     after = parse_duration(label) if label else DEFAULT_ZERO_SECONDS
     if settings.zero_duration is not None:

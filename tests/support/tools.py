@@ -26,14 +26,21 @@ HOW_TO_INSTALL = {
 OTHER_NAMES = {"of-watchdog": "fwatchdog"}
 
 
-def tool(name: str) -> Path:
-    """Return a program out of `.tools/bin` or the PATH; skip the test where there is none."""
-    names = [name, OTHER_NAMES.get(name, name)]
-    for candidate in names:
+def installed(name: str) -> Path | None:
+    """Return a program out of `.tools/bin` or the PATH, or None."""
+    for candidate in (name, OTHER_NAMES.get(name, name)):
         found = shutil.which(candidate, path=f"{BINARIES}{os.pathsep}{os.environ['PATH']}")
         if found:
             return Path(found)
-    pytest.skip(f"{name} is neither on the PATH nor in .tools/bin: see {HOW_TO_INSTALL[name]}")
+    return None
+
+
+def tool(name: str) -> Path:
+    """Return a program out of `.tools/bin` or the PATH; skip the test where there is none."""
+    found = installed(name)
+    if found is None:
+        pytest.skip(f"{name} is neither on the PATH nor in .tools/bin: see {HOW_TO_INSTALL[name]}")
+    return found
 
 
 @functools.cache

@@ -1,0 +1,9 @@
+"""The function: `handle` answers every HTTP request."""
+
+import flask
+
+
+def handle(request: flask.Request) -> str:
+    """Greet whoever the body names."""
+    name = request.get_data(as_text=True).strip() or "world"
+    return f"Hello, {name}!\n"
