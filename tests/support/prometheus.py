@@ -54,6 +54,12 @@ class Prometheus:
         """Return the label sets of a metric's series."""
         return self._client.get("/series", params={"match[]": name}).json()["data"]
 
+    def metric_names(self) -> set[str]:
+        """Return the names of the metrics that targets declare, with or without a sample."""
+        declared = self._get("/metadata")
+        sampled = self._get("/label/__name__/values")
+        return {*declared, *sampled}
+
     def _get(self, path: str) -> Any:
         return self._client.get(path).raise_for_status().json()["data"]
 

@@ -1,0 +1,1 @@
+"""Grafana's dashboards: their definitions, and the program that writes them as JSON."""
