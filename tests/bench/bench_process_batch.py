@@ -5,11 +5,10 @@ a fresh database on one real server; the load comes from this process over kept-
 """
 
 import http.client
-import json
+import os
 import random
 import shutil
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -22,12 +21,19 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 import orjson
+import psutil
 import psycopg
 from psycopg.types.json import Jsonb
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
 
 from functions.common.events import columns, validate_json
 from functions.process_batch.body import read
 from functions.process_batch.check import check
+from functions.process_batch.compaction import compact
+from functions.process_batch.rollups import COLUMNS as DELTAS
+from functions.process_batch.rollups import deltas
 from functions.process_batch.rows import COLUMNS, Row
 from infra.cli.generate import Event, Mix, generate
 from infra.local.embedded_postgres import WRITER, EmbeddedPostgres
@@ -77,10 +83,48 @@ $$;
 
 
 class Measured(NamedTuple):
-    """One measurement: events per second, and memory in MiB where it was looked at."""
+    """One measurement.
+
+    Attributes:
+        rate: events per second.
+        cpu_us: processor time per event, of the writing program and the database server together,
+            in microseconds: busy neighbours change it less than they change the rate.
+        peak_mib: the most memory of a replica, where there is one.
+    """
 
     rate: float
+    cpu_us: float
     peak_mib: float | None = None
+
+
+class Stopwatch:
+    """Measures some work from when it is made until `stop`."""
+
+    def __init__(self, server: EmbeddedPostgres, writers: list[int]) -> None:
+        """Begin.
+
+        Args:
+            server: the database server.
+            writers: the programs that write, by process id; with them count their children.
+        """
+        assert server.pid
+        self._pids = [server.pid, *writers]
+        self._before = self._cpu_seconds()
+        self._started = time.perf_counter()
+
+    def stop(self, events: int, peak_mib: float | None = None) -> Measured:
+        """Return what writing `events` took."""
+        seconds = time.perf_counter() - self._started
+        cpu_seconds = self._cpu_seconds() - self._before
+        return Measured(events / seconds, cpu_seconds / events * 1e6, peak_mib)
+
+    def _cpu_seconds(self) -> float:
+        seconds = 0.0
+        for pid in self._pids:
+            process = psutil.Process(pid)
+            own = process.children() if pid != os.getpid() else []
+            seconds += sum(sum(each.cpu_times()[:2]) for each in [process, *own])
+        return seconds
 
 
 @dataclass
@@ -88,11 +132,13 @@ class Figures:
     """What was measured under one name, over all rounds."""
 
     rates: list[float] = field(default_factory=list)
+    cpu_us: list[float] = field(default_factory=list)
     peak_mib: float | None = None
 
     def add(self, measured: Measured) -> None:
         """Count one round."""
         self.rates.append(measured.rate)
+        self.cpu_us.append(measured.cpu_us)
         if measured.peak_mib is not None:
             self.peak_mib = max(self.peak_mib or 0, measured.peak_mib)
 
@@ -105,27 +151,43 @@ class Case:
     measure: Callable[[], Measured]
 
 
-def run(
-    events: int = 60_000,
-    rounds: int = 3,
-    progress: Callable[[str, int, int], None] = lambda name, done, total: None,
-) -> dict[str, Any]:
+def run(events: int = 50_000, rounds: int = 3) -> dict[str, Any]:
     """Measure and return figures; takes two to three minutes and leaves nothing behind.
 
     Args:
         events: how many each measurement writes (the slow ones write fewer).
         rounds: how often everything is measured, in turns; the median counts.
-        progress: is told what is measured, how many measurements are done, and of how many.
     """
-    with _bench(events) as bench:
+    with _bench(events) as bench, Progress(console=Console(stderr=True)) as progress:
         cases = bench.cases()
         figures = {case.name: Figures() for case in cases}
-        for turn in range(rounds):
-            for number, case in enumerate(cases):
-                progress(case.name, turn * len(cases) + number, rounds * len(cases))
+        task = progress.add_task("", total=rounds * len(cases))
+        for _ in range(rounds):
+            for case in cases:
+                progress.update(task, description=case.name)
                 figures[case.name].add(case.measure())
-        progress("done", rounds * len(cases), rounds * len(cases))
+                progress.advance(task)
     return _summarize(figures, events)
+
+
+def show(result: dict[str, Any]) -> None:
+    """Print the figures as a table."""
+    table = Table(box=None)
+    table.add_column("")
+    for title in ("events/s", "CPU us", "x INSERT", "x COPY rows", "x COPY text", "peak MiB"):
+        table.add_column(title, justify="right")
+    for name, rate in result["events_per_second"].items():
+        table.add_row(
+            name,
+            f"{rate:,}",
+            str(result["cpu_us_per_event"][name]),
+            *(
+                f"{result[ratios].get(name, 1.0):.2f}"
+                for ratios in ("times_insert", "times_copy_of_rows", "times_copy_of_text")
+            ),
+            str(result["peak_memory_mib"].get(name, "")),
+        )
+    Console(highlight=False).print(table)
 
 
 def _summarize(figures: dict[str, Figures], events: int) -> dict[str, Any]:
@@ -135,15 +197,18 @@ def _summarize(figures: dict[str, Figures], events: int) -> dict[str, Any]:
         pairs = zip(figures[of].rates, figures[to].rates, strict=True)
         return round(statistics.median(a / b for a, b in pairs), 2)
 
+    def ratios(to: str) -> dict[str, float]:
+        return {name: ratio(name, to) for name in figures if name != to}
+
     return {
         "events": events,
         "events_per_second": {name: round(rate) for name, rate in rates.items()},
-        "times_multi_row_insert": {name: ratio(name, INSERT) for name in figures if name != INSERT},
-        "share_of_plain_copy": {
-            name: ratio(name, PLAIN_COPY) for name in figures if name != PLAIN_COPY
+        "cpu_us_per_event": {
+            name: round(statistics.median(each.cpu_us), 1) for name, each in figures.items()
         },
-        "share_of_plain_copy_of_python_rows": {MAIN: ratio(MAIN, ROW_COPY)},
-        "share_of_plain_copy_over_31_days": ratio(MONTH, MONTH_COPY),
+        "times_insert": ratios(INSERT),
+        "times_copy_of_rows": ratios(ROW_COPY),
+        "times_copy_of_text": ratios(PLAIN_COPY),
         "peak_memory_mib": {
             name: round(each.peak_mib) for name, each in figures.items() if each.peak_mib
         },
@@ -151,7 +216,9 @@ def _summarize(figures: dict[str, Figures], events: int) -> dict[str, Any]:
 
 
 PLAIN_COPY = "plain COPY of prepared text, same table"
+"""What the server alone can take: no program works for these rows while it is measured."""
 ROW_COPY = "plain COPY of Python rows, same table"
+"""What a program reaches that has parsed and validated its events, and only writes them."""
 BARE_COPY = "COPY, no indexes"
 INSERT = "INSERT of 500, nine indexes"
 MAIN = "process-batch"
@@ -186,6 +253,8 @@ class _Bench:
             Case(MAIN + ", 2 replicas", lambda: self._post(self.live, replicas=2)),
             Case(MONTH_COPY, lambda: self._copy(month, "events")),
             Case(MONTH, lambda: self._post(self.month)),
+            Case("folding of rollup deltas", lambda: self._fold(live)),
+            Case("folding of rollup deltas, 31 days at once", lambda: self._fold(month)),
         ]
 
     @contextmanager
@@ -209,12 +278,12 @@ class _Bench:
                 owner.execute(NO_INDEX_SCHEMA)
                 owner.execute("GRANT INSERT ON bare TO universe_writer")
             statement = f"COPY {table} ({COLUMNS}) FROM STDIN".encode()
-            started = time.perf_counter()
+            stopwatch = Stopwatch(self.server, [os.getpid()])
             for lines in texts:
                 with connection.cursor().copy(statement) as copy:
                     copy.write("".join(lines))
                 connection.commit()
-            return Measured(sum(map(len, texts)) / (time.perf_counter() - started))
+            return stopwatch.stop(sum(map(len, texts)))
 
     def _copy_rows(self, events: list[tuple[Event, Event]]) -> Measured:
         """Write parsed and validated events as a program would that does nothing else."""
@@ -223,13 +292,30 @@ class _Bench:
             connection.execute("SELECT ensure_partitions(%s::date[])", [days])
             connection.commit()
             statement = f"COPY events ({ROW_COLUMNS}) FROM STDIN".encode()
-            started = time.perf_counter()
+            stopwatch = Stopwatch(self.server, [os.getpid()])
             for at in range(0, len(events), BATCH):
                 with connection.cursor().copy(statement) as copy:
                     for raw, event in events[at : at + BATCH]:
                         copy.write_row((event["timestamp"].date(), *_values(raw, event)))
                 connection.commit()
-            return Measured(len(events) / (time.perf_counter() - started))
+            return stopwatch.stop(len(events))
+
+    def _fold(self, batches: list[list[Row]]) -> Measured:
+        with self._database() as name:
+            url = self.server.url(WRITER, name)
+            with psycopg.connect(self.server.url(database=name)) as owner:
+                days = sorted({row.day for batch in batches for row in batch})
+                owner.execute("SELECT ensure_partitions(%s::date[])", [days])
+            with psycopg.connect(url, autocommit=True) as connection:
+                for batch in batches:
+                    with connection.cursor().copy(
+                        f"COPY rollup_deltas ({DELTAS}) FROM STDIN"
+                    ) as copy:
+                        copy.write("".join(deltas(batch)))
+                stopwatch = Stopwatch(self.server, [os.getpid()])
+                while (folded := compact(connection)) and folded.deltas:
+                    pass
+                return stopwatch.stop(sum(map(len, batches)))
 
     def _insert(self, values: list[tuple[Any, ...]]) -> Measured:
         row = f"({', '.join(['%s'] * len(values[0]))})"
@@ -239,7 +325,7 @@ class _Bench:
         ):
             connection.execute(USUAL_SCHEMA)
             connection.commit()
-            started = time.perf_counter()
+            stopwatch = Stopwatch(self.server, [os.getpid()])
             for at in range(0, len(values), USUAL_BATCH):
                 part = values[at : at + USUAL_BATCH]
                 connection.execute(
@@ -248,7 +334,7 @@ class _Bench:
                     [value for each in part for value in each],
                 )
                 connection.commit()
-            return Measured(len(values) / (time.perf_counter() - started))
+            return stopwatch.stop(len(values))
 
     def _post(
         self,
@@ -277,7 +363,7 @@ class _Bench:
                 _send(functions[0], _bodies(known, BATCH))
             bodies = _bodies(events, batch)
             shares = [bodies[at::replicas] for at in range(replicas)]
-            started = time.perf_counter()
+            stopwatch = Stopwatch(self.server, [each.process.pid for each in functions])
             with ThreadPoolExecutor(replicas * concurrency) as threads:
                 work = [
                     threads.submit(_send, function, share[at::concurrency])
@@ -286,9 +372,9 @@ class _Bench:
                 ]
                 for each in work:
                     each.result()
-            seconds = time.perf_counter() - started
+            measured = stopwatch.stop(len(events), max(map(_peak_mib, functions)))
             _verify(self.server.url(database=name), len(events) + len(events[::97]))
-            return Measured(len(events) / seconds, max(map(_peak_mib, functions)))
+            return measured
 
 
 @contextmanager
@@ -391,15 +477,3 @@ def _high_water_mib(pid: str) -> float:
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024
     return 0
-
-
-if __name__ == "__main__":
-    print(
-        json.dumps(
-            run(
-                *(int(argument) for argument in sys.argv[1:]),
-                progress=lambda name, done, total: print(f"{done}/{total} {name}", file=sys.stderr),
-            ),
-            indent=2,
-        )
-    )

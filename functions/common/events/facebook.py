@@ -96,12 +96,14 @@ class Bottom(Envelope):
 def _columns(event: Top | Bottom) -> Columns:
     data = event["data"]
     user = data["user"]
-    engagement = data["engagement"]
+    if event["funnelStage"] == "top":
+        return Columns(user["userId"], user["location"]["country"])
+    engagement = event["data"]["engagement"]
     return Columns(
         user["userId"],
         user["location"]["country"],
-        engagement.get("campaignId") if event["funnelStage"] == "bottom" else None,
-        money(engagement.get("purchaseAmount")) if event["funnelStage"] == "bottom" else None,
+        engagement["campaignId"],
+        money(engagement.get("purchaseAmount")),
     )
 
 
