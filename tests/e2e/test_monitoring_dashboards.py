@@ -19,7 +19,7 @@ import yaml
 
 from functions.common.paths import ROOT
 from infra.local import runtime
-from infra.monitoring.dashboards.__main__ import FOLDER, files
+from infra.monitoring.dashboards.__main__ import FOLDER
 from tests.support.net import wait_until
 from tests.support.platform import UNIVERSE, RunningPlatform
 from tests.support.prometheus import Prometheus, prometheus
@@ -217,8 +217,3 @@ def test_scraping_lets_functions_sleep(up: RunningPlatform, watched: Prometheus)
     assert watched.query("sum(gateway_function_invocation_started)")[0]["value"][1] == started
     # what depends on processes that sleep still has an answer, or had one in the last minutes
     assert watched.query('sum(up{job="function"}) or vector(0)')[0]["value"][1] == "0"
-
-
-def test_the_files_are_what_the_definitions_say() -> None:
-    written = {file.name: file.read_text() for file in FOLDER.glob("*.json")}
-    assert written == files(), "run: python -m infra.monitoring.dashboards"

@@ -11,6 +11,7 @@ from prometheus_client.metrics_core import (
     HistogramMetricFamily,
     Metric,
 )
+from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from infra.local.invocations import BUCKETS
@@ -101,6 +102,7 @@ class MetricsRoutes:
     def __init__(self, registry: Registry, metrics: CollectorRegistry) -> None:
         self._metrics = metrics
         self._metrics.register(_FunctionCollector(registry))
+        ProcessCollector(registry=metrics)
 
     async def metrics(self, _: web.Request) -> web.Response:
         """GET /metrics."""

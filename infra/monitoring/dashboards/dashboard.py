@@ -50,6 +50,8 @@ def dashboard_json(dashboard: Dashboard) -> dict[str, Any]:
             {
                 "type": "dashboards",
                 "title": "Universe",
+                "tooltip": "The platform's other dashboards",
+                "url": "",
                 "tags": ["universe"],
                 "asDropdown": True,
                 "includeVars": True,
@@ -89,7 +91,6 @@ def _variables(dashboard: Dashboard) -> list[dict[str, Any]]:
         "regex": "",
         "multi": False,
         "includeAll": False,
-        "current": {},
         "options": [],
     }
     function = {

@@ -20,6 +20,10 @@ SECONDS = "gateway_functions_seconds"
 STARTS = "universe_provider_replica_starts_total"
 START_SECONDS = "universe_provider_replica_start_seconds_total"
 FAILURES = "universe_provider_replica_failures_total"
+QUEUED = "universe_async_calls_queued_total"
+COMPLETED = "universe_async_calls_completed_total"
+RETRIED = "universe_async_calls_retried_total"
+CALLBACKS = "universe_async_callbacks_total"
 FAILED = f'{F}, code=~"5.."'
 
 DASHBOARD = Dashboard(
@@ -181,6 +185,43 @@ DASHBOARD = Dashboard(
             ],
         ),
         Row(
+            "Asynchronous calls",
+            [
+                chart(
+                    "Calls",
+                    "Calls of /async-function/ that were queued and that are over. The queue is a "
+                    "JetStream stream, so they outlive restarts.",
+                    or_zero(
+                        Query(rate_of(QUEUED, "function", F), "queued {{function}}"),
+                        function="none",
+                    ),
+                    or_zero(
+                        Query(rate_of(COMPLETED, "function, code", F), "{{code}} {{function}}"),
+                        code="none",
+                    ),
+                    unit="reqps",
+                ),
+                chart(
+                    "Waiting calls",
+                    "Calls in the queue.",
+                    or_zero(Query('max(universe_stream_messages{stream="ASYNC_CALLS"})', "calls")),
+                ),
+                chart(
+                    "Retries and callbacks",
+                    "Attempts that failed and are made again; results posted to X-Callback-Url.",
+                    or_zero(
+                        Query(rate_of(RETRIED, "function", F), "retried {{function}}"),
+                        function="none",
+                    ),
+                    or_zero(
+                        Query(rate_of(CALLBACKS, "outcome"), "callback {{outcome}}"),
+                        outcome="none",
+                    ),
+                    unit="ops",
+                ),
+            ],
+        ),
+        Row(
             "Processes",
             [
                 chart(
@@ -202,6 +243,26 @@ DASHBOARD = Dashboard(
                         "{{function}}",
                     ),
                     unit="bytes",
+                    stacked=True,
+                ),
+                chart(
+                    "Memory of the platform's own processes",
+                    "Resident memory of the gateway, the connector and the exporter.",
+                    Query(
+                        'sum by (job) (process_resident_memory_bytes{job!="function"})', "{{job}}"
+                    ),
+                    unit="bytes",
+                    stacked=True,
+                ),
+                chart(
+                    "CPU of the platform's own processes",
+                    "Processor cores in use.",
+                    Query(
+                        "sum by (job) (rate(process_cpu_seconds_total"
+                        '{job!="function"}[$__rate_interval]))',
+                        "{{job}}",
+                    ),
+                    unit="none",
                     stacked=True,
                 ),
                 chart(

@@ -280,7 +280,12 @@ def _options(panel: Panel) -> dict[str, Any]:
                 "mergeValues": True,
                 "showValue": "auto",
                 "rowHeight": 0.8,
-                "legend": {"displayMode": "list", "placement": "bottom", "showLegend": False},
+                "legend": {
+                    "displayMode": "list",
+                    "placement": "bottom",
+                    "showLegend": False,
+                    "calcs": [],
+                },
             }
         case _:
             return {

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import Metric
+from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from functions.common import health
@@ -50,6 +51,7 @@ class Exporter:
         )
         registry = CollectorRegistry()
         registry.register(_Collected(database + streams))
+        ProcessCollector(registry=registry)
         return generate_latest(registry)
 
 
