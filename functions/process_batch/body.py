@@ -154,9 +154,10 @@ def _decompress(body: bytes, encoding: str, limit: int) -> bytes:
 
 # orjson is several times faster than the standard library, but would turn an integer beyond 64
 # bits into a float without a word, and refuses lone surrogates and numbers like 1e400. Bodies with
-# such contents take the slower way, which loses nothing: then the database says what it refuses.
+# such contents take the slower way, where events are told apart: each is kept as it is, or refused.
 _ONLY_DIGITS = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))
 _LONG_NUMBER = b"0" * 19
+_MOST_DIGITS = 4000
 
 
 def _loads(text: bytes, status: int) -> tuple[Any, Dump]:
@@ -166,7 +167,7 @@ def _loads(text: bytes, status: int) -> tuple[Any, Dump]:
         except orjson.JSONDecodeError:
             pass
     try:
-        return json.loads(text), _exact_dump
+        return json.loads(text, parse_int=_parse_int), _exact_dump
     except RecursionError:
         raise BadBody(status, "The body is nested too deep.") from None
     except ValueError as error:
@@ -181,4 +182,14 @@ def dump_json(value: Any) -> str:
 
 
 def _exact_dump(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"))
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("a text has a lone surrogate, which is not Unicode") from error
+    return text
+
+
+def _parse_int(digits: str) -> int | float:
+    # Python refuses to read longer ones, which would condemn the whole body
+    return int(digits) if len(digits) <= _MOST_DIGITS else float("inf")

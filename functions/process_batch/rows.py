@@ -4,6 +4,7 @@ This runs for every event, so it builds each row with one formatted string, and 
 rollups need again are cut out of it only once.
 """
 
+import re
 from datetime import UTC
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -57,6 +58,8 @@ class NotStorable(ValueError):
 
 
 _NULL = "\\N"
+_NUL = "a text has the character \\u0000, which PostgreSQL does not store"
+_escaped_nul = re.compile(r"(?<!\\)(?:\\\\)*\\u0000").search
 _ENVELOPE_SIZE = len(ENVELOPE_FIELDS)
 _MOST_CACHED = 50_000
 
@@ -98,7 +101,7 @@ def make_row(
     if probe.isprintable() and "\\" not in probe and '"' not in probe:
         user = f'"{user_id}"'
     else:
-        _refuse_surrogates(probe)
+        _refuse_unstorable(probe)
         user = _element(user_id)
         safe_id = event_id.translate(_ESCAPES)
         user_id = user_id.translate(_ESCAPES)
@@ -111,7 +114,7 @@ def make_row(
     )
     data = dump(event["data"])
     if "\\" in data:
-        data = data.replace("\\", "\\\\")
+        data = _escape_json(data)
     extra = _NULL if len(event) == _ENVELOPE_SIZE else _extra(event, dump)
     groups = source.demographics(event)
     row = (
@@ -138,7 +141,7 @@ def _element(text: str) -> str:
 def _make_group_elements(groups: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
     for dimension, value in groups:
         _refuse_long(**{dimension: value})
-        _refuse_surrogates(value)
+        _refuse_unstorable(value)
     elements = tuple(_element(f"{dimension}={value}") for dimension, value in groups)
     if len(_group_elements) >= _MOST_CACHED:
         _group_elements.clear()
@@ -154,13 +157,24 @@ def _refuse_long(**values: str | None) -> None:
             )
 
 
-def _refuse_surrogates(text: str) -> None:
+def _refuse_unstorable(text: str) -> None:
+    if "\0" in text:
+        raise NotStorable(_NUL)
     try:
         text.encode()
     except UnicodeEncodeError as error:
         raise NotStorable("a text has a lone surrogate, which is not Unicode") from error
 
 
+def _escape_json(text: str) -> str:
+    """Return JSON text as COPY text."""
+    # The database would refuse it too, but only after a search for the row at fault, and some
+    # producers send nothing else.
+    if "\\u0000" in text and _escaped_nul(text):
+        raise NotStorable(_NUL)
+    return text.replace("\\", "\\\\")
+
+
 def _extra(event: dict[str, Any], dump: Dump) -> str:
     unknown = {name: value for name, value in event.items() if name not in ENVELOPE_FIELDS}
-    return dump(unknown).replace("\\", "\\\\")
+    return _escape_json(dump(unknown))
