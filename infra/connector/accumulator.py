@@ -30,7 +30,8 @@ class BatchLimits:
         events: it holds at least that many events, or the next message would exceed them.
         size: its bytes, in the same way.
         window: the oldest message has waited so long (seconds) while more were arriving.
-        quiet: nothing arrived for so long (seconds) and the stream says that nothing is left.
+        quiet: nothing arrived for so long (seconds), the stream says that nothing is left, and no
+            invocation runs.
     """
 
     events: int
@@ -44,7 +45,8 @@ class Accumulator(Generic[T]):
 
     A message that alone exceeds a limit makes a batch of its own. The window is a maximum while
     more messages are on their way; when the stream has no more to deliver, a batch is ready after
-    the short `quiet` time, so that a lone event does not wait for company.
+    the short `quiet` time, so that a lone event does not wait for company. While the function is
+    busy there is no such hurry: what arrives meanwhile goes together.
     """
 
     def __init__(self, limits: BatchLimits) -> None:
@@ -79,21 +81,25 @@ class Accumulator(Generic[T]):
             self.events >= self.limits.events or self.size >= self.limits.size
         )
 
-    def ready_at(self) -> float | None:
-        """Return the time from which `take` gives a batch; None while nothing waits."""
+    def ready_at(self, *, busy: bool = False) -> float | None:
+        """Return the time from which `take` gives a batch; None while nothing waits.
+
+        Args:
+            busy: whether an invocation runs.
+        """
         if not self._waiting:
             return None
         oldest = self._waiting[0][1]
         if self.full:
             return oldest
         window_ends = oldest + self.limits.window
-        if self._more_to_come:
+        if self._more_to_come or busy:
             return window_ends
         return min(window_ends, self._last_arrival + self.limits.quiet)
 
-    def ready(self, now: float) -> bool:
+    def ready(self, now: float, *, busy: bool = False) -> bool:
         """Return whether a batch is ready."""
-        at = self.ready_at()
+        at = self.ready_at(busy=busy)
         return at is not None and at <= now
 
     def take(self) -> list[T]:

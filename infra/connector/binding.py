@@ -320,7 +320,7 @@ class Binding:
         times = [now + 1.0]
         if len(self._running) < self.spec.delivery.concurrency:
             gate = max(self._pace.resume_at, self._breaker.opens_until)
-            ready_at = self._accumulator.ready_at()
+            ready_at = self._accumulator.ready_at(busy=bool(self._running))
             if ready_at is not None:
                 times.append(max(ready_at, gate))
             if self._later:
@@ -404,7 +404,7 @@ class Binding:
         return unit
 
     def _choose(self, now: float) -> Unit | None:
-        fresh = self._accumulator.ready(now)
+        fresh = self._accumulator.ready(now, busy=bool(self._running))
         if self._later and self._later[0][0] <= now:
             exclusive = self._later[0][2].exclusive
             # fresh messages get their turns between those that are under suspicion

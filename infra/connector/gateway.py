@@ -42,9 +42,21 @@ class Function:
 class Gateway:
     """Speaks the gateway's REST API."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, *, invoke_async: bool) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        *,
+        user: str | None = None,
+        password: str | None = None,
+        invoke_async: bool = False,
+    ) -> None:
         self._session = session
         self._url = url.rstrip("/")
+        # for the gateway's own API only: it would pass an invocation's on to the function
+        self._headers = (
+            {"Authorization": aiohttp.encode_basic_auth(user, password or "")} if user else {}
+        )
         self._path = "async-function" if invoke_async else "function"
 
     def invocation_url(self, function: str) -> str:
@@ -97,6 +109,7 @@ class Gateway:
                 f"{self._url}/system/scale-function/{quote(name)}",
                 json=body,
                 params=query,
+                headers=self._headers,
                 timeout=aiohttp.ClientTimeout(total=SCALE_TIMEOUT),
             ) as response:
                 text = (await response.text(errors="replace")).strip()[:200]
@@ -120,6 +133,7 @@ class Gateway:
             async with self._session.get(
                 self._url + path,
                 params=query,
+                headers=self._headers,
                 timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT),
             ) as response:
                 if response.status != 200:

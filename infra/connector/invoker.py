@@ -34,7 +34,7 @@ class Invocation:
     size: int
 
 
-def make_session(connect_timeout: float, auth: aiohttp.BasicAuth | None) -> aiohttp.ClientSession:
+def make_session(connect_timeout: float) -> aiohttp.ClientSession:
     """Return a session for invocations of functions, through the gateway or directly."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_CONNECTION),
@@ -42,7 +42,6 @@ def make_session(connect_timeout: float, auth: aiohttp.BasicAuth | None) -> aioh
         cookie_jar=aiohttp.DummyCookieJar(),
         skip_auto_headers=("User-Agent",),
         headers={"User-Agent": "universe-connector", "Accept-Encoding": "identity"},
-        auth=auth,
     )
 
 

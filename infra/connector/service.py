@@ -71,13 +71,16 @@ class Connector:
         if nc is None:
             return
         self._nc = nc
-        auth = None
-        if settings.basic_auth_user and not settings.fixed_url:
-            auth = aiohttp.BasicAuth(settings.basic_auth_user, settings.basic_auth_password or "")
-        session = make_session(settings.function_connect_timeout, auth)
+        session = make_session(settings.function_connect_timeout)
         gateway = None
         if not settings.fixed_url:
-            gateway = Gateway(session, settings.gateway_url, invoke_async=settings.invoke_async)
+            gateway = Gateway(
+                session,
+                settings.gateway_url,
+                user=settings.basic_auth_user,
+                password=settings.basic_auth_password,
+                invoke_async=settings.invoke_async,
+            )
             self._scaler = Scaler(gateway) if settings.scaling else None
         js = nc.jetstream()
         scaling = asyncio.create_task(self._scale_forever(js))

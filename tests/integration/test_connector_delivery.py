@@ -213,6 +213,7 @@ async def test_bindings_come_change_and_go(nats_url: str, tmp_path: Path) -> Non
         connector.bound()
         await publish(js, event("a"))
         wait_until(lambda: one.done() == ["a"])
+        assert "Authorization" not in one.requests()[0]["headers"], "not the function's business"
         await publish(js, event("t"), subject="events.tiktok")
 
         # another function for the rest; the first takes more at a time

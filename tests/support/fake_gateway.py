@@ -41,7 +41,7 @@ class _Gateway:
     async def authenticate(self, request: web.Request, handler: Any) -> web.StreamResponse:
         password = self._state().get("password")
         if password and request.path.startswith("/system/"):
-            wanted = aiohttp.BasicAuth("admin", password).encode()
+            wanted = aiohttp.encode_basic_auth("admin", password)
             if request.headers.get("Authorization") != wanted:
                 return web.Response(status=401, text="invalid credentials")
         return await handler(request)

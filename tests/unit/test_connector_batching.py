@@ -40,6 +40,16 @@ def test_while_more_is_on_its_way_the_window_is_the_limit() -> None:
     assert accumulator.ready_at() == 1.31
 
 
+def test_a_busy_function_is_given_more_at_a_time() -> None:
+    accumulator: Accumulator[Item] = Accumulator(LIMITS)
+    accumulator.add(Item(), 1.0, more_to_come=False)
+    assert accumulator.ready_at(busy=True) == 1.5
+    assert accumulator.ready(1.1)
+    assert not accumulator.ready(1.1, busy=True)
+    accumulator.add(Item(events=9), 1.1, more_to_come=False)
+    assert accumulator.ready(1.1, busy=True), "it is full"
+
+
 def test_arrivals_do_not_extend_the_window() -> None:
     accumulator: Accumulator[Item] = Accumulator(LIMITS)
     for step in range(8):
