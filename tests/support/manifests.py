@@ -1,0 +1,129 @@
+"""Manifests for Kubernetes: rendered as kubectl does, checked as an API server does."""
+
+import functools
+import shutil
+import subprocess
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import kubernetes_validate
+import yaml
+
+from functions.common.paths import ROOT
+from tests.support.tools import go_module, go_tool, installed
+
+Manifest = dict[str, Any]
+
+KUBERNETES = "1.37"
+"""The newest release that kubernetes-validate has the schemas of."""
+KUSTOMIZE = ("sigs.k8s.io/kustomize/kustomize/v5", "v5.8.3")
+DEFINITIONS = {
+    "serving.knative.dev": (
+        "knative.dev/serving",
+        "v0.51.0",
+        "config/core/300-resources/service.yaml",
+    ),
+    "postgresql.cnpg.io": (
+        "github.com/cloudnative-pg/cloudnative-pg",
+        "v1.29.1",
+        "config/crd/bases/postgresql.cnpg.io_clusters.yaml",
+    ),
+}
+"""By API group: the Go module with the definition of its resources, pinned."""
+FILES = ("infra/kubernetes", "infra/knative", "sql")
+SECRETS = {
+    "infra/kubernetes/overlays/single-node": ("owner-password", "writer-password",
+                                              "reader-password"),
+    "infra/kubernetes/overlays/production": ("writer-password", "reader-password"),
+    "infra/knative/single-node": ("database-url", "database-reader-url"),
+    "infra/knative/production": ("database-url", "database-reader-url"),
+}  # fmt: skip
+
+
+def copy(folder: Path, *, secrets: bool = True) -> Path:
+    """Copy what kustomize reads, with or without the secrets that a user makes."""
+    for name in FILES:
+        ignored = shutil.ignore_patterns("secrets", "*.md")
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    for overlay, names in SECRETS.items() if secrets else ():
+        (folder / overlay / "secrets").mkdir()
+        for name in names:
+            (folder / overlay / "secrets" / name).write_text(f"a-{name}")
+    return folder
+
+
+def kustomize(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Render an overlay, with kubectl where it is installed."""
+    kubectl = installed("kubectl")
+    command = [str(kubectl), "kustomize"] if kubectl else [str(go_tool(*KUSTOMIZE)), "build"]
+    return subprocess.run(
+        [*command, str(folder)], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def render(folder: Path) -> list[Manifest]:
+    """Return the objects of an overlay."""
+    done = kustomize(folder)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr, "kustomize has something to say"
+    return [document for document in yaml.safe_load_all(done.stdout) if document]
+
+
+def check(manifest: Manifest) -> None:
+    """Raise jsonschema's ValidationError where an API server would refuse the object."""
+    group = manifest["apiVersion"].partition("/")[0]
+    if group in DEFINITIONS:
+        jsonschema.validate(manifest, _schema(group))
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
+
+
+@functools.cache
+def _schema(group: str) -> dict[str, Any]:
+    module, version, path = DEFINITIONS[group]
+    definition = yaml.safe_load((go_module(module, version) / path).read_text())
+    [served] = [entry for entry in definition["spec"]["versions"] if entry["served"]]
+    return _strict(served["schema"]["openAPIV3Schema"])
+
+
+def _strict(schema: Any) -> Any:
+    """Refuse unknown fields, which an API server drops with a warning."""
+    if isinstance(schema, list):
+        return [_strict(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    strict = {key: _strict(value) for key, value in schema.items()}
+    if schema.get("x-kubernetes-int-or-string"):
+        strict.pop("type", None)
+    properties = schema.get("properties")
+    open_ended = schema.get("x-kubernetes-preserve-unknown-fields")
+    if isinstance(properties, dict) and "additionalProperties" not in schema and not open_ended:
+        strict["additionalProperties"] = False
+    return strict
+
+
+def pod_specs(manifests: list[Manifest]) -> Iterator[tuple[str, Manifest]]:
+    """Yield the template of each workload's pods, with the workload's kind and name."""
+    for manifest in manifests:
+        spec = manifest.get("spec", {})
+        spec = spec.get("jobTemplate", {}).get("spec", spec)
+        if "template" in spec and "containers" in spec["template"].get("spec", {}):
+            yield f"{manifest['kind']} {manifest['metadata']['name']}", spec["template"]
+
+
+def named(manifests: list[Manifest], kind: str, name: str) -> Manifest:
+    """Return one object; a generated name may have a hash at its end."""
+    found = [
+        manifest
+        for manifest in manifests
+        if manifest["kind"] == kind
+        and (manifest["metadata"]["name"] == name
+             or manifest["metadata"]["name"].rpartition("-")[0] == name)
+    ]  # fmt: skip
+    assert len(found) == 1, f"{kind} {name}: {len(found)}"
+    return found[0]
