@@ -24,6 +24,8 @@ from tests.support.net import wait_until
 from tests.support.platform import UNIVERSE, RunningPlatform
 from tests.support.prometheus import Prometheus, prometheus
 
+pytestmark = pytest.mark.timeout(400)
+
 MONITORING = ROOT / "infra/monitoring"
 FUNCTIONS = {"ingest", "process-batch", "analytics-query"}
 VARIABLES = {"$__rate_interval": "15s", "$__range": "2m", "$function": ".*"}

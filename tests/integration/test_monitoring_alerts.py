@@ -39,6 +39,16 @@ def test_each_alert_has_tests_of_both_kinds() -> None:
     assert {check["alertname"] for check in checks if not check.get("exp_alerts")} == alerts
 
 
+def test_each_alert_is_described() -> None:
+    rules = yaml.safe_load((FOLDER / "alerts.yml").read_text())
+    described = (FOLDER.parent / "README.md").read_text()
+    for group in rules["groups"]:
+        for rule in group["rules"]:
+            assert f"`{rule['alert']}`" in described
+            assert {"summary", "description"} <= rule["annotations"].keys()
+            assert rule["labels"]["severity"] in {"critical", "warning"}
+
+
 def test_the_local_configuration_is_sound() -> None:
     promtool("check", "config", "--syntax-only", str(FOLDER / "prometheus.yml"))
 

@@ -145,12 +145,13 @@ async def test_streams_consumers_and_dead_letters(nats_url: str, tmp_path: Path)
         found = running.figures()
     await nc.close()
     assert found.value("universe_jetstream_up") == 1
-    assert found.value("universe_stream_messages", stream="EVENTS") == 4
-    assert found.value("universe_stream_stored_messages_total", stream="EVENTS") == 5
-    assert found.value("universe_stream_max_bytes", stream="EVENTS") == 1_000_000
-    assert found.value("universe_stream_max_bytes", stream="EVENTS_DLQ") is None
-    assert 0 < (found.value("universe_stream_bytes", stream="EVENTS") or 0) < 1000
-    age = found.value("universe_stream_oldest_message_seconds", stream="EVENTS")
+    events = {"stream": "EVENTS", "retention": "workqueue"}
+    assert found.value("universe_stream_messages", **events) == 4
+    assert found.value("universe_stream_stored_messages_total", **events) == 5
+    assert found.value("universe_stream_max_bytes", **events) == 1_000_000
+    assert found.value("universe_stream_max_bytes", stream="EVENTS_DLQ", retention="limits") is None
+    assert 0 < (found.value("universe_stream_bytes", **events) or 0) < 1000
+    age = found.value("universe_stream_oldest_message_seconds", **events)
     assert 0 < (age or 0) < 600
     assert found.value("universe_dlq_messages", source="facebook") == 2
     assert found.value("universe_dlq_messages", source="unknown") == 1

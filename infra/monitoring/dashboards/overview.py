@@ -52,7 +52,7 @@ NOW = Row(
         number(
             "Oldest message",
             "How long the oldest message has waited: the freshness of the reports.",
-            'max(universe_stream_oldest_message_seconds{stream!~".+_DLQ"})',
+            'max(universe_stream_oldest_message_seconds{retention="workqueue"})',
             unit="s",
             limits=Limits(60, 300),
         ),
@@ -144,7 +144,7 @@ FLOW = Row(
             "Age of the oldest message",
             "How long the oldest message of each stream has waited.",
             Query(
-                'max by (stream) (universe_stream_oldest_message_seconds{stream!~".+_DLQ"})',
+                'max by (stream) (universe_stream_oldest_message_seconds{retention="workqueue"})',
                 "{{stream}}",
             ),
             unit="s",

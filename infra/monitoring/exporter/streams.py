@@ -25,7 +25,7 @@ _TIMEOUT = 3.0
 _FUNCTION = "universe.function"
 
 STREAMS = Table(
-    {"stream": "stream"},
+    {"stream": "stream", "retention": "retention"},
     [
         Figure("messages", _P + "messages", "Messages kept"),
         Figure("bytes", _P + "bytes", "Size of what is kept"),
@@ -118,6 +118,7 @@ async def _figures(nc: Client) -> list[Metric]:
             {
                 **state,
                 "stream": config["name"],
+                "retention": config["retention"],
                 "max_bytes": config["max_bytes"] if config.get("max_bytes", -1) > 0 else None,
                 "oldest_seconds": max(0.0, now - _seconds(state["first_ts"]))
                 if state["messages"]
