@@ -27,8 +27,10 @@ def generated(
 def store(url: str, events: list[dict[str, Any]], batch: int = 1000) -> Stored:
     """Store events in batches; their rollup deltas are not folded."""
     stored = Stored()
-    pool: ConnectionPool[psycopg.Connection]
-    with ConnectionPool(url, min_size=1, max_size=1, kwargs={"autocommit": True}) as pool:
+    pool: ConnectionPool[psycopg.Connection] = ConnectionPool(
+        url, min_size=1, max_size=1, kwargs={"autocommit": True}, open=False
+    )
+    with pool:
         writer = Writer(pool)
         for start in range(0, len(events), batch):
             body = json.dumps(events[start : start + batch]).encode()
