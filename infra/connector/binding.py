@@ -217,12 +217,7 @@ class Binding:
         failures = 0
         while not self._stopping:
             try:
-                await ensure_dlq_stream(
-                    self._js,
-                    self.addresses.stream,
-                    self.addresses.dlq_stream,
-                    self.addresses.dlq_subject,
-                )
+                await self._ensure_dlq()
                 await ensure_consumer(
                     self._js,
                     self.addresses.stream,
@@ -249,6 +244,10 @@ class Binding:
                 )
                 return True
         return False
+
+    async def _ensure_dlq(self) -> None:
+        to = self.addresses
+        await ensure_dlq_stream(self._js, to.stream, to.dlq_stream, to.dlq_subject)
 
     async def _drain(self, limit: float) -> None:
         await self._puller.stop()
@@ -676,6 +675,8 @@ class Binding:
                 return True
             if self._stopping:
                 return False
+            with contextlib.suppress(BindError):  # somebody may have deleted it
+                await self._ensure_dlq()
             await asyncio.sleep(DLQ_BACKOFF.delay(failures, random.random()))  # noqa: S311
 
     def _say_states(self, now: float) -> None:

@@ -208,3 +208,14 @@ def test_full_names() -> None:
     assert Function("fn").full_name == "fn"
     assert Function("fn", "openfaas-fn").full_name == "fn"
     assert Function("fn", "team").full_name == "fn.team"
+
+
+def test_the_image_has_the_pinned_versions() -> None:
+    root = Path(__file__).resolve().parents[2]
+    locked = set((root / "requirements.lock").read_text().splitlines())
+    wanted = {
+        line
+        for line in (root / "infra/connector/requirements.txt").read_text().splitlines()
+        if not line.startswith("#")
+    }
+    assert wanted <= locked, f"pin again: {sorted(wanted - locked)}"
