@@ -112,6 +112,7 @@ async def test_three_servers_keep_taking_events_when_one_is_lost(
         )  # type: ignore[call-arg]
 
         nc = await eventually(lambda: done(nats.connect(**patient(settings))), 60)
+        assert nc
         js = nc.jetstream(timeout=2)
         await eventually(lambda: done(made(js, settings)), 60)
         for number in range(10):
