@@ -1,8 +1,8 @@
 #!/bin/sh
 # Makes the roles of the functions when the server is set up. The migrations leave roles alone that
 # are there already, and give them their rights.
-set -eu
-psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 <<'SQL'
+psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 \
+    --username="${POSTGRES_USER:-postgres}" --dbname=postgres <<'SQL'
 \set writer `cat "$ROLE_PASSWORDS/writer"`
 \set reader `cat "$ROLE_PASSWORDS/reader"`
 CREATE ROLE universe_writer LOGIN PASSWORD :'writer';

@@ -1,0 +1,73 @@
+"""infra/compose.yaml: what Compose takes, and what is mounted is there."""
+
+import json
+import re
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from functions.common.paths import ROOT
+from tests.support.manifests import copy, pod_specs, render
+from tests.support.tools import go_module
+
+FILE = ROOT / "infra" / "compose.yaml"
+SCHEMA = ("github.com/compose-spec/compose-go/v2", "v2.16.2", "schema/compose-spec.json")
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    return yaml.safe_load(FILE.read_text())
+
+
+def test_compose_understands_it(compose: dict[str, Any]) -> None:
+    module, version, path = SCHEMA
+    schema = json.loads((go_module(module, version) / path).read_text())
+    jsonschema.validate(compose, schema)
+    compose["services"]["nats"]["comand"] = []
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(compose, schema)
+
+
+def test_what_is_mounted_is_there(compose: dict[str, Any]) -> None:
+    made_by_the_platform = "../.universe/secrets"
+    for name, service in compose["services"].items():
+        for volume in service["volumes"]:
+            source = volume.split(":")[0]
+            if source.startswith("."):
+                there = (FILE.parent / source).exists()
+                assert there or source == made_by_the_platform, f"{name}: {source}"
+            else:
+                assert source in compose["volumes"], f"{name}: {source}"
+
+
+def test_prometheus_finds_the_password_where_it_is_mounted(compose: dict[str, Any]) -> None:
+    config = yaml.safe_load((FILE.parent / "monitoring/prometheus/prometheus.yml").read_text())
+    [scrape] = config["scrape_configs"]
+    file = scrape["http_sd_configs"][0]["basic_auth"]["password_file"]
+    mounts = [volume.split(":")[:2] for volume in compose["services"]["prometheus"]["volumes"]]
+    [config_folder] = [target for source, target in mounts if source.endswith("/prometheus")]
+    assert config_folder == "/etc/prometheus"
+    seen = re.sub(r"^(\.\./)+", "/", file)  # the folder is two deep, which is as far as .. goes
+    assert file.count("../") >= 2
+    assert any(seen.startswith(target + "/") for _, target in mounts)
+
+
+def test_nothing_is_reachable_from_other_machines(compose: dict[str, Any]) -> None:
+    for service in compose["services"].values():
+        for port in service.get("ports", []):
+            assert port.startswith("127.0.0.1:")
+        if service.get("network_mode") == "host":
+            assert "127.0.0.1" in str(service["command"] if "command" in service else
+                                      service["environment"]["GF_SERVER_HTTP_ADDR"])  # fmt: skip
+
+
+def test_servers_are_those_of_the_cluster(
+    compose: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    overlay = copy(tmp_path_factory.mktemp("tree")) / "infra/kubernetes/overlays/single-node"
+    images = {container["image"] for _, template in pod_specs(render(overlay))
+              for container in template["spec"]["containers"]}  # fmt: skip
+    for name in ("nats", "postgres"):
+        assert compose["services"][name]["image"] in images
