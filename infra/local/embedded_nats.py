@@ -4,14 +4,12 @@ import json
 import shutil
 import signal
 import socket
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 from infra.local.errors import PlatformError
-from infra.local.parent_death import die_with_parent
 from infra.local.ports import LOOPBACK, free_port, is_free
+from infra.local.server_process import ServerProcess
 
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
@@ -40,7 +38,13 @@ class EmbeddedNats:
     def __init__(self, folder: Path, port: int | None = None) -> None:
         self.folder = folder
         self.port = port or _last_port(folder) or free_port()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process = ServerProcess(
+            "nats-server",
+            folder / "nats-server.log",
+            end_signal=signal.SIGTERM,
+            crash_signal=signal.SIGKILL,
+            stop_seconds=STOP_SECONDS,
+        )
 
     @property
     def url(self) -> str:
@@ -50,7 +54,7 @@ class EmbeddedNats:
     @property
     def pid(self) -> int | None:
         """The process's id while it runs."""
-        return self._process.pid if self._process and self._process.poll() is None else None
+        return self._process.pid
 
     def start(self) -> None:
         """Start the server and wait until it takes connections.
@@ -69,42 +73,17 @@ class EmbeddedNats:
         }
         config_file = self.folder / "nats-server.conf"
         config_file.write_text(json.dumps(config, indent=2))
-        log_file = self.folder / "nats-server.log"
-        with log_file.open("ab") as log:
-            self._process = subprocess.Popen(
-                [nats_server_binary(), "-c", str(config_file)],
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C is for the platform, which stops it in order
-                preexec_fn=die_with_parent(signal.SIGTERM),
-            )
-        deadline = time.monotonic() + START_SECONDS
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                lines = log_file.read_text(errors="replace").splitlines()
-                self.kill()
-                raise PlatformError(f"nats-server did not start: {(lines or ['no output'])[-1]}")
-            time.sleep(0.02)
+        self._process.start(
+            [nats_server_binary(), "-c", str(config_file.resolve())], self._answers, START_SECONDS
+        )
 
     def stop(self) -> None:
         """Stop the server in order."""
-        self._end(signal.SIGTERM)
+        self._process.stop()
 
     def kill(self) -> None:
         """Stop the server as a crash would."""
-        self._end(signal.SIGKILL)
-
-    def _end(self, signum: signal.Signals) -> None:
-        process, self._process = self._process, None
-        if process is None or process.poll() is not None:
-            return
-        process.send_signal(signum)
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        self._process.crash()
 
     def _answers(self) -> bool:
         try:

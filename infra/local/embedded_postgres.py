@@ -4,7 +4,6 @@ import os
 import secrets
 import signal
 import subprocess
-import time
 import warnings
 from pathlib import Path
 
@@ -12,8 +11,8 @@ import psycopg
 from psycopg import sql
 
 from infra.local.errors import PlatformError
-from infra.local.parent_death import die_with_parent
 from infra.local.ports import LOOPBACK, free_port, is_free
+from infra.local.server_process import ServerProcess
 
 VERSION = 18
 START_SECONDS = 60.0
@@ -53,7 +52,13 @@ class EmbeddedPostgres:
         self.data = folder / "data"
         self.port = port or _last_port(folder) or free_port()
         self.passwords: dict[str, str] = {}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process = ServerProcess(
+            "PostgreSQL",
+            folder / "postgres.log",
+            end_signal=signal.SIGINT,
+            crash_signal=signal.SIGQUIT,
+            stop_seconds=STOP_SECONDS,
+        )
 
     def url(self, role: str = OWNER, database: str = DATABASE) -> str:
         """Return the connection URL of a role."""
@@ -62,7 +67,7 @@ class EmbeddedPostgres:
     @property
     def pid(self) -> int | None:
         """The process's id while it runs."""
-        return self._process.pid if self._process and self._process.poll() is None else None
+        return self._process.pid
 
     def start(self) -> None:
         """Make the cluster where there is none, start the server and wait until it answers.
@@ -80,33 +85,20 @@ class EmbeddedPostgres:
         (self.folder / "port").write_text(str(self.port))
         settings = {**SERVER_SETTINGS, "port": str(self.port)}
         options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
-        log_file = self.folder / "postgres.log"
-        with log_file.open("ab") as log:
-            self._process = subprocess.Popen(
-                [str(binaries / "postgres"), "-D", str(self.data.resolve()), *options],
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                cwd="/",
-                user=user,
-                start_new_session=True,  # Ctrl-C is for the platform, which stops it in order
-                preexec_fn=die_with_parent(signal.SIGINT),
-            )
-        deadline = time.monotonic() + START_SECONDS
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                lines = log_file.read_text(errors="replace").splitlines()
-                self.kill()
-                raise PlatformError(f"PostgreSQL did not start: {(lines or ['no output'])[-1]}")
-            time.sleep(0.05)
+        self._process.start(
+            [str(binaries / "postgres"), "-D", str(self.data.resolve()), *options],
+            self._answers,
+            START_SECONDS,
+            user,
+        )
 
     def stop(self) -> None:
         """Stop the server in order: open transactions are rolled back."""
-        self._end(signal.SIGINT)
+        self._process.stop()
 
     def kill(self) -> None:
         """Stop the server at once, as a crash would; it recovers at the next start."""
-        self._end(signal.SIGQUIT)
+        self._process.crash()
 
     def ensure_database(self, name: str = DATABASE) -> None:
         """Create the database where it is missing."""
@@ -124,17 +116,6 @@ class EmbeddedPostgres:
                         sql.Identifier(role), sql.Literal(self.passwords[role])
                     )
                 )
-
-    def _end(self, signum: signal.Signals) -> None:
-        process, self._process = self._process, None
-        if process is None or process.poll() is not None:
-            return
-        process.send_signal(signum)
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGQUIT)
-            process.wait()
 
     def _answers(self) -> bool:
         try:

@@ -92,27 +92,19 @@ def some_are_stored(up: RunningPlatform) -> bool:
     return up.status()["rowsStored"] > 0
 
 
-def test_postgres_is_away(folder: Path, broker: EmbeddedNats, storage: EmbeddedPostgres) -> None:
+@pytest.mark.parametrize("away", ["PostgreSQL", "NATS"])
+def test_a_server_is_away(
+    away: str, folder: Path, broker: EmbeddedNats, storage: EmbeddedPostgres
+) -> None:
+    server = {"PostgreSQL": storage, "NATS": broker}[away]
     with (
         platform(folder, NATS_URL=broker.url, DATABASE_URL=storage.url()) as up,
         load(up) as sender,
     ):
         wait_until(lambda: some_are_stored(up), 60)
-        storage.kill()
+        server.kill()
         time.sleep(OUTAGE_SECONDS)
-        storage.start()
-        everything_is_stored_once(up, sender)
-
-
-def test_nats_is_away(folder: Path, broker: EmbeddedNats, storage: EmbeddedPostgres) -> None:
-    with (
-        platform(folder, NATS_URL=broker.url, DATABASE_URL=storage.url()) as up,
-        load(up) as sender,
-    ):
-        wait_until(lambda: some_are_stored(up), 60)
-        broker.kill()
-        time.sleep(OUTAGE_SECONDS)
-        broker.start()
+        server.start()
         everything_is_stored_once(up, sender)
 
 
