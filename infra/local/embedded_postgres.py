@@ -47,8 +47,18 @@ class EmbeddedPostgres:
     `folder`/passwords, readable by the owner alone, and stay the same over restarts.
     """
 
-    def __init__(self, folder: Path, port: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, port: int | None = None, settings: dict[str, str] | None = None
+    ) -> None:
+        """Make a server that is not started yet.
+
+        Args:
+            folder: for its data, its log and its passwords.
+            port: where it listens; by default where it did before, else any free port.
+            settings: server settings besides `SERVER_SETTINGS`.
+        """
         self.folder = folder
+        self._settings = settings or {}
         self.data = folder / "data"
         self.port = port or _last_port(folder) or free_port()
         self.passwords: dict[str, str] = {}
@@ -83,7 +93,7 @@ class EmbeddedPostgres:
         except (OSError, subprocess.SubprocessError) as error:
             raise PlatformError(f"PostgreSQL cannot use the folder {self.data}: {error}") from error
         (self.folder / "port").write_text(str(self.port))
-        settings = {**SERVER_SETTINGS, "port": str(self.port)}
+        settings = {**SERVER_SETTINGS, **self._settings, "port": str(self.port)}
         options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
         self._process.start(
             [str(binaries / "postgres"), "-D", str(self.data.resolve()), *options],
