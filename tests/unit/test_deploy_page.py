@@ -1,0 +1,109 @@
+"""docs/deploy.md and the pages it leads to: commands that do what they say, links that lead on."""
+
+import os
+import re
+import subprocess
+import textwrap
+from pathlib import Path
+
+import pytest
+import yaml
+
+from functions.common.paths import ROOT
+from tests.support.manifests import Manifest, copy, named, pod_specs, render
+
+PAGES = (
+    "docs/deploy.md",
+    "infra/kubernetes/README.md",
+    "infra/knative/README.md",
+    "templates/python3-functions-framework/README.md",
+)
+
+
+def section(page: str, title: str) -> str:
+    """Return a section of second order."""
+    [found] = re.findall(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", page, re.M | re.S)
+    return found
+
+
+def commands(text: str) -> str:
+    """Return the shell commands of a text, those that need a cluster left out."""
+    blocks = re.findall(r"^( *)```sh\n(.*?)^ *```", text, re.M | re.S)
+    script = "\n".join(textwrap.dedent(block) for _, block in blocks)
+    script = re.sub(r"\\\n\s*", "", script)
+    elsewhere = ("kubectl", "faas-cli", "curl", "SCALE_TO_ZERO", "S=infra", "printf 'postgresql")
+    kept = [line for line in script.splitlines()
+            if not line.startswith(elsewhere) or "> secrets/" in line]  # fmt: skip
+    return "set -eu\n" + "\n".join(kept)
+
+
+def follow(tree: Path, title: str) -> list[Manifest]:
+    """Do what a section says, and return what its overlay renders to."""
+    page = (ROOT / "docs/deploy.md").read_text()
+    done = subprocess.run(
+        ["sh", "-c", commands(section(page, title))],
+        cwd=tree,
+        env={**os.environ, "REGISTRY": "registry.example/team", "TAG": "0.1.0"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return render(tree / "my-cluster")
+
+
+def images(manifests: list[Manifest]) -> set[str]:
+    return {c["image"] for _, template in pod_specs(manifests)
+            for c in template["spec"]["containers"]}  # fmt: skip
+
+
+def test_openfaas_section_makes_an_overlay_with_ones_own_images(tmp_path: Path) -> None:
+    manifests = follow(copy(tmp_path, secrets=False), "OpenFaaS on Kubernetes")
+    ours = {image for image in images(manifests) if "registry.example/team" in image}
+    assert ours == {f"registry.example/team/{name}:0.1.0" for name in ("connector", "exporter")}
+    assert not any("universe-events" in image for image in images(manifests))
+
+
+def test_knative_section_makes_an_overlay_with_ones_own_images(tmp_path: Path) -> None:
+    tree = copy(tmp_path, secrets=False)
+    manifests = follow(tree, "Knative")
+    ours = {image for image in images(manifests) if "registry.example/team" in image}
+    assert len(ours) == 5
+    assert not any("universe-events" in image for image in images(manifests))
+    secrets = tree / "infra/knative/single-node/secrets"
+    password = (tree / "infra/kubernetes/overlays/single-node/secrets/writer-password").read_text()
+    assert re.fullmatch(r"[0-9a-f]{48}", password)
+    assert (secrets / "database-url").read_text() == (
+        f"postgresql://universe_writer:{password}@postgres:5432/universe"
+    )
+    assert named(manifests, "Secret", "database-url")
+
+
+def test_overlay_of_the_kubernetes_page_renders(tmp_path: Path) -> None:
+    page = (ROOT / "infra/kubernetes/README.md").read_text()
+    [example] = re.findall(r"```yaml\n(.*?)```", page, re.S)
+    copy(tmp_path / "universe")
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "kustomization.yaml").write_text(example)
+    manifests = render(mine)
+    assert "registry.example/connector:1.0" in images(manifests)
+    assert named(manifests, "Cluster", "postgres")["spec"]["storage"] == {"size": "1Ti"}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_files_that_are_there(page: str) -> None:
+    text = (ROOT / page).read_text()
+    for link in re.findall(r"\]\(([^)#\s]+)", text):
+        if not link.startswith("http"):
+            assert (ROOT / page).parent.joinpath(link).resolve().exists(), link
+
+
+def test_variables_of_the_deploy_commands_are_those_of_the_stack() -> None:
+    page = (ROOT / "docs/deploy.md").read_text()
+    stack = (ROOT / "stack.yml").read_text()
+    used = set(re.findall(r"\b([A-Z_]+)=\S+ faas-cli deploy", page)) | {"REGISTRY", "TAG"}
+    for name in used | {"STREAM_REPLICAS"}:
+        assert f"${{{name}:-" in stack, name
+    assert yaml.safe_load(stack)["functions"]
