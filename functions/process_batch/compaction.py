@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import aiosql
 import psycopg
-from psycopg import Connection
+from psycopg import Connection, errors
 from psycopg_pool import ConnectionPool
 
 from functions.common.paths import ROOT
@@ -27,10 +27,12 @@ from .settings import settings
 
 log = logging.getLogger(__name__)
 
-MOST_DELTAS = 20_000
+MOST_DELTAS = 100_000
+"""Many at once fold better: where events of many hours come mixed, they share more keys."""
 MOST_EVENTS = 200_000
-MOST_PENDING = 20 * MOST_DELTAS
+MOST_PENDING = 400_000
 """Writers wait for folding when more deltas pend: reports read all of them."""
+_LEAST_DELTAS = 1_000
 
 ALL_TYPES = ""
 _TIDY_FROM = 500
@@ -136,6 +138,7 @@ class Compactor:
     def __init__(self, connections: ConnectionPool[Connection], seconds: float) -> None:
         self._pool = connections
         self._seconds = seconds
+        self._most = MOST_DELTAS
         self._woken = threading.Event()
         self._keeps_up = threading.Event()
         self._keeps_up.set()
@@ -155,6 +158,11 @@ class Compactor:
             self._woken.clear()
             try:
                 self._fold_all()
+            except errors.QueryCanceled:
+                log.info("folding takes longer than a statement may: smaller steps from now on")
+                self._most = max(self._most // 4, _LEAST_DELTAS)
+                self._keeps_up.set()
+                self._woken.set()
             except psycopg.Error as error:
                 log.info("rollup deltas not folded", extra={"reason": str(error)})
                 self._keeps_up.set()
@@ -168,9 +176,12 @@ class Compactor:
     def _fold_all(self) -> None:
         with self._pool.connection() as connection:
             while True:
-                folded = compact(connection)
-                if folded and folded.deltas < MOST_DELTAS and folded.events < MOST_EVENTS:
-                    break
+                most = self._most
+                folded = compact(connection, most)
+                if folded:
+                    self._most = min(most * 2, MOST_DELTAS)
+                    if folded.deltas < most and folded.events < MOST_EVENTS:
+                        break
                 if _queries.pending(connection, most=MOST_PENDING) < MOST_PENDING:
                     self._keeps_up.set()
                     if folded is None:

@@ -48,7 +48,7 @@ def retention(keep_days: int, dry_run: bool, url: str | None) -> None:
     type=click.IntRange(min=0),
     default=60,
     show_default=True,
-    help="How long a day must be over.",
+    help="How long a day must be over, and without new events.",
 )
 @_url
 @clear_errors

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 
 from infra.local.errors import PlatformError
 from infra.local.maintenance import drop_days_before, first_kept_day, seal_finished_days
@@ -10,16 +11,18 @@ from infra.local.maintenance import drop_days_before, first_kept_day, seal_finis
 log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 3600.0
+IDLE = timedelta(hours=1)
 
 
 def start(
-    database_url: str, keep_days: int = 0, every: float = EVERY_SECONDS
+    database_url: str, keep_days: int = 0, idle: timedelta = IDLE, every: float = EVERY_SECONDS
 ) -> Callable[[], None]:
     """Start it in a thread of its own, which does not outlive the process.
 
     Args:
         database_url: the database, as the role that owns it.
         keep_days: how many whole days are kept besides today; 0 keeps all.
+        idle: how long a day must be over, and without new events, until it is sealed.
         every: seconds from one round to the next; the first is at once.
 
     Returns:
@@ -30,7 +33,7 @@ def start(
     def rounds() -> None:
         while not stopped.is_set():
             try:
-                _tidy(database_url, keep_days)
+                _tidy(database_url, keep_days, idle)
             except PlatformError as error:
                 if not stopped.is_set():
                     log.warning("housekeeping is tried again later: %s", error)
@@ -40,8 +43,8 @@ def start(
     return stopped.set
 
 
-def _tidy(database_url: str, keep_days: int) -> None:
+def _tidy(database_url: str, keep_days: int, idle: timedelta) -> None:
     if keep_days:
         keep_from = first_kept_day(keep_days)
         drop_days_before(database_url, keep_from, lambda day: log.info("dropped %s", day))
-    seal_finished_days(database_url, progress=lambda day: log.info("sealed %s", day))
+    seal_finished_days(database_url, idle, progress=lambda day: log.info("sealed %s", day))

@@ -28,7 +28,7 @@ def seal_finished_days(
 
     Args:
         database_url: the database, as the role that owns it.
-        idle: how long a day must be over.
+        idle: how long a day must be over, and without new events.
         progress: is told each day when it is sealed.
 
     Returns:

@@ -98,13 +98,25 @@ LANGUAGE sql STABLE AS $$
     ) AS i (name, columns)
 $$;
 
--- Days that were over `idle` ago and are not sealed.
+-- Days that are not sealed, were over `idle` ago, and got no event since: writing to a sealed day
+-- costs more, so a day that is being filled with old events is left alone.
 CREATE FUNCTION days_to_seal(idle interval DEFAULT '1 hour')
 RETURNS SETOF date
-LANGUAGE sql STABLE AS $$
-    SELECT day FROM event_days
-    WHERE sealed_at IS NULL AND (day + 1)::timestamp AT TIME ZONE 'UTC' < now() - idle
-    ORDER BY day
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    finished date;
+BEGIN
+    FOR finished IN
+        SELECT d.day FROM event_days AS d
+        WHERE d.sealed_at IS NULL AND (d.day + 1)::timestamp AT TIME ZONE 'UTC' < now() - idle
+        ORDER BY d.day
+    LOOP
+        IF NOT EXISTS (SELECT FROM events AS e
+                       WHERE e.day = finished AND e.received_at >= now() - idle) THEN
+            RETURN NEXT finished;
+        END IF;
+    END LOOP;
+END
 $$;
 
 -- Fills day_users for a day whose indexes are there, and marks it sealed.

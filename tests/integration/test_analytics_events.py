@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -35,7 +36,7 @@ def live(
     folder = tmp_path_factory.mktemp("analytics")
     with analytics(postgres, migrated_template, folder, DB_POOL_MAX="4") as running:
         store(running.owner_url, SENT[:1500])
-        seal_finished_days(running.owner_url)
+        seal_finished_days(running.owner_url, timedelta(0))
         store(running.owner_url, SENT[1500:])
         yield running
 

@@ -73,7 +73,7 @@ def live(
         store(url, EVENTS[:3000])
         fold(url)
         # days before the last third of the events are over: the fixed newest event is in the past
-        seal_finished_days(url)
+        seal_finished_days(url, timedelta(0))
         store(url, EVENTS[2900:])  # a hundred of them again
         fold(url, most=500)
         store(url, LATE)

@@ -10,7 +10,7 @@ from infra.local.embedded_postgres import DATABASE, WRITER, EmbeddedPostgres
 from infra.local.migrations import migrate
 from tests.conftest import Database
 from tests.support.net import wait_until
-from tests.support.storage import BATCH, ask, cloud_event, post, process_batch
+from tests.support.storage import BATCH, ask, assert_rollups_exact, cloud_event, post, process_batch
 from tests.support.stored_events import generated
 
 
@@ -108,3 +108,20 @@ def test_full_pool_answers_in_time(database: Database, tmp_path: Path) -> None:
 def pool_is_used(url: str) -> bool:
     text = httpx.get(url + "/metrics").text
     return 'universe_process_batch_pool_connections{state="idle"} 0.0' in text
+
+
+def test_folding_that_is_cut_off_is_tried_again(database: Database, tmp_path: Path) -> None:
+    events = generated(300)
+    with (
+        process_batch(
+            database.writer_url, tmp_path / "log", DB_STATEMENT_TIMEOUT="0.5"
+        ) as function,
+        psycopg.connect(database.url) as other,
+    ):
+        other.execute("LOCK TABLE rollup_day_types IN ACCESS EXCLUSIVE MODE")
+        assert post(function, events).json()["inserted"] == 300
+        log = function.log
+        wait_until(lambda: "takes longer than a statement may" in log.read_text(), 60)
+        other.rollback()
+        wait_until(lambda: ask(database, "SELECT count(*) FROM rollup_deltas") == [(0,)], 60)
+    assert_rollups_exact(database)

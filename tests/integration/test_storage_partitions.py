@@ -25,6 +25,9 @@ from tests.support.storage import (
 )
 from tests.support.stored_events import generated
 
+NOW = timedelta(0)
+"""Seal what is over, however recently it was written."""
+
 
 def on_days(events: list[Event], days: list[date]) -> list[Event]:
     for place, event in enumerate(events):
@@ -115,7 +118,7 @@ def test_retention_drops_events_and_what_is_derived_from_them(database: Database
     with writer_to(database) as writer:
         writer.store(rows(on_days(generated(600), days)))
         compact_all(database)
-        seal_finished_days(database.url)
+        seal_finished_days(database.url, NOW)
         writer.store(rows(on_days(generated(60, seed=2), days)))  # stays in the deltas
         run = CliRunner().invoke(
             retention, ["--keep-days", "6", "--dry-run", "--url", database.url]
@@ -172,7 +175,7 @@ def test_sealing_builds_the_indexes_and_late_events_are_welcome(database: Databa
     [today, yesterday, before] = days_ago(0, 2, 3)
     with writer_to(database) as writer:
         writer.store(rows(on_days(generated(300, mix=Mix(users=30)), [today, yesterday, before])))
-        run = CliRunner().invoke(seal, ["--url", database.url])
+        run = CliRunner().invoke(seal, ["--idle-minutes", "0", "--url", database.url])
         assert (run.exit_code, run.output.count("sealed 20")) == (0, 2), run.output
         indexes = ask(
             database,
@@ -186,7 +189,16 @@ def test_sealing_builds_the_indexes_and_late_events_are_welcome(database: Databa
         ]
         writer.store(rows(on_days(generated(300, seed=2, mix=Mix(users=30)), [before])))
         assert_rollups_exact(database)
-    assert seal_finished_days(database.url) == []
+    assert seal_finished_days(database.url, NOW) == []
+
+
+def test_day_that_is_being_filled_is_not_sealed(database: Database) -> None:
+    with writer_to(database) as writer:
+        writer.store(rows(on_days(generated(20), days_ago(5))))
+    assert seal_finished_days(database.url, timedelta(minutes=30)) == []
+    with psycopg.connect(database.url) as connection:
+        connection.execute("UPDATE events SET received_at = now() - interval '31 minutes'")
+    assert seal_finished_days(database.url, timedelta(minutes=30)) == days_ago(5)
 
 
 def test_interrupted_index_build_is_repeated(database: Database) -> None:
@@ -199,7 +211,7 @@ def test_interrupted_index_build_is_repeated(database: Database) -> None:
         connection.execute(
             "UPDATE pg_index SET indisvalid = false WHERE indexrelid = %s::regclass", [name]
         )
-    assert seal_finished_days(database.url) == [day]
+    assert seal_finished_days(database.url, NOW) == [day]
     [(definition,)] = ask(database, "SELECT indexdef FROM pg_indexes WHERE indexname = %s", name)
     assert "(user_id, occurred_at)" in definition
 
@@ -209,7 +221,7 @@ def test_cron_trigger_in_the_database_does_the_same(database: Database) -> None:
     with writer_to(database) as writer:
         writer.store(rows(on_days(generated(100), days)))
     with psycopg.connect(database.url, autocommit=True) as connection:
-        connection.execute("SELECT seal_day(day) FROM days_to_seal() AS day")
+        connection.execute("SELECT seal_day(day) FROM days_to_seal('0 s') AS day")
         connection.execute("CALL drop_days_before((now() AT TIME ZONE 'UTC')::date - 3)")
     assert ask(database, "SELECT day, sealed_at IS NOT NULL FROM event_days") == [(days[0], True)]
     assert_rollups_exact(database)
@@ -219,7 +231,7 @@ def test_housekeeping_seals_and_drops_by_itself(database: Database) -> None:
     days = days_ago(0, 2, 9)
     with writer_to(database) as writer:
         writer.store(rows(on_days(generated(90), days)))
-    stop = housekeeping.start(database.url, keep_days=5, every=0.05)
+    stop = housekeeping.start(database.url, keep_days=5, idle=NOW, every=0.05)
     try:
         wait_until(
             lambda: (

@@ -52,7 +52,7 @@ def test_rollups_equal_events_after_any_interleaving(
     pool = [event | {"eventId": f"{example}-{event['eventId']}"} for event in POOL]
     act: dict[str, Callable[[], object]] = {
         "fold": lambda: compact_all(database),
-        "seal": lambda: seal_finished_days(database.url),
+        "seal": lambda: seal_finished_days(database.url, timedelta(0)),
         "read": lambda: assert_rollups_exact(database),
     }
     with writer_to(database) as writer, ThreadPoolExecutor(4) as threads:
@@ -228,7 +228,7 @@ def test_late_events_of_a_sealed_day(database: Database) -> None:
             event["timestamp"] = day.replace(hour=event_hour(event)).isoformat()
     with writer_to(database) as writer:
         store(writer, early)
-        assert seal_finished_days(database.url) == [day.date()]
+        assert seal_finished_days(database.url, timedelta(0)) == [day.date()]
         assert ask(database, "SELECT count(*) > 0 FROM day_users") == [(True,)]
         store(writer, late)
         assert_rollups_exact(database)
@@ -237,7 +237,7 @@ def test_late_events_of_a_sealed_day(database: Database) -> None:
         store(writer, unfolded)
         assert_rollups_exact(database)
     # the figures of users with late events that are not folded come from the events
-    assert seal_finished_days(database.url) == []
+    assert seal_finished_days(database.url, timedelta(0)) == []
 
 
 def event_hour(event: Event) -> int:
