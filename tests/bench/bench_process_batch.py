@@ -151,8 +151,8 @@ class Case:
     measure: Callable[[], Measured]
 
 
-def run(events: int = 50_000, rounds: int = 3) -> dict[str, Any]:
-    """Measure and return figures; takes two to three minutes and leaves nothing behind.
+def run(events: int = 40_000, rounds: int = 2) -> dict[str, Any]:
+    """Measure and return figures; takes one to two minutes and leaves nothing behind.
 
     Args:
         events: how many each measurement writes (the slow ones write fewer).
