@@ -38,6 +38,8 @@ OUTAGE_BACKOFF = exponential(0.25, 5.0)
 DLQ_BACKOFF = exponential(0.5, 15.0)
 BIND_BACKOFF = exponential(0.5, 10.0)
 SHORT_WAIT = 2.0
+FIRST_REQUEST = 10
+LARGEST_REQUEST = 2000
 FEW_IN_HAND = 10
 """So few messages in hand are no outage to be careful about, but all there is to tell by."""
 LEAST_IN_HAND = 64
@@ -348,7 +350,8 @@ class Binding:
         if len(self._hand) and (events * 4 < self._capacity or size * 4 < self._capacity_bytes):
             return  # few large requests rather than many small ones
         messages = max(int(events / max(self._events_per_message, 1.0)), 1)
-        messages = min(messages, self.spec.delivery.max_ack_pending)
+        # a request cannot be taken back: a few first, to learn how many events messages hold
+        messages = min(messages, max(self._taken * 4, FIRST_REQUEST), LARGEST_REQUEST)
         if puller.too_large:
             await puller.request(1, None)
         else:

@@ -22,6 +22,8 @@ from tests.support.fake_gateway import replace_file
 from tests.support.net import eventually, free_port, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
+FAKE_FUNCTION = ("-m", "tests.support.fake_function")
+FAKE_GATEWAY = ("-m", "tests.support.fake_gateway")
 QUICK = {
     "NATS_ACK_WAIT": "3s",
     "NATS_BACKOFF": "50ms",
@@ -34,7 +36,7 @@ QUICK = {
 
 
 class Process:
-    """A Python module as a process, which can be started again."""
+    """A Python program as a process, which can be started again."""
 
     def __init__(self, arguments: list[str], log: Path, environment: dict[str, str]) -> None:
         self._arguments = arguments
@@ -49,7 +51,7 @@ class Process:
         """Start it."""
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", *self._arguments],
+                [sys.executable, *self._arguments],
                 env=self._environment,
                 cwd=ROOT,
                 stdout=output,
@@ -127,7 +129,13 @@ class FakeFunction(Process):
         self.journal = folder / f"{name}.journal"
         self._mode = folder / f"{name}.mode"
         super().__init__(
-            ["tests.support.fake_function", str(self.port), str(self.journal), str(self._mode)],
+            [
+                "-m",
+                "tests.support.fake_function",
+                str(self.port),
+                str(self.journal),
+                str(self._mode),
+            ],
             folder / f"{name}.log",
             {},
         )
@@ -175,7 +183,13 @@ class FakeGateway(Process):
         self._journal = folder / "gateway.journal"
         replace_file(self._state, {"functions": []})
         super().__init__(
-            ["tests.support.fake_gateway", str(self.port), str(self._state), str(self._journal)],
+            [
+                "-m",
+                "tests.support.fake_gateway",
+                str(self.port),
+                str(self._state),
+                str(self._journal),
+            ],
             folder / "gateway.log",
             {},
         )
@@ -221,7 +235,7 @@ class ConnectorProcess(Process):
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         super().__init__(
-            ["infra.connector"],
+            ["-m", "infra.connector"],
             folder / f"{name}.log",
             {**QUICK, "NATS_URL": nats_url, "HOST": "127.0.0.1", "PORT": str(self.port), **env},
         )
