@@ -1,9 +1,9 @@
-"""Follows a Dockerfile's last stage without a container engine.
+"""Follows a Dockerfile without a container engine.
 
-`COPY`, `RUN`, `ENV` and `WORKDIR` happen in a folder that stands for the image's root. Python and
-pip are those of a fresh virtual environment, which stands for the base image; what is copied from
-other stages (programs of other projects) is left out. Nothing keeps a `RUN` from seeing the rest of
-this machine: that is for trusted Dockerfiles whose commands stay in the working directory.
+Each stage happens in a folder that stands for its root. Python and pip are those of a fresh virtual
+environment, which stands for the base image; a stage that does nothing stands for an image that
+others made, and what is copied from it is left out. Nothing keeps a `RUN` from seeing the rest of
+this machine: that is for trusted Dockerfiles, whose commands stay in the folders in `IN_THE_IMAGE`.
 """
 
 import json
@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 INSTALL_SECONDS = 150
+IN_THE_IMAGE = re.compile(r"(?<![\w./])/(?=(?:app|home|tmp|venv)\b)")
+"""Absolute paths in commands that mean the image's."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,11 @@ class Image:
 
     Attributes:
         folder: stands for the image's root.
-        environment: what `ENV` sets, besides the PATH with the virtual environment.
+        environment: what `ENV` sets, besides the PATH with the base image's Python.
         workdir: the working directory, in the image.
         user: what `USER` says.
         health: the command of `HEALTHCHECK`.
-        command: what `CMD` says.
+        command: `ENTRYPOINT` and `CMD`, with paths of this machine.
     """
 
     folder: Path
@@ -56,13 +58,17 @@ class Image:
         )
 
     @property
-    def python(self) -> Path:
-        """The interpreter of the virtual environment."""
-        return self.folder / "venv" / "bin" / "python"
+    def bin(self) -> Path:
+        """The folder of the base image's Python and pip."""
+        return self.folder / "base" / "bin"
+
+    def localized(self, text: str) -> str:
+        """Return a command with the image's paths as they are on this machine."""
+        return IN_THE_IMAGE.sub(f"{self.folder}/", text)
 
     def files(self) -> dict[str, int]:
         """Return when each file was changed last, those in /tmp and of Python left out."""
-        skipped = (self.path("/tmp"), self.folder / "venv")
+        skipped = (self.path("/tmp"), self.folder / "venv", self.folder / "base")
         return {
             str(file.relative_to(self.folder)): file.stat().st_mtime_ns
             for file in self.folder.rglob("*")
@@ -71,7 +77,7 @@ class Image:
 
     def variables(self, **others: str) -> dict[str, str]:
         """Return the environment a process of the image has, with `others` set by its engine."""
-        path = f"{self.python.parent}{os.pathsep}/usr/bin{os.pathsep}/bin"
+        path = f"{self.bin}{os.pathsep}/usr/bin{os.pathsep}/bin"
         return {"PATH": path, **self.environment, **others}
 
 
@@ -89,17 +95,18 @@ def build(context: Path, folder: Path, dockerfile: str = "Dockerfile") -> Image:
     Raises:
         AssertionError: a command failed; the message has its output.
     """
-    steps = instructions((context / dockerfile).read_text())
-    last = max(number for number, step in enumerate(steps) if step.name == "FROM")
-    image = Image(folder)
-    folder.mkdir(parents=True)
-    subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
-    arguments: dict[str, str] = {}
-    for step in steps[last + 1 :]:
+    stages: dict[str, Image] = {}
+    building = _Build(context, Image(folder / "none"), stages, {})
+    for step in instructions((context / dockerfile).read_text()):
+        if step.name == "FROM":
+            name = step.text.split()[-1] if " as " in step.text.lower() else str(len(stages))
+            stages[name] = Image(folder / f"stage{len(stages)}")
+            building = _Build(context, stages[name], stages, {})
+            continue
         follow = _FOLLOWED.get(step.name)
         assert follow, f"{step.name} is not followed here: teach tests/support/dockerfile.py"
-        follow(_Build(context, image, arguments), step.text)
-    return image
+        follow(building, step.text)
+    return building.image
 
 
 def start(
@@ -109,15 +116,17 @@ def start(
 
     Args:
         image: what `build` returned.
-        command: its program is one of the virtual environment, or has a path of this machine.
+        command: its program is found on the image's PATH, or has a path of this machine.
         log: a file for its output.
         environment: variables that the engine sets.
     """
+    variables = image.variables(**environment)
+    program = shutil.which(command[0], path=variables["PATH"]) or command[0]
     with log.open("ab") as output:
         return subprocess.Popen(
-            command,
+            [program, *command[1:]],
             cwd=image.path("."),
-            env=image.variables(**environment),
+            env=variables,
             stdout=output,
             stderr=output,
         )
@@ -127,6 +136,7 @@ def start(
 class _Build:
     context: Path
     image: Image
+    stages: dict[str, Image]
     arguments: dict[str, str]
 
 
@@ -159,21 +169,26 @@ def _healthcheck(build: _Build, text: str) -> None:
 
 
 def _command(build: _Build, text: str) -> None:
-    build.image.command = _words(text)
+    build.image.command += [build.image.localized(word) for word in _words(text)]
 
 
 def _copy(build: _Build, text: str) -> None:
     words = shlex.split(text)
-    if any(word.startswith("--from=") for word in words):
-        return
     *sources, target = [word for word in words if not word.startswith("--")]
+    origin = build.context
+    for stage in (word.removeprefix("--from=") for word in words if word.startswith("--from=")):
+        origin = build.stages[stage].folder
+        if not origin.exists():
+            return
     destination = build.image.path(target)
     for pattern in sources:
-        found = sorted(build.context.glob(pattern.rstrip("/")))
+        found = sorted(origin.glob(pattern.strip("/")))
         assert found or "*" in pattern, f"COPY {text}: there is no {pattern}"
         for source in found:
             if source.is_dir():
-                shutil.copytree(source, destination, dirs_exist_ok=True, ignore=_ignore)
+                shutil.copytree(
+                    source, destination, symlinks=True, dirs_exist_ok=True, ignore=_ignore
+                )
             else:
                 into = destination / source.name if target.endswith("/") else destination
                 into.parent.mkdir(parents=True, exist_ok=True)
@@ -186,12 +201,18 @@ def _ignore(_: str, names: list[str]) -> list[str]:
 
 
 def _run(build: _Build, command: str) -> None:
+    image = build.image
+    image.path("/tmp").mkdir(parents=True, exist_ok=True)
+    if not image.bin.exists() and re.search(r"(?<![\w/])(python|pip) ", command):
+        base = str(image.bin.parent)
+        subprocess.run([sys.executable, "-m", "venv", base], check=True, stdout=subprocess.DEVNULL)
     # a download that this machine has made before need not be made again
+    command = command.replace("--no-cache-dir ", "")
     home = os.environ.get("HOME", "/tmp")
-    variables = build.image.variables(**build.arguments, HOME=home, PIP_NO_CACHE_DIR="0")
+    variables = image.variables(**build.arguments, HOME=home, PIP_NO_CACHE_DIR="0")
     done = subprocess.run(
-        ["sh", "-c", command],
-        cwd=build.image.path("."),
+        ["sh", "-c", image.localized(command)],
+        cwd=image.path("."),
         env={**_network(), **variables},
         capture_output=True,
         text=True,
@@ -219,6 +240,7 @@ _FOLLOWED: dict[str, Callable[[_Build, str], None]] = {
     "RUN": _run,
     "USER": _user,
     "HEALTHCHECK": _healthcheck,
+    "ENTRYPOINT": _command,
     "CMD": _command,
     "EXPOSE": _nothing,
     "LABEL": _nothing,
