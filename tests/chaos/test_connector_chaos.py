@@ -1,8 +1,12 @@
-"""What must hold when something is killed, hangs or goes away: nothing is lost, nothing dies."""
+"""What must hold when something is killed, hangs or goes away: nothing is lost, nothing dies.
+
+`OUTAGE_SECONDS` says for how long the gateway is away (3 by default, to be quick).
+"""
 
 import asyncio
 import json
 import math
+import os
 import random
 import signal
 import time
@@ -28,6 +32,8 @@ from tests.support.connector import (
     streams,
 )
 from tests.support.net import eventually, wait_until
+
+OUTAGE = float(os.environ.get("OUTAGE_SECONDS", "3"))
 
 
 async def connect(url: str) -> tuple[Client, JetStreamContext]:
@@ -400,7 +406,7 @@ async def test_the_gateway_is_away_under_load(nats_url: str, tmp_path: Path) -> 
                 published += 5
 
         loading = asyncio.create_task(load())
-        for pause in (0.3, 3.0):
+        for pause in (0.3, OUTAGE):
             before = len(function.done())
 
             async def more(before: int = before) -> bool:
