@@ -33,11 +33,12 @@ DEFINITIONS = {
     ),
 }
 """By API group: the Go module with the definition of its resources, pinned."""
-FILES = ("infra/kubernetes", "infra/knative", "sql")
+FILES = ("infra/kubernetes", "infra/knative", "infra/monitoring", "sql")
 SECRETS = {
     "infra/kubernetes/overlays/single-node": ("owner-password", "writer-password",
                                               "reader-password"),
     "infra/kubernetes/overlays/production": ("writer-password", "reader-password"),
+    "infra/kubernetes/monitoring": ("grafana-password",),
     "infra/knative/single-node": ("database-url", "database-reader-url"),
     "infra/knative/production": ("database-url", "database-reader-url"),
 }  # fmt: skip
@@ -46,7 +47,7 @@ SECRETS = {
 def copy(folder: Path, *, secrets: bool = True) -> Path:
     """Copy what kustomize reads, with or without the secrets that a user makes."""
     for name in FILES:
-        ignored = shutil.ignore_patterns("secrets", "*.md")
+        ignored = shutil.ignore_patterns("secrets", "*.md", "*.py", "__pycache__")
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
     for overlay, names in SECRETS.items() if secrets else ():
         (folder / overlay / "secrets").mkdir()

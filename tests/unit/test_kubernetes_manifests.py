@@ -1,5 +1,6 @@
 """What kustomize makes of infra/kubernetes: valid, complete, and what the platform needs."""
 
+import json
 import re
 from pathlib import Path
 
@@ -187,3 +188,40 @@ def test_production_survives_the_loss_of_a_node(manifests: list[Manifest], overl
     cluster = named(manifests, "Cluster", "postgres")["spec"]
     assert cluster["instances"] == 3
     assert cluster["postgresql"]["synchronous"]["dataDurability"] == "required"
+
+
+@pytest.fixture(scope="module")
+def monitoring(tmp_path_factory: pytest.TempPathFactory) -> list[Manifest]:
+    return render(copy(tmp_path_factory.mktemp("tree")) / "infra/kubernetes/monitoring")
+
+
+def test_api_server_takes_monitoring(monitoring: list[Manifest]) -> None:
+    for manifest in monitoring:
+        check(manifest)
+        # kubectl apply keeps each object in an annotation of itself, which may have this many bytes
+        assert len(json.dumps(manifest)) < 262_144, manifest["metadata"]["name"]
+
+
+def test_grafana_gets_every_dashboard_where_it_looks(monitoring: list[Manifest]) -> None:
+    there = {path.name: json.loads(path.read_text())
+             for path in (ROOT / "infra/monitoring/grafana/dashboards").glob("*.json")}  # fmt: skip
+    template = named(monitoring, "Deployment", "grafana")["spec"]["template"]["spec"]
+    mounts = {
+        mount["name"]: mount["mountPath"] for mount in template["containers"][0]["volumeMounts"]
+    }
+    volumes = {volume["name"]: volume for volume in template["volumes"]}
+    mounted: dict[str, object] = {}
+    for source in volumes["dashboards"]["projected"]["sources"]:
+        config = next(m for m in monitoring if m["metadata"]["name"] == source["configMap"]["name"])
+        mounted |= {name: json.loads(text) for name, text in config["data"].items()}
+    assert mounted == there, "list new dashboards in infra/monitoring/kustomization.yaml"
+    [provider] = named(monitoring, "ConfigMap", "grafana-providers")["data"].values()
+    assert mounts["dashboards"] == yaml.safe_load(provider)["providers"][0]["options"]["path"]
+
+
+def test_prometheus_may_ask_the_pods_and_finds_its_rules(monitoring: list[Manifest]) -> None:
+    data = named(monitoring, "ConfigMap", "prometheus")["data"]
+    config = yaml.safe_load(data["prometheus.yml"])
+    assert set(config["rule_files"]) == set(data) - {"prometheus.yml"}
+    spaces = {m["metadata"]["namespace"] for m in monitoring if m["kind"] == "StatefulSet"}
+    assert spaces == {"monitoring"}, "the NetworkPolicy metrics lets this namespace in"
