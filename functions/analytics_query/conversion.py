@@ -1,43 +1,38 @@
 """How many users come from the top of the funnel to its bottom.
 
 A user converts when seen at the top and, later, at the bottom. The exact number is counted from the
-events. The estimate comes from theta sketches of the users at each stage by day (or hour, where the
-range is short): who was at the top in an earlier interval and at the bottom in this one has
-converted; who was at both in the same interval may have, in either order. The bounds hold for both
-uncertainties, that of the order and that of the sketches.
+events. The estimate follows a sample of the users through the range: theta sketches hold, for each
+stage and day (or hour, where the range is short), those users whose hash is below a limit, so below
+the lowest of the limits the sketches of all days hold the same users. For each of them the sample
+tells the first interval at the top and the last one at the bottom. Whose are the same may have
+converted or come in the other order; the bounds hold for that and for the sampling.
 """
 
-# datasketches has no type stubs
-# pyright: reportAttributeAccessIssue=false
-
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from datetime import timedelta
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from datasketches import (
-    compact_theta_sketch,
-    theta_intersection,
-    theta_union,
-    update_theta_sketch,
-)
+import numpy as np
 from typing_extensions import TypedDict
-
-from functions.common.sketches import LG_K
 
 from .answers import Count, Rate, rate
 from .database import Row, Snapshot
 from .filters import ReportQuery
 from .pieces import Grain, cut
 from .statements import Statements
+from .theta import Sample, sample_of, sample_stored
 from .unique_users import CONFIDENCE, Accuracy, exactly
 
 SQL = Statements("report_funnel.sql")
 
 _DEVIATIONS = 2
+_SKETCH_BYTES = 8 * (3 + 1024)
+"""How much of a sketch is read: its lowest 1,024 hashes, a smaller sample of the same users."""
+MOST_SAMPLED = 60_000
+"""About how many users of all intervals together are looked at."""
 SHORT = timedelta(days=8)
 """Ranges up to this length are looked at by the hour."""
 
@@ -59,7 +54,8 @@ def conversion(now: Snapshot, query: ReportQuery) -> Conversion:
         row = now.row(SQL["users_by_stage_exact"], query.params())
         return _answer(row["top"], row["bottom"], row["converted"], exactly(row["converted"]))
     pieces = cut(query.from_, query.to, _grain(query))
-    rows = now.rows(SQL["stages_of_range"], query.params() | pieces.params())
+    params = query.params() | pieces.params() | {"bytes": _SKETCH_BYTES}
+    rows = now.rows(SQL["stages_of_range"], params, binary=True)
     return _estimate([row for row in rows if query.funnelStage in (None, row["funnel_stage"])])
 
 
@@ -79,61 +75,64 @@ def _answer(top: int, bottom: int, converted: int, accuracy: Accuracy) -> Conver
     }
 
 
-def _unite(rows: Iterable[Row]) -> Any:
-    union = theta_union(LG_K)
-    loose = update_theta_sketch(LG_K)
-    for row in rows:
-        if row["theta"] is None:
-            loose.update(row["user_id"])
-        else:
-            union.update(compact_theta_sketch.deserialize(row["theta"]))
-    union.update(loose)
-    return union
-
-
-def _in_common(one: Any, other: Any) -> Any:
-    intersection = theta_intersection()
-    intersection.update(one)
-    intersection.update(other)
-    return intersection.get_result()
-
-
-@dataclass
-class _Stages:
-    top: list[Row] = field(default_factory=list)
-    bottom: list[Row] = field(default_factory=list)
-
-
-def _intervals(rows: list[Row]) -> Iterator[_Stages]:
-    for _, of_interval in groupby(rows, key=itemgetter("at")):
-        stages = _Stages()
+def _samples(rows: list[Row], stage: str) -> list[tuple[int, Sample]]:
+    """Return the samples of a stage with the number of their interval, in order."""
+    samples: list[tuple[int, Sample]] = []
+    for interval, (_, of_interval) in enumerate(groupby(rows, key=itemgetter("at"))):
+        loose: list[str] = []
         for row in of_interval:
-            (stages.top if row["funnel_stage"] == "top" else stages.bottom).append(row)
-        yield stages
+            if row["funnel_stage"] != stage:
+                continue
+            if row["theta"] is None:
+                loose.append(row["user_id"])
+            else:
+                samples.append((interval, sample_stored(row["theta"])))
+        if loose:
+            samples.append((interval, sample_of(loose)))
+    return samples
+
+
+def _limit(samples: Iterable[tuple[int, Sample]]) -> float:
+    """Return the share of all users that is looked at."""
+    sizes = [(sample.share, len(sample.hashes)) for _, sample in samples]
+    share = min((share for share, _ in sizes), default=1.0)
+    kept = sum(size * share / own for own, size in sizes)
+    return share * min(1.0, MOST_SAMPLED / max(kept, 1.0))
+
+
+def _intervals(samples: list[tuple[int, Sample]], limit: float) -> tuple[Any, Any]:
+    """Return the users of some samples, each once, and the first interval they are in."""
+    below = [(interval, sample.below(limit)) for interval, sample in samples]
+    if not below:
+        return np.empty(0, np.uint64), np.empty(0, np.int64)
+    hashes = np.concatenate([users for _, users in below])
+    intervals = np.repeat([interval for interval, _ in below], [len(users) for _, users in below])
+    users, first = np.unique(hashes, return_index=True)
+    return users, intervals[first]
 
 
 def _estimate(rows: list[Row]) -> Conversion:
-    tops, bottoms = theta_union(LG_K), theta_union(LG_K)
-    surely, perhaps = theta_union(LG_K), theta_union(LG_K)
-    for stages in _intervals(rows):
-        bottom = _unite(stages.bottom).get_result()
-        if stages.bottom:
-            bottoms.update(bottom)
-            surely.update(_in_common(tops.get_result(), bottom))
-        if stages.top:
-            tops.update(_unite(stages.top).get_result())
-        if stages.bottom:
-            perhaps.update(_in_common(tops.get_result(), bottom))
-    least, most = surely.get_result(), perhaps.get_result()
-    converted = round((least.get_estimate() + most.get_estimate()) / 2)
-    return _answer(
-        round(tops.get_result().get_estimate()),
-        round(bottoms.get_result().get_estimate()),
-        converted,
-        {
+    tops, bottoms = _samples(rows, "top"), _samples(rows, "bottom")
+    share = _limit([*tops, *bottoms])
+    at_top, first_top = _intervals(tops, share)
+    at_bottom, last_bottom = _intervals(bottoms[::-1], share)
+    _, top, bottom = np.intersect1d(at_top, at_bottom, assume_unique=True, return_indices=True)
+    surely = int(np.count_nonzero(first_top[top] < last_bottom[bottom]))
+    perhaps = int(np.count_nonzero(first_top[top] <= last_bottom[bottom]))
+    converted = round((surely + perhaps) / 2 / share)
+    if surely == perhaps and share == 1.0:
+        accuracy = exactly(converted)
+    else:
+        accuracy: Accuracy = {
             "exact": False,
-            "lower": min(converted, math.floor(least.get_lower_bound(_DEVIATIONS))),
-            "upper": max(converted, math.ceil(most.get_upper_bound(_DEVIATIONS))),
+            "lower": min(converted, math.floor(surely / share - _margin(surely, share))),
+            "upper": max(converted, math.ceil(perhaps / share + _margin(perhaps, share))),
             "confidence": CONFIDENCE,
-        },
-    )
+        }
+    return _answer(round(len(at_top) / share), round(len(at_bottom) / share), converted, accuracy)
+
+
+def _margin(found: int, share: float) -> float:
+    """Return how far a number may be off that is known from so many found in a sample."""
+    # one more, so that nothing found does not mean surely nothing
+    return _DEVIATIONS * math.sqrt((found + 1) * (1 - share)) / share

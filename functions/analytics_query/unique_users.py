@@ -3,13 +3,17 @@
 # datasketches has no type stubs
 # pyright: reportAttributeAccessIssue=false
 
+import math
+from collections import defaultdict
+from typing import Any
+
 from datasketches import hll_sketch, hll_union
 from typing_extensions import TypedDict
 
-from functions.common.sketches import LG_K
+from functions.common.sketches import HLL_ERROR, LG_K
 
 from .answers import Count
-from .database import Snapshot
+from .database import Row, Snapshot
 from .filters import ReportQuery
 from .pieces import cut
 from .statements import Statements
@@ -30,35 +34,70 @@ class Accuracy(TypedDict):
     confidence: float
 
 
+class RelativeAccuracy(TypedDict):
+    """How sure figures are: each is within the relative error of the true one."""
+
+    exact: bool
+    relativeError: float
+    confidence: float
+
+
 def exactly(figure: int) -> Accuracy:
     """Return the accuracy of a figure that was counted."""
     return {"exact": True, "lower": figure, "upper": figure, "confidence": 1.0}
 
 
+def _add(union: Any, row: Row) -> None:
+    if row["hll"] is None:
+        union.update(row["user_id"])
+    else:
+        union.update(hll_sketch.deserialize(row["hll"]))
+
+
 def unique_users(now: Snapshot, query: ReportQuery) -> tuple[int, Accuracy]:
     """Return how many different users the events of a question are of."""
-    if query.exact or query.country is not None or query.campaignId is not None:
+    rows = _rows(now, query)
+    if rows is None:
         users = now.row(SQL["unique_users_exact"], query.params())["users"]
         return users, exactly(users)
-    rows = now.rows(SQL["users_of_range"], query.params() | cut(query.from_, query.to).params())
     if not rows:
         return 0, exactly(0)
-    united = hll_union(LG_K)
+    union = hll_union(LG_K)
     for row in rows:
-        if row["hll"] is None:
-            united.update(row["user_id"])
-        else:
-            united.update(hll_sketch.deserialize(row["hll"]))
-    estimate = round(united.get_estimate())
+        _add(union, row)
+    estimate = round(union.get_estimate())
     return estimate, {
         "exact": False,
-        "lower": min(estimate, int(united.get_lower_bound(_DEVIATIONS))),
-        "upper": max(estimate, -int(-united.get_upper_bound(_DEVIATIONS) // 1)),
+        "lower": min(estimate, math.floor(union.get_lower_bound(_DEVIATIONS))),
+        "upper": max(estimate, math.ceil(union.get_upper_bound(_DEVIATIONS))),
         "confidence": CONFIDENCE,
     }
 
 
-def unique_users_by_country(now: Snapshot, query: ReportQuery) -> dict[str | None, int]:
-    """Return the number of different users by country (None: unknown), counted."""
-    rows = now.rows(SQL["unique_users_by_country_exact"], query.params())
-    return {row["country"]: row["users"] for row in rows}
+def _rows(now: Snapshot, query: ReportQuery) -> list[Row] | None:
+    """Return sketches and users outside of them, None where no sketches are kept."""
+    if query.exact or query.campaignId is not None:
+        return None
+    params = query.params() | cut(query.from_, query.to).params()
+    if query.country is None:
+        return now.rows(SQL["users_of_range"], params, binary=True)
+    if query.funnelStage is None and query.eventType is None:
+        return now.rows(SQL["users_of_countries"], params, binary=True)
+    return None
+
+
+def unique_users_by_country(
+    now: Snapshot, query: ReportQuery
+) -> tuple[dict[str | None, int], RelativeAccuracy]:
+    """Return the number of different users by country (None: unknown)."""
+    filtered = (query.campaignId, query.funnelStage, query.eventType)
+    if query.exact or any(value is not None for value in filtered):
+        rows = now.rows(SQL["unique_users_by_country_exact"], query.params())
+        counted = {row["country"]: row["users"] for row in rows}
+        return counted, {"exact": True, "relativeError": 0.0, "confidence": 1.0}
+    params = query.params() | cut(query.from_, query.to).params()
+    unions: defaultdict[str | None, Any] = defaultdict(lambda: hll_union(LG_K))
+    for row in now.rows(SQL["users_of_countries"], params, binary=True):
+        _add(unions[row["country"]], row)
+    estimates = {country: round(union.get_estimate()) for country, union in unions.items()}
+    return estimates, {"exact": False, "relativeError": HLL_ERROR, "confidence": CONFIDENCE}

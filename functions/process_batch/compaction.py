@@ -52,7 +52,16 @@ class _Key(NamedTuple):
     event_type: str
 
 
+class _CountryKey(NamedTuple):
+    """One row of a rollup of users by country; the country is empty where there is none."""
+
+    time: datetime | date
+    source: str
+    country: str
+
+
 _Users = dict[_Key, list[str]]
+_CountryUsers = dict[_CountryKey, list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +93,10 @@ def compact(
         folded, events = 0, 0
         by_hour: _Users = defaultdict(list)
         by_day: _Users = defaultdict(list)
+        by_hour_country: _CountryUsers = defaultdict(list)
+        by_day_country: _CountryUsers = defaultdict(list)
         late: dict[date, set[str]] = defaultdict(set)
-        for hour, day, source, stage, event_type, counted, users, sealed in _queries.fold(
+        for hour, day, source, stage, event_type, country, counted, users, sealed in _queries.fold(
             connection, most=most, most_events=most_events
         ):
             folded += 1
@@ -94,10 +105,24 @@ def compact(
             by_hour[_Key(hour, source, stage, ALL_TYPES)] += users
             by_day[_Key(day, source, stage, event_type)] += users
             by_day[_Key(day, source, stage, ALL_TYPES)] += users
+            by_hour_country[_CountryKey(hour, source, country or "")] += users
+            by_day_country[_CountryKey(day, source, country or "")] += users
             if sealed:
                 late[day].update(users)
         _add_users(connection, by_hour, _queries.hour_sketches, _queries.store_hour_sketches)
         _add_users(connection, by_day, _queries.day_sketches, _queries.store_day_sketches)
+        _add_country_users(
+            connection,
+            by_hour_country,
+            _queries.hour_country_sketches,
+            _queries.store_hour_country_sketches,
+        )
+        _add_country_users(
+            connection,
+            by_day_country,
+            _queries.day_country_sketches,
+            _queries.store_day_country_sketches,
+        )
         for day, user_ids in late.items():
             _queries.recount_users(connection, day=day, user_ids=list(user_ids))
     if folded >= _TIDY_FROM:
@@ -120,6 +145,16 @@ def _add_users(connection: Connection, added: _Users, read: Any, store: Any) -> 
         hlls.append(add_to_hll(hll, users))
         thetas.append(add_to_theta(theta, users) if key.event_type == ALL_TYPES else None)
     store(connection, **_columns(added), hlls=hlls, thetas=thetas)
+
+
+def _add_country_users(connection: Connection, added: _CountryUsers, read: Any, store: Any) -> None:
+    if not added:
+        return
+    times, sources, countries = (list(column) for column in zip(*added, strict=True))
+    keys = {"times": times, "sources": sources, "countries": countries}
+    stored = {_CountryKey(*row[:3]): row[3] for row in read(connection, **keys)}
+    hlls = [add_to_hll(stored.get(key), users) for key, users in added.items()]
+    store(connection, **keys, hlls=hlls)
 
 
 def _columns(keys: Iterable[_Key]) -> dict[str, list[Any]]:

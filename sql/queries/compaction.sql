@@ -200,7 +200,7 @@ day_campaign_demographics AS (
         events = r.events + excluded.events,
         revenue = r.revenue + excluded.revenue
 )
-SELECT f.hour, f.day, f.source, f.funnel_stage, f.event_type, f.events, f.users,
+SELECT f.hour, f.day, f.source, f.funnel_stage, f.event_type, f.country, f.events, f.users,
        d.sealed_at IS NOT NULL AS sealed
 FROM folded AS f
 LEFT JOIN event_days AS d ON d.day = f.day;
@@ -234,6 +234,32 @@ SELECT * FROM unnest(:times::date[], :sources::text[], :stages::text[], :types::
                      :hlls::bytea[], :thetas::bytea[])
 ON CONFLICT (day, source, funnel_stage, event_type) DO UPDATE SET
     hll = excluded.hll, theta = excluded.theta;
+
+-- name: hour_country_sketches(times, sources, countries)
+-- The stored sketches of some countries ('': events that have none), in no order.
+SELECT r.hour, r.source, r.country, r.hll
+FROM rollup_hour_country_users AS r
+JOIN unnest(:times::timestamptz[], :sources::text[], :countries::text[])
+    AS k (hour, source, country)
+    USING (hour, source, country);
+
+-- name: store_hour_country_sketches(times, sources, countries, hlls)!
+INSERT INTO rollup_hour_country_users (hour, source, country, hll)
+SELECT * FROM unnest(:times::timestamptz[], :sources::text[], :countries::text[], :hlls::bytea[])
+ON CONFLICT (hour, country, source) DO UPDATE SET hll = excluded.hll;
+
+-- name: day_country_sketches(times, sources, countries)
+-- The stored sketches of some countries ('': events that have none), in no order.
+SELECT r.day, r.source, r.country, r.hll
+FROM rollup_day_country_users AS r
+JOIN unnest(:times::date[], :sources::text[], :countries::text[])
+    AS k (day, source, country)
+    USING (day, source, country);
+
+-- name: store_day_country_sketches(times, sources, countries, hlls)!
+INSERT INTO rollup_day_country_users (day, source, country, hll)
+SELECT * FROM unnest(:times::date[], :sources::text[], :countries::text[], :hlls::bytea[])
+ON CONFLICT (day, country, source) DO UPDATE SET hll = excluded.hll;
 
 -- name: recount_users(day, user_ids)!
 -- What some users did on a sealed day, counted anew because of late events. A later count covers an

@@ -155,3 +155,37 @@ campaign_id, revenue, data, extra
 (:user_id::text IS NULL OR user_id = :user_id)
 AND (:before_time::timestamptz IS NULL
      OR (occurred_at, event_id) < (:before_time::timestamptz, :before_id::text))
+
+-- name: user_sums
+-- What users did: sealed days out of day_users; other days and the hours at both ends out of events.
+SELECT user_id, source, events::int, top_events, bottom_events, purchases, revenue, first_at, last_at
+FROM day_users
+WHERE day = ANY (:sealed_days::date[]) AND (:source::text IS NULL OR source = :source)
+UNION ALL
+SELECT user_id, source, 1, (funnel_stage = 'top')::int, (funnel_stage = 'bottom')::int,
+       (revenue IS NOT NULL)::int, coalesce(revenue, 0), occurred_at, occurred_at
+FROM events
+WHERE day = ANY (:open_days::date[]) AND (:source::text IS NULL OR source = :source)
+UNION ALL
+SELECT user_id, source, 1, (funnel_stage = 'top')::int, (funnel_stage = 'bottom')::int,
+       (revenue IS NOT NULL)::int, coalesce(revenue, 0), occurred_at, occurred_at
+FROM events
+WHERE :has_rest
+  AND day IN ((:rest_a1::timestamptz AT TIME ZONE 'UTC')::date,
+              (:rest_a2::timestamptz AT TIME ZONE 'UTC')::date)
+  AND (occurred_at >= :rest_a1 AND occurred_at < :rest_b1
+       OR occurred_at >= :rest_a2 AND occurred_at < :rest_b2)
+  AND (:source::text IS NULL OR source = :source)
+
+-- name: users_not_in_sketches
+SELECT country, NULL, user_id
+FROM live_pending_users
+WHERE {{whole_days}} AND {{type_filters}} AND {{country_filter}}
+UNION ALL
+SELECT country, NULL, user_id
+FROM live_pending_users
+WHERE {{whole_hours}} AND {{type_filters}} AND {{country_filter}}
+UNION ALL
+SELECT country, NULL, user_id
+FROM events
+WHERE {{event_edges}} AND {{type_filters}} AND {{country_filter}}

@@ -31,12 +31,12 @@ FROM (
 -- name: stages_of_range
 -- Sketches of the users at both stages by day and hour, in order, and the users who are in none of
 -- these sketches yet.
-SELECT day::timestamp AT TIME ZONE 'UTC' AS at, funnel_stage, theta, NULL::text AS user_id
+SELECT day::timestamp AT TIME ZONE 'UTC' AS at, funnel_stage, substr(theta, 1, :bytes) AS theta, NULL::text AS user_id
 FROM rollup_day_users
 WHERE {{whole_days}} AND theta IS NOT NULL
   AND (:source::text IS NULL OR source = :source)
 UNION ALL
-SELECT hour, funnel_stage, theta, NULL
+SELECT hour, funnel_stage, substr(theta, 1, :bytes), NULL
 FROM rollup_hour_users
 WHERE {{whole_hours}} AND theta IS NOT NULL
   AND (:source::text IS NULL OR source = :source)

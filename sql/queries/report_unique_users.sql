@@ -16,26 +16,32 @@ GROUP BY country;
 -- name: users_of_range
 -- Sketches of the users of a range, and the users who are in none of these sketches: those of events
 -- that are not folded into rollups yet, and of the parts of hours at both ends.
-SELECT hll, NULL::text AS user_id
+SELECT NULL::text AS country, hll, NULL::text AS user_id
 FROM rollup_day_users
 WHERE {{whole_days}} AND event_type = coalesce(:event_type::text, '')
   AND (:source::text IS NULL OR source = :source)
   AND (:funnel_stage::text IS NULL OR funnel_stage = :funnel_stage)
 UNION ALL
-SELECT hll, NULL
+SELECT NULL, hll, NULL
 FROM rollup_hour_users
 WHERE {{whole_hours}} AND event_type = coalesce(:event_type::text, '')
   AND (:source::text IS NULL OR source = :source)
   AND (:funnel_stage::text IS NULL OR funnel_stage = :funnel_stage)
 UNION ALL
-SELECT NULL, user_id
-FROM live_pending_users
-WHERE {{whole_days}} AND {{type_filters}}
+{{users_not_in_sketches}};
+
+-- name: users_of_countries
+-- The same by country (null: the event has none).
+SELECT nullif(country, '') AS country, hll, NULL::text AS user_id
+FROM rollup_day_country_users
+WHERE {{whole_days}}
+  AND (:source::text IS NULL OR source = :source)
+  AND {{country_filter}}
 UNION ALL
-SELECT NULL, user_id
-FROM live_pending_users
-WHERE {{whole_hours}} AND {{type_filters}}
+SELECT nullif(country, ''), hll, NULL
+FROM rollup_hour_country_users
+WHERE {{whole_hours}}
+  AND (:source::text IS NULL OR source = :source)
+  AND {{country_filter}}
 UNION ALL
-SELECT NULL, user_id
-FROM events
-WHERE {{event_edges}} AND {{type_filters}};
+{{users_not_in_sketches}};

@@ -18,8 +18,38 @@ ORDER BY CASE WHEN :by = 'revenue' THEN coalesce(sum(revenue), 0) ELSE count(*) 
          count(*) DESC, user_id
 LIMIT :limit;
 
+-- name: user_days
+-- The stored days of a range: which are sealed, and have their users in day_users; and which of
+-- those have late events that are not in day_users yet.
+SELECT d.day, d.sealed_at IS NOT NULL AS sealed,
+       EXISTS (SELECT FROM rollup_deltas AS r
+               WHERE r.hour >= d.day::timestamp AT TIME ZONE 'UTC'
+                 AND r.hour < (d.day + 1)::timestamp AT TIME ZONE 'UTC') AS pending
+FROM event_days AS d
+WHERE :has_days
+  AND (:day_a::date IS NULL OR d.day >= :day_a)
+  AND (:day_b::date IS NULL OR d.day < :day_b)
+ORDER BY d.day;
+
+-- name: most_active
+-- The users with most events.
+SELECT user_id
+FROM ({{user_sums}}) AS of_day
+GROUP BY user_id
+ORDER BY sum(events) DESC, user_id
+LIMIT :limit;
+
+-- name: best_buyers
+-- The users with most revenue, and those who have as much as the last of them.
+SELECT user_id, sum(revenue) AS revenue
+FROM ({{user_sums}}) AS of_day
+WHERE purchases > 0
+GROUP BY user_id
+ORDER BY sum(revenue) DESC
+FETCH FIRST :limit ROWS WITH TIES;
+
 -- name: top_users
--- The same out of what users did on whole days, and the events at both ends.
+-- What some users (null: all) did.
 SELECT user_id,
        CASE WHEN min(source) = max(source) THEN min(source) END AS source,
        sum(events)::bigint AS events,
@@ -29,21 +59,8 @@ SELECT user_id,
        sum(revenue) AS revenue,
        min(first_at) AS first_at,
        max(last_at) AS last_at
-FROM (
-    SELECT user_id, source, events, top_events, bottom_events, purchases, revenue, first_at, last_at
-    FROM live_day_users(coalesce(:day_a::date, '-infinity'), coalesce(:day_b::date, 'infinity'))
-    WHERE :has_days AND (:source::text IS NULL OR source = :source)
-    UNION ALL
-    SELECT user_id, source, 1, (funnel_stage = 'top')::int, (funnel_stage = 'bottom')::int,
-           (revenue IS NOT NULL)::int, coalesce(revenue, 0), occurred_at, occurred_at
-    FROM events
-    WHERE :has_rest
-      AND day IN ((:rest_a1::timestamptz AT TIME ZONE 'UTC')::date,
-                  (:rest_a2::timestamptz AT TIME ZONE 'UTC')::date)
-      AND (occurred_at >= :rest_a1 AND occurred_at < :rest_b1
-           OR occurred_at >= :rest_a2 AND occurred_at < :rest_b2)
-      AND (:source::text IS NULL OR source = :source)
-) AS of_day
+FROM ({{user_sums}}) AS of_day
+WHERE :user_ids::text[] IS NULL OR user_id = ANY (:user_ids)
 GROUP BY user_id
 ORDER BY CASE WHEN :by = 'revenue' THEN sum(revenue) ELSE sum(events) END DESC,
          sum(events) DESC, user_id

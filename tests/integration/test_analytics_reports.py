@@ -239,11 +239,13 @@ def test_funnel(live: Analytics, question: dict[str, str], exact: bool) -> None:
 
 
 @each_question
-def test_countries(live: Analytics, question: dict[str, str]) -> None:
-    answer = live.report("countries", **question)
+@pytest.mark.parametrize("exact", [False, True])
+def test_countries(live: Analytics, question: dict[str, str], exact: bool) -> None:
+    answer = live.report("countries", **question, exact=exact)
     some = chosen(FACTS, question)
     check_bounds(answer, question)
     expected = obvious.grouped(some, lambda fact: fact.country)
+    assert answer["uniqueUsersAccuracy"]["exact"] or not exact
     parts = {item["country"]: item for item in answer["items"]} | {None: answer["unknown"]}
     assert set(parts) == set(expected) | {None}
     for country, part in parts.items():
@@ -251,7 +253,8 @@ def test_countries(live: Analytics, question: dict[str, str]) -> None:
         assert part["events"] == len(of)
         assert part["purchases"] == obvious.purchases(of)
         assert money(part["revenue"]) == obvious.amount(of)
-        assert part["uniqueUsers"] == obvious.users(of)
+        error = answer["uniqueUsersAccuracy"]["relativeError"]
+        assert abs(part["uniqueUsers"] - obvious.users(of)) <= 2 * error * obvious.users(of)
     assert [i["events"] for i in answer["items"]] == sorted(
         (i["events"] for i in answer["items"]), reverse=True
     )

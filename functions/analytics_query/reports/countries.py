@@ -8,7 +8,7 @@ from ..database import Row, Snapshot
 from ..filters import ReportQuery
 from ..statements import Statements
 from ..sums import sums
-from ..unique_users import unique_users_by_country
+from ..unique_users import RelativeAccuracy, unique_users_by_country
 from .report import Report
 
 SQL = Statements("report_countries.sql")
@@ -44,6 +44,7 @@ class Countries(Range):
     items: list[Country]
     unknown: Figures
     omitted: Count
+    uniqueUsersAccuracy: RelativeAccuracy
 
 
 def _figures(row: Row | None, users: int) -> Figures:
@@ -61,7 +62,7 @@ def countries(now: Snapshot, query: CountriesQuery) -> Countries:
     """Compute the report."""
     rows = {row["country"]: row for row in sums(now, SQL, "countries", query, by_country=True)}
     unknown = rows.pop(None, None)
-    users = unique_users_by_country(now, query)
+    users, accuracy = unique_users_by_country(now, query)
     known = list(rows.items())
     return {
         "from": time(query.from_),
@@ -72,6 +73,7 @@ def countries(now: Snapshot, query: CountriesQuery) -> Countries:
         ],
         "unknown": _figures(unknown, users.get(None, 0)),
         "omitted": len(known[query.limit :]),
+        "uniqueUsersAccuracy": accuracy,
     }
 
 

@@ -62,18 +62,32 @@ def _user(row: Row) -> User:
 def users(now: Snapshot, query: UsersQuery) -> Users:
     """Compute the report."""
     filtered = (query.funnelStage, query.eventType, query.campaignId, query.country)
-    from_events = query.exact or any(value is not None for value in filtered)
-    params = query.params() | cut(query.from_, query.to).params()
-    rows = now.rows(
-        SQL["top_users_exact" if from_events else "top_users"],
-        params | {"by": query.by, "limit": query.limit},
-    )
+    params = query.params() | {"by": query.by, "limit": query.limit}
+    if query.exact or any(value is not None for value in filtered):
+        rows = now.rows(SQL["top_users_exact"], params)
+    else:
+        rows = _top_users(now, query, params | cut(query.from_, query.to).params())
     return {
         "from": time(query.from_),
         "to": time(query.to),
         "by": query.by,
         "items": [_user(row) for row in rows],
     }
+
+
+def _top_users(now: Snapshot, query: UsersQuery, params: Row) -> list[Row]:
+    """Find the users first, by the one figure that counts, and their other figures then."""
+    days = now.rows(SQL["user_days"], params)
+    # what users did on a day with late events is counted anew
+    params |= {
+        "sealed_days": [row["day"] for row in days if row["sealed"] and not row["pending"]],
+        "open_days": [row["day"] for row in days if not row["sealed"] or row["pending"]],
+    }
+    found = now.rows(SQL["best_buyers" if query.by == "revenue" else "most_active"], params)
+    ids: list[str] | None = [row["user_id"] for row in found]
+    if query.by == "revenue" and (len(found) < query.limit or found[-1]["revenue"] <= 0):
+        ids = None  # some who bought nothing are among the first
+    return now.rows(SQL["top_users"], params | {"user_ids": ids})
 
 
 REPORT = Report(
