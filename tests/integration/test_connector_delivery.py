@@ -465,7 +465,7 @@ async def test_scaling_follows_the_lag(nats_url: str, tmp_path: Path) -> None:
         wait_until(lambda: gateway.functions()[0]["replicas"] == 3)
         await publish(js, *([event(f"x{n}-{i}") for i in range(10)] for n in range(100)))
         wait_until(lambda: gateway.functions()[0]["replicas"] == 4)
-        assert connector.metrics()["lag_messages"] >= 125
+        wait_until(lambda: connector.metrics()["lag_messages"] >= 125)
         assert connector.metrics()["asked_replicas"] == 4
         function.mode()
         await drained(js)
