@@ -43,7 +43,7 @@ function changeTag(rate, previous) {
     element("span", { "aria-hidden": "true" }, `${arrow} `),
     element("span", { class: "hidden" }, `${words} `),
     format.change(rate).replace(/^[+-]/, ""),
-    element("span", { class: "change-note" }, " vs previous period"));
+    element("span", { class: "change-note" }, " vs previous"));
 }
 
 function course(points) {
