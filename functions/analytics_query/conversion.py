@@ -8,7 +8,6 @@ tells the first interval at the top and the last one at the bottom. Whose are th
 converted or come in the other order; the bounds hold for that and for the sampling.
 """
 
-import math
 from collections.abc import Iterable
 from datetime import timedelta
 from itertools import groupby
@@ -22,13 +21,13 @@ from .answers import Count, Rate, rate
 from .database import Row, Snapshot
 from .filters import ReportQuery
 from .pieces import Grain, cut
+from .sampling import ONE_IN, bounds, worth_sampling
 from .statements import Statements
 from .theta import Sample, sample_of, sample_stored
 from .unique_users import CONFIDENCE, Accuracy, exactly
 
 SQL = Statements("report_funnel.sql")
 
-_DEVIATIONS = 2
 _SKETCH_BYTES = 8 * (3 + 1024)
 """How much of a sketch is read: its lowest 1,024 hashes, a smaller sample of the same users."""
 MOST_SAMPLED = 60_000
@@ -51,12 +50,27 @@ def conversion(now: Snapshot, query: ReportQuery) -> Conversion:
     """Return how many users of a question's events convert."""
     filtered = (query.eventType, query.country, query.campaignId)
     if query.exact or any(value is not None for value in filtered):
-        row = now.row(SQL["users_by_stage_exact"], query.params())
-        return _answer(row["top"], row["bottom"], row["converted"], exactly(row["converted"]))
+        return _without_sketches(now, query)
     pieces = cut(query.from_, query.to, _grain(query))
     params = query.params() | pieces.params() | {"bytes": _SKETCH_BYTES}
     rows = now.rows(SQL["stages_of_range"], params, binary=True)
     return _estimate([row for row in rows if query.funnelStage in (None, row["funnel_stage"])])
+
+
+def _without_sketches(now: Snapshot, query: ReportQuery) -> Conversion:
+    if not worth_sampling(now, query):
+        row = now.row(SQL["users_by_stage_exact"], query.params())
+        return _answer(row["top"], row["bottom"], row["converted"], exactly(row["converted"]))
+    row = now.row(SQL["users_by_stage_sampled"], query.params())
+    top, bottom, converted = (row[name] * ONE_IN for name in ("top", "bottom", "converted"))
+    lower, upper = bounds(row["converted"])
+    accuracy: Accuracy = {
+        "exact": False,
+        "lower": lower,
+        "upper": upper,
+        "confidence": CONFIDENCE,
+    }
+    return _answer(top, bottom, converted, accuracy)
 
 
 def _grain(query: ReportQuery) -> Grain:
@@ -125,14 +139,8 @@ def _estimate(rows: list[Row]) -> Conversion:
     else:
         accuracy: Accuracy = {
             "exact": False,
-            "lower": min(converted, math.floor(surely / share - _margin(surely, share))),
-            "upper": max(converted, math.ceil(perhaps / share + _margin(perhaps, share))),
+            "lower": min(converted, bounds(surely, share)[0]),
+            "upper": max(converted, bounds(perhaps, share)[1]),
             "confidence": CONFIDENCE,
         }
     return _answer(round(len(at_top) / share), round(len(at_bottom) / share), converted, accuracy)
-
-
-def _margin(found: int, share: float) -> float:
-    """Return how far a number may be off that is known from so many found in a sample."""
-    # one more, so that nothing found does not mean surely nothing
-    return _DEVIATIONS * math.sqrt((found + 1) * (1 - share)) / share

@@ -16,6 +16,7 @@ from .answers import Count
 from .database import Row, Snapshot
 from .filters import ReportQuery
 from .pieces import cut
+from .sampling import ONE_IN, bounds, worth_sampling
 from .statements import Statements
 
 SQL = Statements("report_unique_users.sql")
@@ -58,8 +59,7 @@ def unique_users(now: Snapshot, query: ReportQuery) -> tuple[int, Accuracy]:
     """Return how many different users the events of a question are of."""
     rows = _rows(now, query)
     if rows is None:
-        users = now.row(SQL["unique_users_exact"], query.params())["users"]
-        return users, exactly(users)
+        return _without_sketches(now, query)
     if not rows:
         return 0, exactly(0)
     union = hll_union(LG_K)
@@ -70,6 +70,20 @@ def unique_users(now: Snapshot, query: ReportQuery) -> tuple[int, Accuracy]:
         "exact": False,
         "lower": min(estimate, math.floor(union.get_lower_bound(_DEVIATIONS))),
         "upper": max(estimate, math.ceil(union.get_upper_bound(_DEVIATIONS))),
+        "confidence": CONFIDENCE,
+    }
+
+
+def _without_sketches(now: Snapshot, query: ReportQuery) -> tuple[int, Accuracy]:
+    if not worth_sampling(now, query):
+        users = now.row(SQL["unique_users_exact"], query.params())["users"]
+        return users, exactly(users)
+    found = now.row(SQL["unique_users_sampled"], query.params())["users"]
+    lower, upper = bounds(found)
+    return found * ONE_IN, {
+        "exact": False,
+        "lower": lower,
+        "upper": upper,
         "confidence": CONFIDENCE,
     }
 

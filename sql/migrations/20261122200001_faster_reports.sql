@@ -3,6 +3,8 @@
 -- rollup_*_country_users: the users of each country as HLL sketches; country is '' for events that
 -- have none. Users who are in deltas only are in live_pending_users, as for the other sketches. A
 -- sketch has about two kilobytes; it stays in its row (PLAIN) because reports read many in a row.
+-- The index `sample` of a sealed day holds the events of every 32nd user, known by the hash of the id:
+-- questions about users that no sketch answers are estimated from these.
 -- The indexes of day_users find those few users who can be among the first: the most active of a day,
 -- and the buyers. They are written when a day is sealed, not when events come in.
 
@@ -25,9 +27,28 @@ GRANT SELECT ON rollup_hour_country_users, rollup_day_country_users TO universe_
 GRANT SELECT, INSERT, UPDATE ON rollup_hour_country_users, rollup_day_country_users
 TO universe_writer;
 
-CREATE INDEX day_users_active ON day_users (day, events DESC) INCLUDE (user_id) WHERE events >= 3;
+CREATE INDEX day_users_active ON day_users (day) INCLUDE (user_id, source, events)
+WHERE events >= 3;
 CREATE INDEX day_users_buyers ON day_users (day) INCLUDE (user_id, source, purchases, revenue)
 WHERE purchases > 0;
+
+CREATE OR REPLACE FUNCTION sealing_indexes(sealed date)
+RETURNS TABLE (index_name text, definition text)
+LANGUAGE sql STABLE AS $$
+    SELECT format('events_%s_%s', to_char(sealed, 'YYYYMMDD'), i.name),
+           format('public.events_%s USING %s', to_char(sealed, 'YYYYMMDD'), i.columns)
+    FROM (VALUES
+        ('at', 'btree (occurred_at, event_id)'),
+        ('type', 'btree (source, event_type, occurred_at)'),
+        ('user', 'btree (user_id, occurred_at)'),
+        ('campaign', 'btree (campaign_id, occurred_at) WHERE campaign_id IS NOT NULL'),
+        ('country', 'btree (country, occurred_at)'),
+        ('revenue', 'btree (revenue, occurred_at) WHERE revenue IS NOT NULL'),
+        ('sample', 'btree (occurred_at) INCLUDE (day, user_id, source, funnel_stage, event_type, '
+                   'country, campaign_id) WHERE (hashtextextended(user_id, 7305) & 31) = 0'),
+        ('data', 'gin (data jsonb_path_ops) WITH (fastupdate = on)')
+    ) AS i (name, columns)
+$$;
 
 CREATE OR REPLACE FUNCTION drop_day(dropped date) RETURNS void
 LANGUAGE plpgsql SET lock_timeout = '5s' AS $$
@@ -84,6 +105,21 @@ BEGIN
     EXECUTE format('ALTER TABLE public.events DETACH PARTITION public.%I', partition_name);
     EXECUTE format('DROP TABLE public.%I', partition_name);
 END
+$$;
+CREATE OR REPLACE FUNCTION sealing_indexes(sealed date)
+RETURNS TABLE (index_name text, definition text)
+LANGUAGE sql STABLE AS $$
+    SELECT format('events_%s_%s', to_char(sealed, 'YYYYMMDD'), i.name),
+           format('public.events_%s USING %s', to_char(sealed, 'YYYYMMDD'), i.columns)
+    FROM (VALUES
+        ('at', 'btree (occurred_at, event_id)'),
+        ('type', 'btree (source, event_type, occurred_at)'),
+        ('user', 'btree (user_id, occurred_at)'),
+        ('campaign', 'btree (campaign_id, occurred_at) WHERE campaign_id IS NOT NULL'),
+        ('country', 'btree (country, occurred_at)'),
+        ('revenue', 'btree (revenue, occurred_at) WHERE revenue IS NOT NULL'),
+        ('data', 'gin (data jsonb_path_ops) WITH (fastupdate = on)')
+    ) AS i (name, columns)
 $$;
 DROP INDEX day_users_active;
 DROP INDEX day_users_buyers;

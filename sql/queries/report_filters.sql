@@ -158,17 +158,21 @@ AND (:before_time::timestamptz IS NULL
 
 -- name: user_sums
 -- What users did: sealed days out of day_users; other days and the hours at both ends out of events.
-SELECT user_id, source, events::int, top_events, bottom_events, purchases, revenue, first_at, last_at
+SELECT user_id, source, events, top_events, bottom_events, purchases, revenue, first_at, last_at
 FROM day_users
 WHERE day = ANY (:sealed_days::date[]) AND (:source::text IS NULL OR source = :source)
 UNION ALL
 SELECT user_id, source, 1, (funnel_stage = 'top')::int, (funnel_stage = 'bottom')::int,
        (revenue IS NOT NULL)::int, coalesce(revenue, 0), occurred_at, occurred_at
+FROM ({{loose_user_events}}) AS loose
+
+-- name: loose_user_events
+-- The events of days that are not in day_users, and of the hours at both ends.
+SELECT user_id, source, funnel_stage, revenue, occurred_at
 FROM events
 WHERE day = ANY (:open_days::date[]) AND (:source::text IS NULL OR source = :source)
 UNION ALL
-SELECT user_id, source, 1, (funnel_stage = 'top')::int, (funnel_stage = 'bottom')::int,
-       (revenue IS NOT NULL)::int, coalesce(revenue, 0), occurred_at, occurred_at
+SELECT user_id, source, funnel_stage, revenue, occurred_at
 FROM events
 WHERE :has_rest
   AND day IN ((:rest_a1::timestamptz AT TIME ZONE 'UTC')::date,
@@ -189,3 +193,7 @@ UNION ALL
 SELECT country, NULL, user_id
 FROM events
 WHERE {{event_edges}} AND {{type_filters}} AND {{country_filter}}
+
+-- name: sampled_user
+-- Every 32nd user; sealed days have an index of their events.
+(hashtextextended(user_id, 7305) & 31) = 0

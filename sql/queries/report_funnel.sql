@@ -28,6 +28,19 @@ FROM (
     GROUP BY user_id
 ) AS of_user;
 
+-- name: users_by_stage_sampled
+-- The same of every 32nd user.
+SELECT count(first_top_at) AS top,
+       count(last_bottom_at) AS bottom,
+       count(*) FILTER (WHERE first_top_at < last_bottom_at) AS converted
+FROM (
+    SELECT min(occurred_at) FILTER (WHERE funnel_stage = 'top') AS first_top_at,
+           max(occurred_at) FILTER (WHERE funnel_stage = 'bottom') AS last_bottom_at
+    FROM events
+    WHERE {{event_filters}} AND {{sampled_user}}
+    GROUP BY user_id
+) AS of_user;
+
 -- name: stages_of_range
 -- Sketches of the users at both stages by day and hour, in order, and the users who are in none of
 -- these sketches yet.

@@ -6,6 +6,16 @@ SELECT count(DISTINCT user_id) AS users
 FROM events
 WHERE {{event_filters}};
 
+-- name: unique_users_sampled
+-- Of every 32nd user.
+SELECT count(DISTINCT user_id) AS users
+FROM events
+WHERE {{event_filters}} AND {{sampled_user}};
+
+-- name: number_of_events
+SELECT coalesce(sum(events), 0)::bigint AS events
+FROM ({{sums}}) AS sums;
+
 -- name: unique_users_by_country_exact
 -- The same by country (null: the event has none).
 SELECT country, count(DISTINCT user_id) AS users

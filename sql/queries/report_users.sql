@@ -39,14 +39,55 @@ GROUP BY user_id
 ORDER BY sum(events) DESC, user_id
 LIMIT :limit;
 
+-- name: perhaps_most_active
+-- The users who can be among those with most events, out of the index of users with three or more on
+-- a day: a user who is missing there had at most two on each of the days and sources (`slots`).
+-- No user at all, where this cannot tell.
+WITH of_user AS MATERIALIZED (
+    SELECT user_id, sum(events) AS events, sum(days) AS days
+    FROM (
+        SELECT user_id, events, 1 AS days
+        FROM day_users
+        WHERE day = ANY (:sealed_days::date[]) AND events >= 3
+          AND (:source::text IS NULL OR source = :source)
+        UNION ALL
+        SELECT user_id, 1, 0
+        FROM ({{loose_user_events}}) AS loose
+    ) AS of_day
+    GROUP BY user_id
+),
+last_one AS (
+    SELECT events FROM of_user ORDER BY events DESC OFFSET :limit - 1 LIMIT 1
+)
+SELECT of_user.user_id
+FROM of_user, last_one
+WHERE last_one.events > 2 * :slots
+  AND of_user.events + 2 * (:slots - of_user.days) >= last_one.events;
+
 -- name: best_buyers
--- The users with most revenue, and those who have as much as the last of them.
-SELECT user_id, sum(revenue) AS revenue
-FROM ({{user_sums}}) AS of_day
-WHERE purchases > 0
-GROUP BY user_id
-ORDER BY sum(revenue) DESC
-FETCH FIRST :limit ROWS WITH TIES;
+-- The users who can be among those with most revenue. Sums in floating point are off by far less
+-- than the margin; their exact ones are computed for the users that are found here.
+WITH of_user AS MATERIALIZED (
+    SELECT user_id, sum(revenue) AS revenue
+    FROM (
+        SELECT user_id, revenue::float8
+        FROM day_users
+        WHERE day = ANY (:sealed_days::date[]) AND purchases > 0
+          AND (:source::text IS NULL OR source = :source)
+        UNION ALL
+        SELECT user_id, revenue::float8
+        FROM ({{loose_user_events}}) AS loose
+        WHERE revenue IS NOT NULL
+    ) AS of_day
+    GROUP BY user_id
+),
+last_one AS (
+    SELECT revenue FROM of_user ORDER BY revenue DESC OFFSET :limit - 1 LIMIT 1
+)
+SELECT of_user.user_id
+FROM of_user, last_one
+WHERE last_one.revenue > 0.01
+  AND of_user.revenue >= last_one.revenue * 0.999999;
 
 -- name: top_users
 -- What some users (null: all) did.

@@ -11,13 +11,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from infra.cli.generate import Mix
 from infra.local.embedded_postgres import EmbeddedPostgres
 from infra.local.maintenance import seal_finished_days
 from tests.support import obvious_reports as obvious
-from tests.support.analytics import Analytics, analytics
+from tests.support.analytics import HANDLER, Analytics, analytics
+from tests.support.functions import running
 from tests.support.obvious_reports import Fact, chosen
 from tests.support.stored_events import UNTIL, fold, generated, store
 
@@ -286,14 +288,15 @@ def test_campaigns(live: Analytics, question: dict[str, str], exact: bool) -> No
 
 
 @each_question
+@pytest.mark.parametrize("limit", [2, 15])
 @pytest.mark.parametrize("by", ["events", "revenue"])
-def test_users(live: Analytics, question: dict[str, str], by: str) -> None:
-    answer = live.report("users", **question, by=by, limit=15)
+def test_users(live: Analytics, question: dict[str, str], by: str, limit: int) -> None:
+    answer = live.report("users", **question, by=by, limit=limit)
     check_bounds(answer, question)
     expected = obvious.grouped(chosen(FACTS, question), lambda fact: fact.userId)
     figure = obvious.amount if by == "revenue" else len
     order = sorted(expected, key=lambda u: (-figure(expected[u]), -len(expected[u]), u))
-    assert [item["userId"] for item in answer["items"]] == order[:15]
+    assert [item["userId"] for item in answer["items"]] == order[:limit]
     for item in answer["items"]:
         of = expected[item["userId"]]
         assert item["events"] == len(of)
@@ -351,6 +354,36 @@ def test_demographics(live: Analytics, question: dict[str, str], exact: bool) ->
         for of in answer["dimensions"]
         for item in of["items"]
     } == {key: (len(of), obvious.amount(of)) for key, of in expected.items()}
+
+
+SAMPLED: list[dict[str, str]] = [
+    {"country": "US"},
+    {"eventType": "video.view", "from": "2024-06-13T10:00:00Z"},
+    {"country": "DE", "funnelStage": "bottom"},
+    {"campaignId": "campaign-01"},
+    {"country": "Atlantis"},
+]
+
+
+@pytest.fixture(scope="module")
+def sampling(live: Analytics, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """The function as it is with very many events: users are sampled, not counted."""
+    variables = {"DATABASE_READER_URL": live.owner_url, "COUNT_USERS_UP_TO": "0"}
+    log = tmp_path_factory.mktemp("analytics") / "log"
+    with running(HANDLER, log, **variables) as function, httpx.Client(base_url=function.url) as c:
+        yield c
+
+
+@pytest.mark.parametrize("question", SAMPLED, ids=str)
+def test_users_of_very_many_events_are_sampled(
+    sampling: httpx.Client, question: dict[str, str]
+) -> None:
+    some = chosen(FACTS, question)
+    totals = sampling.get("/analytics/overview", params=question).json()["totals"]
+    users = sampling.get("/analytics/funnel", params=question).json()["users"]
+    assert within(totals["uniqueUsers"], totals["uniqueUsersAccuracy"], obvious.users(some))
+    assert within(users["converted"], users["accuracy"], obvious.converted(some))
+    assert users["accuracy"]["exact"] is (not some)
 
 
 def test_the_newest_event_is_where_the_generator_put_it() -> None:

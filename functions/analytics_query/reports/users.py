@@ -5,6 +5,8 @@ from typing import Literal
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from functions.common.events import SOURCES
+
 from ..answers import Count, Money, Range, Time, money, time, utc
 from ..database import Row, Snapshot
 from ..filters import ReportQuery
@@ -76,17 +78,20 @@ def users(now: Snapshot, query: UsersQuery) -> Users:
 
 
 def _top_users(now: Snapshot, query: UsersQuery, params: Row) -> list[Row]:
-    """Find the users first, by the one figure that counts, and their other figures then."""
+    """Find those who can be among the first by little data, and what exactly they did then."""
     days = now.rows(SQL["user_days"], params)
     # what users did on a day with late events is counted anew
+    sealed = [row["day"] for row in days if row["sealed"] and not row["pending"]]
     params |= {
-        "sealed_days": [row["day"] for row in days if row["sealed"] and not row["pending"]],
+        "sealed_days": sealed,
         "open_days": [row["day"] for row in days if not row["sealed"] or row["pending"]],
+        "slots": len(sealed) * (1 if query.source else len(SOURCES)),
     }
-    found = now.rows(SQL["best_buyers" if query.by == "revenue" else "most_active"], params)
-    ids: list[str] | None = [row["user_id"] for row in found]
-    if query.by == "revenue" and (len(found) < query.limit or found[-1]["revenue"] <= 0):
-        ids = None  # some who bought nothing are among the first
+    by_revenue = query.by == "revenue"
+    found = now.rows(SQL["best_buyers" if by_revenue else "perhaps_most_active"], params)
+    if not found and not by_revenue:
+        found = now.rows(SQL["most_active"], params)
+    ids = [row["user_id"] for row in found] or None  # by revenue: too few bought anything
     return now.rows(SQL["top_users"], params | {"user_ids": ids})
 
 
