@@ -189,6 +189,16 @@ day_demographics AS (
         events = r.events + excluded.events,
         revenue = r.revenue + excluded.revenue
 ),
+day_groups AS (
+    INSERT INTO rollup_day_groups AS r
+        (day, source, funnel_stage, event_type, dimension, value, events, revenue)
+    SELECT day, source, funnel_stage, event_type, dimension, value, sum(events)::bigint, sum(revenue)
+    FROM grouped
+    GROUP BY 1, 2, 3, 4, 5, 6
+    ON CONFLICT (day, dimension, value, source, funnel_stage, event_type) DO UPDATE SET
+        events = r.events + excluded.events,
+        revenue = r.revenue + excluded.revenue
+),
 day_campaign_demographics AS (
     INSERT INTO rollup_day_campaign_demographics AS r
         (day, source, funnel_stage, event_type, campaign_id, dimension, value, events, revenue)

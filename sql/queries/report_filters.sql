@@ -126,8 +126,19 @@ WHERE {{whole_hours}} AND {{type_filters}} AND {{campaign_filter}} AND {{country
 UNION ALL
 {{sums_edges}} AND campaign_id IS NOT NULL
 
--- name: groups_demographics
--- Events and revenue of demographic groups, but for the parts of hours at both ends.
+-- name: groups_of_all
+-- Events and revenue of demographic groups of a question that is not about one country, but for the
+-- parts of hours at both ends.
+SELECT source, dimension, value, events, revenue
+FROM live_day_groups
+WHERE {{whole_days}} AND {{type_filters}}
+UNION ALL
+SELECT source, dimension, value, events, revenue
+FROM live_hour_demographics
+WHERE {{whole_hours}} AND {{type_filters}}
+
+-- name: groups_of_country
+-- The same of a question about one country.
 SELECT source, dimension, value, events, revenue
 FROM live_day_demographics
 WHERE {{whole_days}} AND {{type_filters}} AND {{country_filter}}
@@ -136,7 +147,7 @@ SELECT source, dimension, value, events, revenue
 FROM live_hour_demographics
 WHERE {{whole_hours}} AND {{type_filters}} AND {{country_filter}}
 
--- name: groups_campaign_demographics
+-- name: groups_of_campaign
 -- The same of campaigns.
 SELECT source, dimension, value, events, revenue
 FROM live_day_campaign_demographics

@@ -1,0 +1,1 @@
+"""The analytics benchmark: its data, and the same reports in other ways."""
