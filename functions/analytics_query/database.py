@@ -65,9 +65,10 @@ class Snapshot:
         """Name what this snapshot sees: snapshots of the same name see the same rows.
 
         PostgreSQL's own description of a snapshot is the set of transactions it sees, so the name
-        changes whenever anything is committed.
+        changes whenever anything is committed. The server's start tells it from another server.
         """
-        return self.row("SELECT pg_current_snapshot()::text AS version")["version"]
+        found = self.row("SELECT pg_current_snapshot()::text, pg_postmaster_start_time()::text")
+        return " ".join(found.values())
 
 
 def _configure(connection: Connection, options: Settings) -> None:

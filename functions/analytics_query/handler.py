@@ -62,9 +62,8 @@ def handle(request: flask.Request) -> flask.Response:
     REQUESTS.labels(route, response.status_code).inc()
     if route not in OPERATIONS:
         REQUEST_SECONDS.observe(seconds)
-    level = logging.DEBUG if route in OPERATIONS else 20
     log.log(
-        level,
+        logging.INFO if route.startswith(ANALYTICS) else logging.DEBUG,
         "answered",
         extra={
             "path": request.path,

@@ -134,7 +134,8 @@ export function countries(report, picked, pick) {
         label: format.country(item.country), mark: format.mark(item.country), value: item.events,
         text: format.compact(item.events), picked: picked === item.country,
         pick: () => pick(picked === item.country ? "" : item.country),
-        title: `${format.count(item.events)} events, ${format.count(item.uniqueUsers)} users, `
+        title: `${format.count(item.events)} events, `
+          + `${report.uniqueUsersAccuracy.exact ? "" : "about "}${format.count(item.uniqueUsers)} users, `
           + `${format.money(item.revenue)} revenue`,
       })),
     })),

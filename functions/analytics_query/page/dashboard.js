@@ -153,11 +153,13 @@ function showCampaigns(report) {
 
 function showChoices(name, all, title) {
   const select = byId(name);
-  if (document.activeElement === select && select.matches(":open")) return;
   const values = new Set(known[name]);
   if (state[name]) values.add(state[name]);
   const sorted = [...values].sort((a, b) => title(a).localeCompare(title(b)));
-  select.replaceChildren(new Option(all, ""), ...sorted.map((value) => new Option(title(value), value)));
+  const there = [...select.options].slice(1).map((option) => option.value);
+  if (sorted.join("\n") !== there.join("\n")) { // a list that is open would close
+    select.replaceChildren(new Option(all, ""), ...sorted.map((value) => new Option(title(value), value)));
+  }
   select.value = state[name];
   select.classList.toggle("active", Boolean(state[name]));
 }
