@@ -205,7 +205,7 @@ class Connector:
                 faults[function.full_name] = str(error)
                 continue
             if self._scaler:
-                self._scaler.saw(function.full_name, function.replicas)
+                self._scaler.saw(function.full_name, function.replicas, function.invocations)
             specs.append(
                 BindingSpec(
                     function=function.full_name,
