@@ -1,5 +1,6 @@
 """Makes the data of the analytics benchmark, in three shapes: ours, raw JSONB, DuckDB's columns."""
 
+import json
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -73,8 +74,10 @@ def make(
         _fill(url, days, events // DAYS, users, seconds, say)
         with timed(seconds, "DuckDB's columns", say):
             _columnar(url, days, file)
-        done.write_text("\n".join(day.isoformat() for day in days))
-    days = [date.fromisoformat(line) for line in done.read_text().splitlines()]
+        made = {"days": [day.isoformat() for day in days], "seconds": seconds}
+        done.write_text(json.dumps(made))
+    made = json.loads(done.read_text())
+    days, seconds = [date.fromisoformat(day) for day in made["days"]], made["seconds"]
     with psycopg.connect(url) as connection:
         row = connection.execute("SELECT sum(events)::bigint FROM rollup_day_types").fetchone()
         assert row is not None
@@ -99,23 +102,31 @@ def _fill(
         with _connect(url) as connection:
             SQL.make_day(connection, day=day, number=a_day, users=users)
 
-    with _connect(url) as connection, ThreadPoolExecutor(2) as threads:
-        with timed(seconds, "events", say):
+    def at_once(*jobs: Callable[[psycopg.Connection], object]) -> None:
+        def run(job: Callable[[psycopg.Connection], object]) -> None:
+            with _connect(url) as connection:
+                job(connection)
+
+        list(threads.map(run, jobs))
+
+    with ThreadPoolExecutor(2) as threads:
+        with timed(seconds, "events", say), _connect(url) as connection:
             connection.execute("SELECT ensure_partitions(%s)", [days])
             list(threads.map(make_day, days))
         with timed(seconds, "rollups", say):
-            SQL.roll_up_sums(connection)
-            SQL.roll_up_groups(connection)
-            SQL.roll_up_days(connection)
-            _sketches(connection, days)
-        with timed(seconds, "sealed days", say):
+            at_once(_roll_up, lambda connection: _sketches(connection, days))
+        with timed(seconds, "sealed days, and raw JSONB", say):
             # the last day stays open, as today does
-            seal_finished_days(url, idle=timedelta(days=1))
-        with timed(seconds, "raw JSONB", say):
-            SQL.make_raw(connection)
-        with timed(seconds, "statistics", say):
+            at_once(SQL.make_raw, lambda _: seal_finished_days(url, idle=timedelta(days=1)))
+        with timed(seconds, "statistics", say), _connect(url) as connection:
             connection.execute("VACUUM ANALYZE")
             connection.execute("CHECKPOINT")
+
+
+def _roll_up(connection: psycopg.Connection) -> None:
+    SQL.roll_up_sums(connection)
+    SQL.roll_up_groups(connection)
+    SQL.roll_up_days(connection)
 
 
 def _sketches(connection: psycopg.Connection, days: list[date]) -> None:
