@@ -123,7 +123,7 @@ async def test_requests_stream(gateway: Platform) -> None:
     async def slowly() -> AsyncIterator[bytes]:
         for _ in range(4):
             yield b"x" * 1000
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(1)  # far more than a busy machine delays a piece
 
     url = f"{gateway.url}/function/echo/upload"
     async with gateway.client.post(url, data=slowly()) as answer:
