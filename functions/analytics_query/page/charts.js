@@ -17,7 +17,7 @@ function layout(extra) {
   return {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     font: { family: css("--font"), color: css("--text"), size: 12 },
-    margin: { l: 8, r: 8, t: 8, b: 8 },
+    margin: { l: 44, r: 10, t: 8, b: 8 },
     hoverlabel: {
       bgcolor: css("--surface-2"), bordercolor: css("--line"),
       font: { color: css("--text"), family: css("--font"), size: 12 },

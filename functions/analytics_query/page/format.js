@@ -4,9 +4,6 @@ const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 const two = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const percentage = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 1 });
-const signed = new Intl.NumberFormat("en", {
-  style: "percent", maximumFractionDigits: 1, signDisplay: "exceptZero",
-});
 const regions = new Intl.DisplayNames("en", { type: "region" });
 const UTC = { timeZone: "UTC", hourCycle: "h23" };
 const day = new Intl.DateTimeFormat("en", { ...UTC, day: "numeric", month: "short" });
@@ -25,7 +22,8 @@ export const money = (text) => (text === null ? "–" : two.format(text));
 export const compactMoney = (text) =>
   text === null ? "–" : (Math.abs(Number(text)) < 100_000 ? two : short).format(text);
 export const percent = (rate) => (rate === null ? "–" : percentage.format(rate));
-export const change = (rate) => signed.format(rate);
+/** A change without its sign; beyond tenfold the figure says little. */
+export const change = (rate) => (rate > 9.99 ? "over 999%" : percentage.format(Math.abs(rate)));
 export const time = (text) => dayTime.format(new Date(text));
 export const timeOfDay = (ms) => clock.format(new Date(ms));
 

@@ -42,7 +42,7 @@ function changeTag(rate, previous) {
   return element("span", { class: `change ${direction}` },
     element("span", { "aria-hidden": "true" }, `${arrow} `),
     element("span", { class: "hidden" }, `${words} `),
-    format.change(rate).replace(/^[+-]/, ""),
+    format.change(rate),
     element("span", { class: "change-note" }, " vs previous"));
 }
 
