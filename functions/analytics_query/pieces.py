@@ -34,7 +34,7 @@ class Pieces:
 
     @property
     def rest(self) -> tuple[Span, ...]:
-        """What is not whole days, at most two spans, each within a day."""
+        """What is not whole days; of a range cut into days at most two spans, each within a day."""
         spans: list[Span] = []
         for start, end in sorted((*self.hours, *self.edges)):
             if spans and spans[-1][1] == start != _floor(start, DAY):
