@@ -302,8 +302,8 @@ class Binding:
         self._taken += 1
         weight = max(1 / self._taken, 0.05)
         self.events_per_message += (message.events - self.events_per_message) * weight
-        self._schedule.add(message, now, more_to_come=pending > 0)
-        self._wake_up()
+        if self._schedule.add(message, now, more_to_come=pending > 0):
+            self._wake_up()
 
     async def _shed(self, now: float) -> None:
         """Return messages that wait long for a retry when they keep others from being delivered."""

@@ -108,11 +108,11 @@ class InHand:
 
     async def acknowledge(self, messages: Iterable[Message]) -> None:
         """Tell the server that messages are done with."""
-        for message in messages:
-            if self._drop(message):
-                self._settled[message.key] = None
-                self._acked.inc()
-                await self._send(message.reply, ACK)
+        dropped = [message for message in messages if self._drop(message)]
+        self._acked.inc(len(dropped))
+        for message in dropped:
+            self._settled[message.key] = None
+            await self._send(message.reply, ACK)
         while len(self._settled) > self._remember:
             self._settled.popitem(last=False)
 

@@ -25,9 +25,14 @@ class Schedule:
         self.events_later = 0
         """Events of the messages that are to be delivered again."""
 
-    def add(self, message: Message, now: float, *, more_to_come: bool) -> None:
-        """Take a fresh message in; `more_to_come` as in `Accumulator.add`."""
+    def add(self, message: Message, now: float, *, more_to_come: bool) -> bool:
+        """Take a fresh message in; `more_to_come` as in `Accumulator.add`.
+
+        Returns:
+            Whether `next_at` may be earlier now.
+        """
         self._fresh.add(message, now, more_to_come=more_to_come)
+        return not more_to_come or len(self._fresh) == 1 or self._fresh.full
 
     def put_off(self, unit: Unit, due: float) -> None:
         """Deliver a unit again from the time `due` on."""

@@ -105,8 +105,7 @@ class Settlement:
         """
         dead = len(verdict.dead) + sum(len(letters) / m.events for m, letters in verdict.partly)
         total = len(verdict.done) + len(verdict.dead) + len(verdict.partly)
-        for message in verdict.done:
-            await self._resolve(message, 0)
+        await self._finish(verdict.done)
         if not total:
             return []
         if not self._breaker.decide(total - dead, dead, now):
@@ -124,6 +123,20 @@ class Settlement:
             self._say(message, "some of its events", len(its_letters))
             await self._resolve(message, len(its_letters))
         return []
+
+    async def _finish(self, messages: Sequence[Message]) -> None:
+        """Do as `_resolve` does, with all whole messages at once."""
+        whole_ones: list[Message] = []
+        for message in messages:
+            if message.parent is None and message in self._hand:
+                message.unresolved = 0
+                self._ledger.forget(message.key)
+                whole_ones.append(message)
+            else:
+                await self._resolve(message, 0)
+        self._done.inc(len(whole_ones))
+        self._done_events.inc(sum(message.events for message in whole_ones))
+        await self._hand.acknowledge(whole_ones)
 
     async def _resolve(self, message: Message, dead: int) -> None:
         """Count a message, or a part of one, and acknowledge it when nothing of it is left."""

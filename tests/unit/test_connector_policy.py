@@ -309,6 +309,18 @@ def fresh(schedule: Schedule, number: int, now: float = 0.0) -> None:
         schedule.add(m, now, more_to_come=False)
 
 
+def test_fresh_messages_are_worth_a_look_when_they_change_the_time() -> None:
+    schedule = Schedule(LIMITS, 2)
+    seen: list[float | None] = [None]
+    for m, more in zip(messages(5), (True, True, False, True, True), strict=True):
+        look = schedule.add(m, 0.5, more_to_come=more)
+        at = schedule.next_at(busy=False)
+        assert at is not None
+        before = seen[-1]
+        assert look or (before is not None and at >= before)
+        seen.append(at)
+
+
 def test_retries_come_when_they_are_due() -> None:
     schedule = Schedule(LIMITS, 2)
     unit = Unit(messages(2))
