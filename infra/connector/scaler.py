@@ -17,17 +17,12 @@ class Scaler:
         self._gateway = gateway
         self._plans: dict[str, ReplicaPlan] = {}
         self._replicas: dict[str, int] = {}
-        self._invocations: dict[str, float] = {}
-        self._active: set[str] = set()
         self._lags: dict[str, dict[str, float]] = {}
         self._keeps_one: set[str] = set()
 
-    def saw(self, function: str, replicas: int, invocations: float) -> None:
-        """Take down how many replicas a function has, and how often it was invoked in all."""
+    def saw(self, function: str, replicas: int) -> None:
+        """Take down how many replicas a function has."""
         self._replicas[function] = replicas
-        if self._invocations.get(function) != invocations:
-            self._active.add(function)
-        self._invocations[function] = invocations
 
     async def follow(
         self, function: str, stream: str, limits: ReplicaLimits, lag: float, now: float
@@ -50,9 +45,7 @@ class Scaler:
         current = self._replicas.get(function)
         if current is None:
             return
-        active = function in self._active
-        self._active.discard(function)
-        wanted = plan.ask(sum(self._lags[function].values()), current, now, active=active)
+        wanted = plan.ask(sum(self._lags[function].values()), current, now)
         if wanted is None or wanted == current:
             return
         try:
