@@ -75,10 +75,12 @@ class Unavailable:
     Attributes:
         reason: for a person to read.
         retry_after: seconds it asks to wait, or None.
+        reached: whether the function itself has seen them.
     """
 
     reason: str
     retry_after: float | None = None
+    reached: bool = True
 
 
 @dataclass(frozen=True)
@@ -121,18 +123,20 @@ def classify(
     """
     if 200 <= status < 300:
         if _gateway_gave_up(status, headers, body):
-            return Unavailable("the gateway answered for the function, which did not start in time")
+            why = "the gateway answered for the function, which did not start in time"
+            return Unavailable(why, reached=False)
         return _partial(body, ids) if batch else Done()
     quote = f"HTTP {status}{_quote(body)}"
+    internal = headers.get(INTERNAL_HEADER) is not None
     if status in _UNAVAILABLE or status < 400:
         # a redirect is somebody's log-in page or a wrong address, not the message's fault
-        return Unavailable(quote, retry_after(headers.get("Retry-After"), now))
-    internal = headers.get(INTERNAL_HEADER) is not None
+        after = retry_after(headers.get("Retry-After"), now)
+        return Unavailable(quote, after, reached=not internal)
     if status >= 500:
         crashed = status in (502, 504) or internal
         fault = Fault.TIMEOUT if status == 504 else Fault.CRASH if crashed else Fault.ERROR
         return Failed(fault, quote)
-    return Unavailable(quote) if internal else Rejected(status, quote)
+    return Unavailable(quote, reached=False) if internal else Rejected(status, quote)
 
 
 def retry_after(value: str | None, now: float) -> float | None:

@@ -41,6 +41,11 @@ class AttemptLedger(Generic[K]):
         """Return whether no attempt is left."""
         return self.attempts(key) >= self.max_deliver
 
+    def carry_over(self, key: K, part: K) -> None:
+        """Let a part of a message start with the attempts that the message was charged."""
+        if count := self._charged.get(key, 0):
+            self._charged[part] = count
+
     def forget(self, key: K) -> None:
         """Close the account of a message that is done or dead."""
         self._charged.pop(key, None)

@@ -2,13 +2,11 @@
 
 import asyncio
 import contextlib
-import heapq
 import logging
 import random
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import count
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -17,65 +15,34 @@ from nats.js import JetStreamContext
 
 from functions.common.correlation import CALL_ID, CALL_ID_HEADER, new_call_id
 from infra.connector import metrics
-from infra.connector.accumulator import Accumulator, BatchLimits
-from infra.connector.answer import Answer, Done, Failed, Fault, Rejected, Unavailable
+from infra.connector.accumulator import BatchLimits
+from infra.connector.answer import Answer, Done, Failed, Rejected, Unavailable
 from infra.connector.attempts import AttemptLedger
 from infra.connector.backoff import exponential
 from infra.connector.binding_spec import BindingSpec
-from infra.connector.bisect import Alone, RetryWhole, Split, Step, after_failure, after_rejection
 from infra.connector.breaker import Breaker, BreakerLimits, BreakerState
 from infra.connector.consumers import BindError, ensure_consumer, ensure_dlq_stream
-from infra.connector.dead_letters import DeadLetter, DeadLetterQueue, parts, whole
+from infra.connector.dead_letters import DeadLetterQueue
+from infra.connector.failure_policy import FailurePolicy, Plan
 from infra.connector.in_hand import InHand
 from infra.connector.invoker import Invoker
 from infra.connector.message import Key, Message
 from infra.connector.pace import Pace
 from infra.connector.puller import Puller
+from infra.connector.schedule import Schedule
+from infra.connector.settlement import Settlement, Verdict
+from infra.connector.unit import Unit
 
 log = logging.getLogger(__name__)
 
 OUTAGE_BACKOFF = exponential(0.25, 5.0)
-DLQ_BACKOFF = exponential(0.5, 15.0)
 BIND_BACKOFF = exponential(0.5, 10.0)
 SHORT_WAIT = 2.0
+"""Messages that wait for longer may be returned to the stream meanwhile."""
 FIRST_REQUEST = 10
 LARGEST_REQUEST = 2000
-FEW_IN_HAND = 10
-"""So few messages in hand are no outage to be careful about, but all there is to tell by."""
 LEAST_IN_HAND = 64
 """Messages that may be in hand at the least, so that small batches do not wait for the network."""
-
-
-@dataclass(slots=True)
-class Unit:
-    """Messages that go into one invocation.
-
-    Attributes:
-        messages: at least one.
-        failures: how often they failed together.
-        exclusive: nothing else runs beside it: a message that kills the function's process would
-            take other invocations with it, which would be charged for it.
-        successes: invocations that had succeeded when an attempt was last charged.
-    """
-
-    messages: Sequence[Message]
-    failures: int = 0
-    exclusive: bool = False
-    successes: int = -1
-
-    @property
-    def events(self) -> int:
-        """How many events its messages hold."""
-        return sum(message.events for message in self.messages)
-
-
-@dataclass(slots=True)
-class Verdict:
-    """What is to be done with the messages of an invocation."""
-
-    done: list[Message] = field(default_factory=list)
-    dead: list[tuple[Message, str]] = field(default_factory=list)
-    partly: list[tuple[Message, list[DeadLetter]]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -109,8 +76,10 @@ class Binding:
     ) -> None:
         self.spec = spec
         self.addresses = addresses
-        delivery = spec.delivery
-        stream = addresses.stream
+        self.fault: str | None = "not bound yet"
+        self.events_per_message = 1.0
+        delivery, stream = spec.delivery, addresses.stream
+        labels = self._labels = (spec.function, stream)
         self._js = js
         self._invoker = invoker
         self._hand = InHand(
@@ -121,44 +90,33 @@ class Binding:
             remember=delivery.max_ack_pending,
         )
         self._puller = Puller(
-            nc,
-            stream,
-            addresses.consumer,
-            on_message=self._take,
-            on_change=self._notify,
+            nc, stream, addresses.consumer, on_message=self._take, on_change=self._wake_up
         )
-        self._dlq = DeadLetterQueue(nc, js, addresses.dlq_stream)
-        batch_size = delivery.batch_size if delivery.batch else 1
-        window = delivery.batch_window if delivery.batch else 0.0
-        self._accumulator: Accumulator[Message] = Accumulator(
-            BatchLimits(batch_size if delivery.batch else 1, delivery.batch_bytes, window)
-            if delivery.batch
-            else BatchLimits(1, 1, 0.0, 0.0)
-        )
-        self._capacity = max(batch_size * (delivery.concurrency + 1), LEAST_IN_HAND)
+        if delivery.batch:
+            limits = BatchLimits(delivery.batch_size, delivery.batch_bytes, delivery.batch_window)
+        else:
+            limits = BatchLimits(events=1, size=1, window=0.0, quiet=0.0)
+        self._schedule = Schedule(limits, delivery.concurrency)
+        self._capacity = max(limits.events * (delivery.concurrency + 1), LEAST_IN_HAND)
         self._capacity_bytes = delivery.batch_bytes * (delivery.concurrency + 1)
-        self._ledger: AttemptLedger[Key] = AttemptLedger(delivery.max_deliver)
+        ledger: AttemptLedger[Key] = AttemptLedger(delivery.max_deliver)
         self._pace = Pace(OUTAGE_BACKOFF)
+        self._policy = FailurePolicy(ledger, self._pace, delivery.backoff)
         self._breaker = Breaker(breaker)
-        self._later: list[tuple[float, int, Unit]] = []
-        self._later_events = 0
-        self._order = count()
+        self._settlement = Settlement(
+            labels,
+            self._hand,
+            ledger,
+            self._breaker,
+            DeadLetterQueue(nc, js, addresses.dlq_stream),
+            addresses.dlq_subject,
+        )
         self._running: dict[asyncio.Task[None], Unit] = {}
-        self._successes = 0
-        self._fresh_turns = 0
-        self._events_per_message = 1.0
         self._taken = 0
         self._wake = asyncio.Event()
         self._stopping = False
         self._breaker_said = BreakerState.CLOSED
         self._paused_by = ""
-        self.fault: str | None = "not bound yet"
-        labels = (spec.function, stream)
-        self._labels = labels
-        self._done = metrics.DONE.labels(*labels)
-        self._done_events = metrics.DONE_EVENTS.labels(*labels)
-        self._dead = metrics.DEAD.labels(*labels)
-        self._dead_events = metrics.DEAD_EVENTS.labels(*labels)
         self._batch_events = metrics.BATCH_EVENTS.labels(*labels)
         self._batch_bytes = metrics.BATCH_BYTES.labels(*labels)
 
@@ -189,16 +147,10 @@ class Binding:
     def stop(self) -> None:
         """Let `run` drain and return."""
         self._stopping = True
-        self._notify()
-
-    @property
-    def events_per_message(self) -> float:
-        """The average of late."""
-        return self._events_per_message
+        self._wake_up()
 
     def describe(self) -> dict[str, object]:
         """Return the state for people to look at."""
-        now = time.monotonic()
         return {
             "function": self.spec.function,
             "topics": list(self.spec.topics),
@@ -209,21 +161,23 @@ class Binding:
             "eventsInHand": self._hand.events,
             "bytesInHand": self._hand.size,
             "invocations": len(self._running),
-            "eventsWaitingForRetry": self._later_events,
-            "breaker": self._breaker.state(now).name.lower(),
+            "eventsWaitingForRetry": self._schedule.events_later,
+            "breaker": self._breaker.state(time.monotonic()).name.lower(),
             "paused": not self._pace.steady,
             "fault": self.fault,
         }
 
     async def _bind(self) -> bool:
+        """Make the consumer and the dead-letter queue, however long it takes until stopped."""
         failures = 0
+        to = self.addresses
         while not self._stopping:
             try:
                 await self._ensure_dlq()
                 await ensure_consumer(
                     self._js,
-                    self.addresses.stream,
-                    self.addresses.consumer,
+                    to.stream,
+                    to.consumer,
                     self.spec.function,
                     self.spec.topics,
                     self.spec.delivery,
@@ -238,12 +192,8 @@ class Binding:
             else:
                 self._puller.missing = False
                 self.fault = None
-                log.info(
-                    "bound %s to %s of stream %s",
-                    self.spec.function,
-                    ", ".join(self.spec.topics),
-                    self.addresses.stream,
-                )
+                topics = ", ".join(self.spec.topics)
+                log.info("bound %s to %s of stream %s", self.spec.function, topics, to.stream)
                 return True
         return False
 
@@ -253,10 +203,8 @@ class Binding:
 
     async def _drain(self, limit: float) -> None:
         await self._puller.stop()
-        self._accumulator.take_all()
-        self._later.clear()
-        self._later_events = 0
-        running = {message.key for unit in self._running.values() for message in unit.messages}
+        self._schedule.clear()
+        running = {message.top.key for unit in self._running.values() for message in unit.messages}
         await self._hand.give_back(m for m in self._hand.all() if m.key not in running)
         if self._running:
             await asyncio.wait(self._running, timeout=limit)
@@ -266,6 +214,7 @@ class Binding:
             await asyncio.wait(self._running)
         await self._hand.give_back(self._hand.all())
         await self._hand.send_late()
+        self._measure()
 
     async def _beat_forever(self) -> None:
         every = min(self.spec.delivery.ack_wait / 6, 1.0)
@@ -282,29 +231,13 @@ class Binding:
         metrics.IN_HAND_EVENTS.labels(*self._labels).set(self._hand.events)
         metrics.IN_HAND_BYTES.labels(*self._labels).set(self._hand.size)
         metrics.IN_FLIGHT.labels(*self._labels).set(len(self._running))
-        messages = self._hand.all()
-        oldest = time.time() - messages[0].key.time / 1e9 if messages else 0.0
-        metrics.OLDEST.labels(*self._labels).set(max(oldest, 0.0))
-
-    async def _shed(self, now: float) -> None:
-        """Return messages that wait long for a retry when they keep others from being delivered."""
-        if self._later_events * 2 < self._capacity or not self._pace.steady:
-            return
-        if self._breaker.state(now) is not BreakerState.CLOSED:
-            return
-        kept: list[tuple[float, int, Unit]] = []
-        for due, order, unit in self._later:
-            if unit.exclusive or due - now < SHORT_WAIT:
-                kept.append((due, order, unit))
-            else:
-                self._later_events -= unit.events
-                await self._hand.give_back(unit.messages, due - now)
-        heapq.heapify(kept)
-        self._later = kept
+        oldest = self._hand.oldest()
+        age = time.time() - oldest.key.time / 1e9 if oldest else 0.0
+        metrics.OLDEST.labels(*self._labels).set(max(age, 0.0))
 
     # Waiting and pulling
 
-    def _notify(self) -> None:
+    def _wake_up(self) -> None:
         self._wake.set()
 
     async def _sleep(self, seconds: float) -> None:
@@ -318,15 +251,14 @@ class Binding:
                 return
 
     async def _wait(self, now: float) -> None:
-        times = [now + 1.0]
+        """Wait until there may be something to do; a second at the most."""
+        until = now + 1.0
         if len(self._running) < self.spec.delivery.concurrency:
-            gate = max(self._pace.resume_at, self._breaker.opens_until)
-            ready_at = self._accumulator.ready_at(busy=bool(self._running))
-            if ready_at is not None:
-                times.append(max(ready_at, gate))
-            if self._later:
-                times.append(max(self._later[0][0], gate))
-        pause = min(times) - time.monotonic()
+            next_at = self._schedule.next_at(busy=bool(self._running))
+            if next_at is not None:
+                gate = max(self._pace.resume_at, self._breaker.opens_until)
+                until = min(until, max(next_at, gate))
+        pause = until - time.monotonic()
         if pause <= 0 and self._running:
             pause = 1.0  # what is due waits for running invocations to end, which wake this up
         if pause > 0 and not self._wake.is_set():
@@ -349,7 +281,7 @@ class Binding:
         size = self._capacity_bytes - self._hand.size
         if len(self._hand) and (events * 4 < self._capacity or size * 4 < self._capacity_bytes):
             return  # few large requests rather than many small ones
-        messages = max(int(events / max(self._events_per_message, 1.0)), 1)
+        messages = max(int(events / max(self.events_per_message, 1.0)), 1)
         # a request cannot be taken back: a few first, to learn how many events messages hold
         messages = min(messages, max(self._taken * 4, FIRST_REQUEST), LARGEST_REQUEST)
         if puller.too_large:
@@ -369,9 +301,17 @@ class Binding:
         message, pending = taken
         self._taken += 1
         weight = max(1 / self._taken, 0.05)
-        self._events_per_message += (message.events - self._events_per_message) * weight
-        self._accumulator.add(message, now, more_to_come=pending > 0 and self._puller.standing)
-        self._notify()
+        self.events_per_message += (message.events - self.events_per_message) * weight
+        if self._schedule.add(message, now, more_to_come=pending > 0):
+            self._wake_up()
+
+    async def _shed(self, now: float) -> None:
+        """Return messages that wait long for a retry when they keep others from being delivered."""
+        crowded = self._schedule.events_later * 2 >= self._capacity
+        healthy = self._pace.steady and self._breaker.state(now) is BreakerState.CLOSED
+        if crowded and healthy:
+            for unit, wait in self._schedule.shed(now, SHORT_WAIT):
+                await self._hand.give_back(unit.messages, wait)
 
     # Invoking
 
@@ -382,46 +322,25 @@ class Binding:
             task.add_done_callback(self._finished)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
-        self._running.pop(task, None)
-        self._notify()
+        unit = self._running.pop(task)
         if not task.cancelled() and (error := task.exception()):
-            log.error("a bug: the messages are delivered again later", exc_info=error)
+            log.error("a bug: these messages are tried again later", exc_info=error)
+            self._schedule.put_off(unit, time.monotonic() + OUTAGE_BACKOFF.delays[-1])
+        self._wake_up()
 
     def _next_unit(self, now: float) -> Unit | None:
         running = len(self._running)
-        if self._stopping or running >= self.spec.delivery.concurrency:
-            return None
-        if not self._pace.permits(now, running):
-            return None
-        if any(unit.exclusive for unit in self._running.values()):
-            return None
         state = self._breaker.state(now)
-        if state is BreakerState.OPEN or (state is BreakerState.HALF_OPEN and running):
+        if (
+            running >= self.spec.delivery.concurrency
+            or not self._pace.permits(now, running)
+            or any(unit.exclusive for unit in self._running.values())
+            or state is BreakerState.OPEN
+            or (state is BreakerState.HALF_OPEN and running)
+        ):
             return None
-        unit = self._choose(now)
-        probe = state is BreakerState.HALF_OPEN or self._pace.troubled
-        if unit and probe and len(unit.messages) > 1:
-            self._put_off(replace(unit, messages=unit.messages[1:]), now)
-            return replace(unit, messages=unit.messages[:1])
-        return unit
-
-    def _choose(self, now: float) -> Unit | None:
-        fresh = self._accumulator.ready(now, busy=bool(self._running))
-        if self._later and self._later[0][0] <= now:
-            exclusive = self._later[0][2].exclusive
-            # fresh messages get their turns between those that are under suspicion
-            if not (exclusive and fresh and self._fresh_turns > 0):
-                if exclusive and self._running:
-                    return None
-                unit = heapq.heappop(self._later)[2]
-                self._later_events -= unit.events
-                if exclusive:
-                    self._fresh_turns = self.spec.delivery.concurrency
-                return unit
-        if not fresh:
-            return None
-        self._fresh_turns = max(self._fresh_turns - 1, 0)
-        return Unit(self._accumulator.take())
+        one = state is BreakerState.HALF_OPEN or self._pace.troubled
+        return self._schedule.take(now, busy=running > 0, one=one)
 
     async def _work(self, unit: Unit) -> None:
         messages = unit.messages
@@ -431,268 +350,96 @@ class Binding:
             message.calls += 1
         invocation = await self._invoker.invoke(messages, call_id)
         answer = invocation.answer
-        events = unit.events
-        self._batch_events.observe(events)
+        kind = type(answer).__name__.lower()
+        self._batch_events.observe(unit.events)
         self._batch_bytes.observe(invocation.size)
-        metrics.INVOCATION.labels(*self._labels, type(answer).__name__.lower()).observe(
-            invocation.seconds
-        )
+        metrics.INVOCATION.labels(*self._labels, kind).observe(invocation.seconds)
         log.debug(
             "invoked %s",
             self.spec.function,
             extra={
                 "messages": len(messages),
-                "events": events,
+                "events": unit.events,
                 "seconds": round(invocation.seconds, 6),
-                "answer": type(answer).__name__.lower(),
+                "answer": kind,
             },
         )
         await self._settle(unit, answer)
 
-    # Settling
-
     async def _settle(self, unit: Unit, answer: Answer) -> None:
         now = time.monotonic()
         verdict = Verdict()
+        plan = Plan()
         if isinstance(answer, Done):
-            answer = self._read_done(unit, answer, verdict, now)
-        if isinstance(answer, Unavailable):
-            self._unavailable(unit, answer, now)
-            return
-        if isinstance(answer, Done):
-            self._successes += 1
-            self._pace.succeeded()
-        else:
-            self._failed(unit, answer, verdict, now)
-        await self._carry_out(verdict)
-
-    def _read_done(self, unit: Unit, answer: Done, verdict: Verdict, now: float) -> Answer:
-        """Sort the messages by what the function says of them, unless that makes no sense."""
-        retry: list[tuple[Message, str, float | None]] = []
-        for message in unit.messages:
-            if wanted := answer.retry.get(message.id):
-                retry.append((message, wanted.reason, wanted.delay))
-            elif reason := answer.dead.get(message.id):
-                verdict.dead.append((message, reason))
-            elif events := answer.dead_events.get(message.id):
-                try:
-                    letters = parts(
-                        message,
-                        events,
-                        self._ledger.attempts(message.key) + 1,
-                        self.addresses.dlq_subject,
-                    )
-                except IndexError:
-                    verdict.dead.clear()
-                    verdict.partly.clear()
-                    verdict.done.clear()
-                    text = f"malformed answer: {message.id} has no event {events[-1].index}"
-                    return Failed(Fault.ERROR, text)
-                verdict.partly.append((message, letters))
+            read = self._settlement.read(unit.messages, answer)
+            if isinstance(read, Failed):
+                answer = read
             else:
-                verdict.done.append(message)
-        self._retry_each(retry, verdict, now)
-        return answer
+                verdict, wanted = read
+                self._policy.answered()
+                plan = self._policy.retry(wanted, now)
+        if isinstance(answer, Failed | Rejected):
+            self._say_failure(unit, answer.reason)
+        match answer:
+            case Unavailable():
+                self._say_unavailable(answer.reason)
+                plan = self._policy.unavailable(unit, answer, now)
+            case Failed():
+                plan = self._policy.failed(unit, answer, len(self._hand), now)
+            case Rejected():
+                plan = self._policy.rejected(unit, answer, now)
+            case _:
+                pass
+        verdict.dead += plan.dead
+        for later in plan.later:
+            self._put_off(later.unit, later.due, charged=later.charged)
+        held = await self._settlement.carry_out(verdict, now, self._dlq_again)
+        if held:
+            self._put_off(Unit(held), self._breaker.opens_until)
 
-    def _retry_each(
-        self, retry: Sequence[tuple[Message, str, float | None]], verdict: Verdict, now: float
-    ) -> None:
-        together: dict[float, list[Message]] = {}
-        for message, reason, delay in retry:
-            attempts = self._ledger.charge(message.key)
-            if self._ledger.exhausted(message.key):
-                verdict.dead.append((message, reason))
-                continue
-            wait = self._delay(attempts) if delay is None else delay
-            together.setdefault(round(wait, 1), []).append(message)
-        for wait, messages in together.items():
-            self._put_off(Unit(messages), now + wait, charged=True)
+    def _put_off(self, unit: Unit, due: float, *, charged: bool = False) -> None:
+        metrics.RETRIED.labels(*self._labels, "yes" if charged else "no").inc(len(unit.messages))
+        self._schedule.put_off(unit, due)
+        self._wake_up()
 
-    def _unavailable(self, unit: Unit, answer: Unavailable, now: float) -> None:
-        at = self._pace.unavailable(now, answer.retry_after, random.random())  # noqa: S311
-        if answer.reason != self._paused_by:  # once, however long it lasts
-            log.warning("%s is unavailable: %s", self.spec.function, answer.reason)
-        self._paused_by = answer.reason
-        self._put_off(unit, at)
+    async def _dlq_again(self) -> bool:
+        """Make the dead-letter queue if it is gone; return whether to publish to it again."""
+        if self._stopping:
+            return False
+        with contextlib.suppress(BindError):
+            await self._ensure_dlq()
+        return True
 
-    def _failed(self, unit: Unit, answer: Failed | Rejected, verdict: Verdict, now: float) -> None:
+    # Telling
+
+    def _say_failure(self, unit: Unit, reason: str) -> None:
         log.warning(
             "%s failed: %s",
             self.spec.function,
-            answer.reason,
+            reason,
             extra={
                 "messages": len(unit.messages),
                 "first": unit.messages[0].id,
                 "failures": unit.failures + 1,
             },
         )
-        if isinstance(answer, Rejected):
-            self._successes += 1  # it does answer
-            self._pace.succeeded()
-            step: Step[Message] = after_rejection(unit.messages)
-            exclusive = unit.exclusive
-        else:
-            self._pace.failed(now, random.random())  # noqa: S311
-            step = after_failure(unit.messages, unit.failures)
-            if self._pace.troubled and not self._evidence(unit, answer):
-                # everything fails, no matter what: splitting would only make work
-                self._put_off(unit, now + self._delay(unit.failures + 1))
-                return
-            exclusive = unit.exclusive or answer.fault is not Fault.TIMEOUT
-        match step:
-            case RetryWhole(messages):
-                attempts = max(self._ledger.charge(message.key) for message in messages)
-                retry = Unit(messages, unit.failures + 1, exclusive, self._successes)
-                self._put_off(retry, now + self._delay(attempts), charged=True)
-            case Split(halves):
-                for half in halves:
-                    # suspects come first: the sooner the culprit is found, the better
-                    self._put_off(Unit(half, unit.failures + 1, exclusive, unit.successes), now)
-            case Alone(message):
-                self._alone(unit, message, answer, verdict, now, exclusive)
 
-    def _alone(
-        self,
-        unit: Unit,
-        message: Message,
-        answer: Failed | Rejected,
-        verdict: Verdict,
-        now: float,
-        exclusive: bool,
-    ) -> None:
-        if isinstance(answer, Rejected):
-            self._ledger.charge(message.key)
-            verdict.dead.append((message, answer.reason))
-            return
-        charged = self._evidence(unit, answer)
-        if charged:
-            self._ledger.charge(message.key)
-            if self._ledger.exhausted(message.key):
-                verdict.dead.append((message, answer.reason))
-                return
-        retry = Unit(
-            [message],
-            unit.failures + 1,
-            exclusive,
-            self._successes if charged else unit.successes,
-        )
-        self._put_off(retry, now + self._delay(unit.failures + 1), charged=charged)
-
-    def _evidence(self, unit: Unit, answer: Failed) -> bool:
-        """Return whether a failure is the message's own and not the function's outage.
-
-        A function that answers with an error speaks for itself. A broken connection or a timeout
-        looks the same whether this message or something else is to blame: it counts where the
-        function did other messages since, or where there are no others to tell by.
-        """
-        if answer.fault is Fault.ERROR:
-            return True
-        return self._successes > unit.successes or len(self._hand) <= FEW_IN_HAND
-
-    def _delay(self, attempts: int) -> float:
-        return self.spec.delivery.backoff.delay(attempts, random.random())  # noqa: S311
-
-    def _put_off(self, unit: Unit, due: float, *, charged: bool = False) -> None:
-        metrics.RETRIED.labels(*self._labels, "yes" if charged else "no").inc(len(unit.messages))
-        heapq.heappush(self._later, (due, next(self._order), unit))
-        self._later_events += unit.events
-        self._notify()
-
-    async def _carry_out(self, verdict: Verdict) -> None:
-        now = time.monotonic()
-        total = len(verdict.done) + len(verdict.partly) + len(verdict.dead)
-        dead_parts = sum(len(letters) / m.events for m, letters in verdict.partly)
-        dead = len(verdict.dead) + dead_parts
-        await self._finish(verdict.done)
-        if not total:
-            return
-        if not self._breaker.decide(total - dead, dead, now):
-            held = [m for m, _ in verdict.dead] + [m for m, _ in verdict.partly]
-            if held:
-                self._put_off(Unit(held), self._breaker.opens_until)
-            return
-        if not dead:
-            return
-        letters = [letter for _, letters in verdict.partly for letter in letters]
-        for message, reason in verdict.dead:
-            attempts = max(self._ledger.attempts(message.key), 1)
-            letters.append(whole(message, reason, attempts, self.addresses.dlq_subject))
-        if not await self._publish_dead(letters):
-            return
-        for message, reason in verdict.dead:
-            log.warning(
-                "dead: %s",
-                reason,
-                extra={
-                    "message_id": message.id,
-                    "subject": message.subject,
-                    "attempts": self._ledger.attempts(message.key),
-                    "callId": message.headers.get(CALL_ID_HEADER, ""),
-                },
-            )
-            self._dead.inc()
-            self._dead_events.inc(message.events)
-            self._ledger.forget(message.key)
-        await self._hand.acknowledge(m for m, _ in verdict.dead)
-        await self._finish_parts(verdict.partly)
-
-    async def _finish(self, messages: Iterable[Message]) -> None:
-        finished = [message for message in messages if message in self._hand]
-        await self._hand.acknowledge(finished)
-        self._done.inc(len(finished))
-        self._done_events.inc(sum(message.events for message in finished))
-        for message in finished:
-            self._ledger.forget(message.key)
-
-    async def _finish_parts(self, partly: Iterable[tuple[Message, list[DeadLetter]]]) -> None:
-        for message, letters in partly:
-            log.warning(
-                "%d of %d events are dead",
-                len(letters),
-                message.events,
-                extra={
-                    "message_id": message.id,
-                    "callId": message.headers.get(CALL_ID_HEADER, ""),
-                },
-            )
-            self._dead_events.inc(len(letters))
-            self._done_events.inc(message.events - len(letters))
-            (self._dead if len(letters) == message.events else self._done).inc()
-            self._ledger.forget(message.key)
-            await self._hand.acknowledge([message])
-
-    async def _publish_dead(self, letters: Sequence[DeadLetter]) -> bool:
-        """Publish dead letters until they are safe; False if the binding stops before."""
-        failures = 0
-        while True:
-            try:
-                await self._dlq.publish(letters)
-            except* (NatsError, OSError, TimeoutError) as errors:
-                failures += 1
-                log.error(
-                    "%d dead letters are held, the dead-letter queue does not take them: %s",
-                    len(letters),
-                    errors.exceptions[0],
-                )
-            else:
-                return True
-            if self._stopping:
-                return False
-            with contextlib.suppress(BindError):  # somebody may have deleted it
-                await self._ensure_dlq()
-            await asyncio.sleep(DLQ_BACKOFF.delay(failures, random.random()))  # noqa: S311
+    def _say_unavailable(self, reason: str) -> None:
+        if reason != self._paused_by:  # once, however long it lasts
+            log.warning("%s is unavailable: %s", self.spec.function, reason)
+        self._paused_by = reason
 
     def _say_states(self, now: float) -> None:
         state = self._breaker.state(now)
         if state is not self._breaker_said:
             self._breaker_said = state
-            level = logging.INFO if state is BreakerState.CLOSED else logging.ERROR
+            closed = state is BreakerState.CLOSED
             log.log(
-                level,
+                logging.INFO if closed else logging.ERROR,
                 "breaker of %s is %s%s",
                 self.spec.function,
                 state.name.lower(),
-                "" if state is BreakerState.CLOSED else ": nearly everything turns out dead",
+                "" if closed else ": nearly everything turns out dead",
             )
         metrics.BREAKER.labels(*self._labels).set(state.value)
         if self._pace.steady and self._paused_by:
@@ -705,8 +452,5 @@ def _shared_call_id(messages: Sequence[Message]) -> str:
     """Return the correlation id that all messages share, else a new one."""
     ids = {message.headers.get(CALL_ID_HEADER, "") for message in messages}
     only = ids.pop() if len(ids) == 1 else ""
-    return (
-        only
-        if only and "," not in only and only.isascii() and only.isprintable()
-        else (new_call_id())
-    )
+    usable = only and "," not in only and only.isascii() and only.isprintable()
+    return only if usable else new_call_id()

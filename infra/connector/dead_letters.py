@@ -29,9 +29,12 @@ class DeadLetter:
     headers: dict[str, str]
 
 
-def whole(message: Message, reason: str, attempts: int, dlq_subject: str) -> DeadLetter:
-    """Return the dead letter of a whole message."""
-    return _letter(message, message.data, reason, attempts, dlq_subject)
+def whole(message: Message, reason: str, attempts: int, dlq_subject: str) -> list[DeadLetter]:
+    """Return the dead letter of a whole message, or those of the events of a part of one."""
+    if message.parent is None:
+        return [_letter(message, message.data, reason, attempts, dlq_subject)]
+    events = [DeadEvent(index, None, reason) for index in range(message.events)]
+    return parts(message, events, attempts, dlq_subject)
 
 
 def parts(
@@ -42,7 +45,7 @@ def parts(
     Raises:
         IndexError: the message has no such event.
     """
-    elements = split_array(message.data)
+    elements = message.elements() if message.parent else split_array(message.data)
     letters: list[DeadLetter] = []
     for event in events:
         payload = elements[event.index]
@@ -61,7 +64,7 @@ def _letter(
     dlq_subject: str,
     event: DeadEvent | None = None,
 ) -> DeadLetter:
-    stream = message.id.rpartition(":")[0]
+    top = message.top
     headers = {
         (ORIGINAL + name if name.lower().startswith(_SERVER_PREFIX) else name): value
         for name, value in message.headers.items()
@@ -69,15 +72,15 @@ def _letter(
     headers |= dead_letter_headers(
         reason=reason,
         subject=message.subject,
-        stream=stream,
+        stream=top.id.rpartition(":")[0],
         sequence=message.key.sequence,
         attempts=attempts,
         event_id=event.event_id if event else None,
     )
     # The same after a crash between this publish and the original's acknowledgement; the time
     # tells apart the messages of a stream that was deleted and made anew.
-    identity = f"dlq:{message.id}:{message.key.time}"
-    headers[MSG_ID] = f"{identity}:{event.index}" if event else identity
+    identity = f"dlq:{top.id}:{top.key.time}"
+    headers[MSG_ID] = f"{identity}:{message.key.first + event.index}" if event else identity
     return DeadLetter(dlq_subject.format(subject=message.subject), payload, headers)
 
 

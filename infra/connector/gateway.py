@@ -30,6 +30,7 @@ class Function:
     annotations: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     replicas: int = 0
+    invocations: float = 0.0
 
     @property
     def full_name(self) -> str:
@@ -152,8 +153,13 @@ def _read_function(entry: Any) -> Function | None:
         namespace=_text(entry.get("namespace")),
         annotations=_texts(entry.get("annotations")),
         labels=_texts(entry.get("labels")),
-        replicas=entry["replicas"] if type(entry.get("replicas")) is int else 0,
+        replicas=int(_number(entry.get("replicas"))),
+        invocations=_number(entry.get("invocationCount")),
     )
+
+
+def _number(value: Any) -> float:
+    return value if isinstance(value, int | float) else 0
 
 
 def _text(value: Any) -> str:

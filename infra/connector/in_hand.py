@@ -61,6 +61,10 @@ class InHand:
         """Return every message in hand, the oldest first."""
         return list(self._messages.values())
 
+    def oldest(self) -> Message | None:
+        """Return the message that was taken first."""
+        return next(iter(self._messages.values()), None)
+
     def take(self, msg: Msg, now: float) -> tuple[Message, int] | None:
         """Take a delivered message in hand.
 
@@ -104,11 +108,11 @@ class InHand:
 
     async def acknowledge(self, messages: Iterable[Message]) -> None:
         """Tell the server that messages are done with."""
-        for message in messages:
-            if self._drop(message):
-                self._settled[message.key] = None
-                self._acked.inc()
-                await self._send(message.reply, ACK)
+        dropped = [message for message in messages if self._drop(message)]
+        self._acked.inc(len(dropped))
+        for message in dropped:
+            self._settled[message.key] = None
+            await self._send(message.reply, ACK)
         while len(self._settled) > self._remember:
             self._settled.popitem(last=False)
 
@@ -120,7 +124,7 @@ class InHand:
         for message in messages:
             if self._drop(message):
                 self._returned.inc()
-                self._returned_events.inc(message.events)
+                self._returned_events.inc(message.unresolved)
                 await self._send(message.reply, payload)
 
     async def beat(self, now: float) -> None:

@@ -88,7 +88,7 @@ class Invoker:
         ids = {message.id for message in messages}
         answer = await self._post(body, headers, ids)
         if isinstance(answer, Rejected) and await self._gone(answer.status):
-            answer = Unavailable("the gateway has no such function")
+            answer = Unavailable("the gateway has no such function", reached=False)
         return Invocation(answer, time.perf_counter() - start, len(body))
 
     async def _gone(self, status: int) -> bool:
@@ -115,7 +115,7 @@ class Invoker:
                     now=time.time(),
                 )
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            return Unavailable(f"no connection: {error}")
+            return Unavailable(f"no connection: {error}", reached=False)
         except TimeoutError:
             return Failed(Fault.TIMEOUT, f"no answer within {self._timeout:g} s")
         except (aiohttp.ClientError, OSError) as error:

@@ -6,15 +6,26 @@ from typing import NamedTuple
 
 import orjson
 
+from functions.common.broker import EVENT_COUNT
+
 _WHITE_SPACE = " \t\r\n"
 _decoder = JSONDecoder()
 
 
 class Key(NamedTuple):
-    """Tells messages apart, also those of a stream that was deleted and made anew."""
+    """Tells messages apart, also those of a stream that was deleted and made anew.
+
+    Attributes:
+        sequence: the place in the stream.
+        time: when it was stored, in nanoseconds since 1970.
+        first: of a part of a message, the index of its first event.
+        events: of a part of a message, how many events; 0 for a whole one.
+    """
 
     sequence: int
     time: int
+    first: int = 0
+    events: int = 0
 
 
 class AckTokens(NamedTuple):
@@ -50,7 +61,7 @@ def read_ack_subject(reply: str) -> AckTokens:
 
 @dataclass(slots=True, eq=False)
 class Message:
-    """A message between the stream and the function.
+    """A message between the stream and the function, or a part of one.
 
     Attributes:
         key: tells it apart.
@@ -64,6 +75,10 @@ class Message:
         delivered: how often the server delivered it.
         calls: how often it was part of an invocation here.
         beat: when the server last heard that it is worked on.
+        parent: the message that this is a part of.
+        size: bytes of the payload.
+        unresolved: how many of its events are neither done nor dead.
+        dead: how many of its events are dead.
     """
 
     key: Key
@@ -77,10 +92,64 @@ class Message:
     delivered: int
     calls: int = 0
     beat: float = 0.0
+    parent: "Message | None" = None
     size: int = field(init=False)
+    unresolved: int = field(init=False)
+    dead: int = 0
+    _elements: list[bytes] | None = None
 
     def __post_init__(self) -> None:
         self.size = len(self.data)
+        self.unresolved = self.events
+
+    @property
+    def top(self) -> "Message":
+        """The whole message."""
+        return self.parent or self
+
+    @property
+    def events_apart(self) -> int:
+        """How many events it holds that can be delivered apart; 1 if none."""
+        return self.events if len(self.elements()) == self.events else 1
+
+    def elements(self) -> list[bytes]:
+        """Return the bytes of each of its events.
+
+        A payload is an array of events only if its publisher says so: any other array may be
+        something that makes no sense in parts.
+        """
+        if self._elements is None:
+            several = self.events > 1 and self.headers.get(EVENT_COUNT) == str(self.top.events)
+            self._elements = split_array(self.data) if several else [self.data]
+        return self._elements
+
+
+def halve(message: Message) -> tuple[Message, Message] | None:
+    """Return the two halves of a message that holds several events, or None."""
+    if message.events_apart == 1:
+        return None
+    middle = message.events // 2
+    return _part(message, 0, middle), _part(message, middle, message.events)
+
+
+def _part(message: Message, start: int, end: int) -> Message:
+    top, elements = message.top, message.elements()[start:end]
+    first = message.key.first + start
+    part = Message(
+        key=Key(top.key.sequence, top.key.time, first, len(elements)),
+        id=f"{top.id}/{first}-{first + len(elements) - 1}",
+        subject=top.subject,
+        reply="",
+        data=b"[" + b",".join(elements) + b"]",
+        headers=top.headers,
+        events=len(elements),
+        is_json=True,
+        delivered=top.delivered,
+        calls=message.calls,
+        parent=top,
+    )
+    part._elements = elements
+    return part
 
 
 def inspect_payload(data: bytes) -> tuple[bool, int]:

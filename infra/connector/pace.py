@@ -2,6 +2,9 @@
 
 from infra.connector.backoff import Backoff
 
+IN_THE_WAKE_OF_A_CRASH = 0.25
+"""Seconds that a process which is just dying may still accept connections, to reset them."""
+
 
 class Pace:
     """Slows a binding down while its function takes nothing.
@@ -16,6 +19,7 @@ class Pace:
         self._streak = 0
         self._failures = 0
         self._resume_at = 0.0
+        self._crash_over_at = 0.0
 
     @property
     def steady(self) -> bool:
@@ -30,7 +34,7 @@ class Pace:
     @property
     def resume_at(self) -> float:
         """When the pause ends; in the past if there is none."""
-        return self._resume_at
+        return max(self._resume_at, self._crash_over_at)
 
     def permits(self, now: float, running: int) -> bool:
         """Return whether another invocation may start.
@@ -39,7 +43,7 @@ class Pace:
             now: the time on a clock that never goes back.
             running: how many invocations run.
         """
-        return now >= self._resume_at and (self.steady or running == 0)
+        return now >= self.resume_at and (self.steady or running == 0)
 
     def succeeded(self) -> None:
         """The function answered for itself."""
@@ -54,8 +58,17 @@ class Pace:
         self._resume_at = max(self._resume_at, now + wait)
         return self._resume_at
 
-    def failed(self, now: float, chance: float) -> None:
-        """An invocation failed. One bad message causes a few in a row; many mean an outage."""
+    def failed(self, now: float, chance: float, *, crashed: bool = False) -> None:
+        """An invocation failed. One bad message causes a few in a row; many mean an outage.
+
+        Args:
+            now: the time on a clock that never goes back.
+            chance: a random number from 0 to 1.
+            crashed: the function's process may have died: what it is sent before it is quite gone
+                would fail as well, and be blamed for it.
+        """
         self._failures += 1
+        if crashed:
+            self._crash_over_at = now + IN_THE_WAKE_OF_A_CRASH
         if self._failures > self._tolerated:
             self.unavailable(now, None, chance)

@@ -14,7 +14,8 @@ class ReplicaLimits:
         most: replicas never to exceed.
         lag_per_replica: events of backlog that one replica is expected to work off.
         hold: seconds that a lower number must have been enough before replicas are given up.
-        zero_after: seconds without any lag after which none are kept; None keeps `least`.
+        zero_after: seconds without lag and invocations after which none are kept; None keeps
+            `least`.
     """
 
     least: int = 1
@@ -37,13 +38,14 @@ class ReplicaPlan:
         self._since: float | None = None
         self._idle_since: float | None = None
 
-    def ask(self, lag: float, current: int, now: float) -> int | None:
+    def ask(self, lag: float, current: int, now: float, *, active: bool = False) -> int | None:
         """Return the number of replicas to ask for, or None to leave them as they are.
 
         Args:
             lag: events that wait or are being worked on.
             current: how many replicas are asked for at present.
             now: the time on a clock that never goes back.
+            active: whether the function was invoked since the last question, by anybody.
         """
         limits = self.limits
         self._since = now if self._since is None else self._since
@@ -53,7 +55,7 @@ class ReplicaPlan:
         self._needed.append((now, needed))
         while self._needed[0][0] < now - limits.hold:
             self._needed.popleft()
-        idle_for = self._idle(lag, now)
+        idle_for = self._idle(active or lag > 0, now)
         if lag > 0 and needed > current:
             return needed
         if current == 0:
@@ -67,8 +69,8 @@ class ReplicaPlan:
             return most_needed
         return None
 
-    def _idle(self, lag: float, now: float) -> float:
-        if lag > 0:
+    def _idle(self, busy: bool, now: float) -> float:
+        if busy:
             self._idle_since = None
             return 0.0
         self._idle_since = now if self._idle_since is None else self._idle_since

@@ -17,12 +17,17 @@ class Scaler:
         self._gateway = gateway
         self._plans: dict[str, ReplicaPlan] = {}
         self._replicas: dict[str, int] = {}
+        self._invocations: dict[str, float] = {}
+        self._active: set[str] = set()
         self._lags: dict[str, dict[str, float]] = {}
         self._keeps_one: set[str] = set()
 
-    def saw(self, function: str, replicas: int) -> None:
-        """Take down how many replicas a function has."""
+    def saw(self, function: str, replicas: int, invocations: float) -> None:
+        """Take down how many replicas a function has, and how often it was invoked in all."""
         self._replicas[function] = replicas
+        if self._invocations.get(function) != invocations:
+            self._active.add(function)
+        self._invocations[function] = invocations
 
     async def follow(
         self, function: str, stream: str, limits: ReplicaLimits, lag: float, now: float
@@ -45,7 +50,9 @@ class Scaler:
         current = self._replicas.get(function)
         if current is None:
             return
-        wanted = plan.ask(sum(self._lags[function].values()), current, now)
+        active = function in self._active
+        self._active.discard(function)
+        wanted = plan.ask(sum(self._lags[function].values()), current, now, active=active)
         if wanted is None or wanted == current:
             return
         try:

@@ -1,6 +1,7 @@
 """The connector: finds functions, binds them to streams, and scales them."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Iterable
@@ -31,6 +32,7 @@ from infra.connector.settings import ConnectorSettings
 log = logging.getLogger(__name__)
 
 CONNECT_PAUSE = 1.0
+CONNECT_LIMIT = 20.0
 
 
 class Place(NamedTuple):
@@ -119,19 +121,28 @@ class Connector:
         }
 
     async def _connect(self) -> Client | None:
+        """Connect, however long it takes; None if stopped before."""
         said = ""
         while not self._stopped.is_set():
+            connecting = asyncio.create_task(
+                asyncio.wait_for(connect(self._settings, "universe-connector"), CONNECT_LIMIT)
+            )
+            stopped = asyncio.create_task(self._stopped.wait())
+            await asyncio.wait((connecting, stopped), return_when=asyncio.FIRST_COMPLETED)
+            stopped.cancel()
+            if not connecting.done():
+                connecting.cancel()
+                await asyncio.wait((connecting,))
+                return None
             try:
-                return await connect(self._settings, "universe-connector")
-            except (NatsError, OSError) as error:
+                return connecting.result()
+            except (NatsError, OSError, TimeoutError) as error:
                 text = str(error) or type(error).__name__
                 if text != said:
                     log.warning("waiting for NATS at %s: %s", self._settings.nats_url, text)
                 said = text
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopped.wait(), CONNECT_PAUSE)
-            except TimeoutError:
-                continue
         return None
 
     # Discovery
@@ -194,7 +205,7 @@ class Connector:
                 faults[function.full_name] = str(error)
                 continue
             if self._scaler:
-                self._scaler.saw(function.full_name, function.replicas)
+                self._scaler.saw(function.full_name, function.replicas, function.invocations)
             specs.append(
                 BindingSpec(
                     function=function.full_name,

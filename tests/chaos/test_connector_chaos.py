@@ -91,6 +91,49 @@ async def test_a_poison_message_ends_alone(
     await nc.close()
 
 
+@pytest.mark.parametrize("how", ["kill", "status:500", "status:422"])
+async def test_a_poison_event_of_a_message_ends_alone(
+    how: str, nats_url: str, tmp_path: Path
+) -> None:
+    nc = await nats.connect(nats_url)
+    js = await streams(nc)
+    poison = 777
+    for start in range(0, 1024, 64):
+        group = [event(f"{n}", how if n == poison else "") for n in range(start, start + 64)]
+        await publish(js, group, counted=True)
+    with (
+        FakeFunction(tmp_path).keep_running().ready() as function,
+        connector_to(function, tmp_path, nats_url, NATS_BATCH_WINDOW="5s") as connector,
+    ):
+        await drained(js)
+        assert len(function.calls()) <= 2 * math.ceil(math.log2(1024)) + 1 + 3
+        assert len(function.done()) == len(set(function.done())) == 1023
+        (letter,) = await dead_letters(js)
+        assert json.loads(letter.data) == event(f"{poison}", how)
+        assert letter.headers["Event-Count"] == "1"
+        assert letter.headers["Dlq-Sequence"] == f"{poison // 64 + 1}"
+        await conserved(connector, 1024)
+        assert connector.metrics()["done_messages_total"] == 16
+    await nc.close()
+
+
+async def test_an_array_that_is_not_said_to_be_events_is_never_split(
+    nats_url: str, tmp_path: Path
+) -> None:
+    nc = await nats.connect(nats_url)
+    js = await streams(nc)
+    await publish(js, [event("a"), event("b", "status:422")], [event("c")])
+    with (
+        FakeFunction(tmp_path).start().ready() as function,
+        connector_to(function, tmp_path, nats_url),
+    ):
+        await drained(js)
+        assert function.done() == ["c"]
+        (letter,) = await dead_letters(js)
+        assert [e["eventId"] for e in json.loads(letter.data)] == ["a", "b"]
+    await nc.close()
+
+
 async def test_several_poison_messages_among_traffic(nats_url: str, tmp_path: Path) -> None:
     nc = await nats.connect(nats_url)
     js = await streams(nc)
@@ -128,6 +171,25 @@ async def test_only_poison_is_given_up_too(nats_url: str, tmp_path: Path) -> Non
     ):
         await drained(js)
         assert len(await dead_letters(js)) == 3
+    await nc.close()
+
+
+async def test_messages_for_which_alone_it_is_unavailable_do_not_block_others(
+    nats_url: str, tmp_path: Path
+) -> None:
+    nc = await nats.connect(nats_url)
+    js = await streams(nc)
+    with (
+        FakeFunction(tmp_path).start().ready() as function,
+        connector_to(function, tmp_path, nats_url, NATS_BATCH_SIZE="1", NATS_CONCURRENCY="1"),
+    ):
+        await publish(js, event("busy", "status:429"))
+        await publish(js, *(event(f"{n}") for n in range(5)))
+        wait_until(lambda: len(function.done()) == 5)
+        await publish(js, event("later"))
+        wait_until(lambda: "later" in function.done())
+        assert await backlog(js) == 1
+        assert await dead_letters(js) == []
     await nc.close()
 
 

@@ -301,11 +301,22 @@ def event(name: str, do: str = "", **fields: Any) -> dict[str, Any]:
     return {"eventId": name, **({"do": do} if do else {}), **fields}
 
 
-async def publish(js: JetStreamContext, *payloads: Any, subject: str = "events.facebook") -> None:
-    """Publish each payload, an event or a list of events, as one message."""
+async def publish(
+    js: JetStreamContext,
+    *payloads: Any,
+    subject: str = "events.facebook",
+    counted: bool = False,
+) -> None:
+    """Publish each payload, an event or a list of events, as one message.
+
+    With `counted`, lists say how many events they hold, as ingest does.
+    """
     for payload in payloads:
         data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-        await js.publish(subject, data, headers={"X-Call-Id": "call-1"})
+        headers = {"X-Call-Id": "call-1"}
+        if isinstance(payload, list) and counted:
+            headers["Event-Count"] = str(len(payload))
+        await js.publish(subject, data, headers=headers)
 
 
 async def backlog(js: JetStreamContext, stream: str = "EVENTS") -> int:

@@ -179,8 +179,10 @@ def test_what_a_gateway_says_of_a_function() -> None:
     assert read(504) == Failed(Fault.TIMEOUT, "HTTP 504")
     internal: Any = {"X_OpenFaaS_Internal": "proxy"}
     assert read(500, b"Can't reach", **internal) == Failed(Fault.CRASH, "HTTP 500: Can't reach")
-    assert read(404, b"no such", **internal) == Unavailable("HTTP 404: no such")
-    assert isinstance(read(503, b"No endpoints", **internal), Unavailable)
+    unseen = Unavailable("HTTP 404: no such", reached=False)
+    assert read(404, b"no such", **internal) == unseen
+    unseen = Unavailable("HTTP 503: No endpoints", reached=False)
+    assert read(503, b"No endpoints", **internal) == unseen
 
 
 def test_an_empty_200_of_a_gateway_whose_start_from_zero_timed_out_is_no_success() -> None:

@@ -280,7 +280,7 @@ def test_times(nanoseconds: int, text: str) -> None:
 
 def test_a_whole_message() -> None:
     dead = message(b" {} ", X_Call_Id="c", Nats_Msg_Id="m", Nats_Expected_Stream="EVENTS")
-    letter = whole(dead, "because\nof it", 5, "dlq.{subject}")
+    (letter,) = whole(dead, "because\nof it", 5, "dlq.{subject}")
     assert letter.subject == "dlq.events.facebook"
     assert letter.payload == b" {} "
     headers = dict(letter.headers)

@@ -73,6 +73,14 @@ def test_to_zero_when_idle_for_long() -> None:
     assert plan.ask(5, 0, 640.0) == 1
 
 
+def test_a_function_that_others_use_is_not_idle() -> None:
+    plan = ReplicaPlan(ReplicaLimits(least=1, most=5, zero_after=300.0))
+    assert plan.ask(0, 1, 0.0) is None
+    assert plan.ask(0, 1, 200.0, active=True) is None
+    assert plan.ask(0, 1, 400.0) is None
+    assert plan.ask(0, 1, 700.0) == 0
+
+
 def test_without_permission_never_to_zero() -> None:
     plan = ReplicaPlan(LIMITS)
     assert all(plan.ask(0, 1, step * 1000.0) is None for step in range(100))

@@ -11,7 +11,7 @@ from infra.connector.attempts import AttemptLedger
 from infra.connector.backoff import Backoff, exponential
 from infra.connector.bisect import Alone, RetryWhole, Split, Step, after_failure, after_rejection
 from infra.connector.breaker import Breaker, BreakerLimits, BreakerState
-from infra.connector.pace import Pace
+from infra.connector.pace import IN_THE_WAKE_OF_A_CRASH, Pace
 
 # Attempts
 
@@ -287,7 +287,18 @@ def test_some_failures_in_a_row_are_tolerated() -> None:
     assert not pace.troubled
 
 
-@given(st.lists(st.tuples(st.sampled_from("ufs"), st.floats(0, 100))))
+def test_nothing_is_sent_to_a_process_that_is_just_dying() -> None:
+    pace = Pace(OUTAGE)
+    pace.failed(10.0, 0.0, crashed=True)
+    assert pace.steady
+    assert pace.resume_at == 10.0 + IN_THE_WAKE_OF_A_CRASH
+    assert not pace.permits(10.1, 0)
+    pace.succeeded()  # another replica
+    assert not pace.permits(10.1, 0)
+    assert pace.permits(10.0 + IN_THE_WAKE_OF_A_CRASH, 5)
+
+
+@given(st.lists(st.tuples(st.sampled_from("ufcs"), st.floats(0, 100))))
 def test_a_pause_always_ends(steps: list[tuple[str, float]]) -> None:
     pace = Pace(OUTAGE, tolerated_failures=2)
     now = 0.0
@@ -296,8 +307,8 @@ def test_a_pause_always_ends(steps: list[tuple[str, float]]) -> None:
         match step:
             case "u":
                 pace.unavailable(now, None, 1.0)
-            case "f":
-                pace.failed(now, 1.0)
+            case "f" | "c":
+                pace.failed(now, 1.0, crashed=step == "c")
             case _:
                 pace.succeeded()
         assert pace.resume_at <= now + 4.0
