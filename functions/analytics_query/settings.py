@@ -15,7 +15,9 @@ class Settings(ComponentSettings):
     database_url: str | None = None
     """Used where `database_reader_url` is not given."""
     db_pool_min: int = Field(default=1, ge=0)
+    """Connections kept open per process."""
     db_pool_max: int = Field(default=8, ge=1)
+    """Most connections per process."""
     db_pool_timeout: float = Field(default=5.0, gt=0)
     """Seconds a request waits for a connection."""
     report_timeout: float = Field(default=10.0, gt=0)

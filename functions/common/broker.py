@@ -72,13 +72,21 @@ async def connect(settings: BrokerSettings, name: str, *, forever: bool = True) 
     """
     ca = _file(settings.nats_ca_file, "nats-ca")
 
+    said = ""
+
     async def on_error(error: Exception) -> None:
-        log.warning("NATS: %s", error or type(error).__name__)
+        nonlocal said
+        text = str(error) or type(error).__name__
+        if text != said:  # not again for each of many attempts to reconnect
+            said = text
+            log.warning("NATS: %s", text)
 
     async def on_disconnect() -> None:
         log.warning("NATS connection lost")
 
     async def on_reconnect() -> None:
+        nonlocal said
+        said = ""
         log.info("NATS connection is back")
 
     nc = await nats.connect(

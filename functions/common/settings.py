@@ -48,7 +48,9 @@ class ComponentSettings(BaseSettings):
     secret file `database-url`, else its default holds. An empty variable counts as unset.
     """
 
-    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_ignore_empty=True, extra="ignore", frozen=True, use_attribute_docstrings=True
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -8,6 +8,7 @@ from infra.cli.demo_command import demo
 from infra.cli.migrate_command import migrate
 from infra.cli.publish_command import publish
 from infra.cli.retention_command import retention, seal
+from infra.cli.settings_command import settings
 from infra.cli.status_command import status
 from infra.cli.up_command import up
 from infra.connector.dlq_command import dlq
@@ -19,5 +20,5 @@ def main() -> None:
     """Serverless event processing: webhooks in, analytics out."""
 
 
-for command in (up, demo, publish, status, dlq, migrate, retention, seal):
+for command in (up, demo, publish, status, dlq, migrate, retention, seal, settings):
     main.add_command(command)

@@ -21,11 +21,14 @@ Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0)]
 class ProviderSettings(BaseSettings):
     """How the gateway runs functions. Each field is an environment variable in upper case."""
 
-    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_ignore_empty=True, extra="ignore", frozen=True, use_attribute_docstrings=True
+    )
 
     state_dir: Path = Path(".universe")
     """Holds secrets, logs and what is deployed."""
     gateway_host: str = "127.0.0.1"
+    """Address that the gateway listens at."""
     gateway_port: int = 8080
     """0 takes any free port."""
     root: Path = ROOT
@@ -35,6 +38,7 @@ class ProviderSettings(BaseSettings):
     """Whether `/system/*` asks for user `admin` and the password in
     `STATE_DIR/secrets/basic-auth-password` (made at the first start)."""
     namespace: str = "openfaas-fn"
+    """The only namespace there is."""
 
     scale_to_zero: bool = True
     """Whether idle functions go to zero when the label `com.openfaas.scale.zero` does not say."""

@@ -1,0 +1,110 @@
+"""`universe settings`: every setting of every component, read off the settings classes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import click
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings
+from rich.table import Table
+
+from functions.analytics_query.settings import Settings as AnalyticsQuerySettings
+from functions.common.paths import ROOT
+from functions.ingest.settings import IngestSettings
+from functions.process_batch.settings import ProcessBatchSettings
+from infra.cli.options import console
+from infra.connector.backoff import Backoff
+from infra.connector.settings import ConnectorSettings
+from infra.local.platform_settings import PlatformSettings
+from infra.local.settings import ProviderSettings
+from infra.monitoring.exporter.settings import ExporterSettings
+
+COMPONENTS: dict[str, tuple[type[BaseSettings], ...]] = {
+    "ingest": (IngestSettings,),
+    "process-batch": (ProcessBatchSettings,),
+    "analytics-query": (AnalyticsQuerySettings,),
+    "connector": (ConnectorSettings,),
+    "platform": (PlatformSettings, ProviderSettings),
+    "exporter": (ExporterSettings,),
+}
+"""The settings classes of each component."""
+
+_PAGE_HEAD = """\
+# Settings
+
+Every setting of every component, as `universe settings` prints them. They are environment
+variables. Where one is not set, the file of its name in small letters with dashes is read from
+`SECRETS_DIR`, or else from `/var/openfaas/secrets`: `DATABASE_URL` from the file `database-url`. An
+empty variable counts as not set. `LOG_LEVEL` (`INFO`) holds for all components.
+
+This page is written by `universe settings --markdown`.
+"""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting: the name of its variable, its default, and what it means."""
+
+    variable: str
+    default: str
+    meaning: str
+
+
+def settings_of(component: str) -> Iterator[Setting]:
+    """Yield the settings of a component, in the order of its classes."""
+    seen: set[str] = set()
+    for each in COMPONENTS[component]:
+        for name, field in each.model_fields.items():
+            if name not in seen:
+                seen.add(name)
+                yield Setting(name.upper(), _default(field), _meaning(field))
+
+
+def page() -> str:
+    """Return the page `docs/settings.md`."""
+    parts = [_PAGE_HEAD]
+    for component in COMPONENTS:
+        parts.append(f"## {component}\n\n| variable | default | meaning |\n|---|---|---|")
+        for setting in settings_of(component):
+            default = f"`{setting.default}`" if setting.default else ""
+            parts.append(f"| `{setting.variable}` | {default} | {setting.meaning} |")
+        parts.append("")
+    return "\n".join(parts)
+
+
+@click.command()
+@click.argument("component", required=False, type=click.Choice(list(COMPONENTS)))
+@click.option("--markdown", is_flag=True, help="Print the page docs/settings.md.")
+def settings(component: str | None, markdown: bool) -> None:
+    """List every setting of COMPONENT, or of all, with its default and meaning."""
+    if markdown:
+        click.echo(page(), nl=False)
+        return
+    for name in [component] if component else COMPONENTS:
+        table = Table(title=name, title_justify="left", title_style="bold", box=None)
+        for title in ("variable", "default", "meaning"):
+            table.add_column(title, overflow="fold")
+        for each in settings_of(name):
+            table.add_row(each.variable, each.default, each.meaning)
+        console.print(table, markup=False)
+        console.print()
+
+
+def _meaning(field: FieldInfo) -> str:
+    return " ".join((field.description or "").split()).rstrip(".")
+
+
+def _default(field: FieldInfo) -> str:
+    value: Any = field.get_default(call_default_factory=True)
+    if isinstance(value, Backoff):
+        return ",".join(f"{delay:g}s" for delay in value.delays)
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}"
+    if value == ROOT:
+        return "the code's folder"
+    return "" if value is None else str(value).replace(f"{ROOT}/", "")
