@@ -27,8 +27,13 @@ KEEP_UNKNOWN = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
 
 
 def _rfc3339(timestamp: Any) -> Any:
-    # pydantic would also read numbers and "1700000000" as seconds since 1970, and "_" for "T"
-    if not isinstance(timestamp, str) or timestamp[10:11] not in ("T", "t", " "):
+    # pydantic would also read numbers and "1700000000" as seconds since 1970, "_" for "T", and a
+    # comma before the fraction
+    if (
+        not isinstance(timestamp, str)
+        or timestamp[10:11] not in ("T", "t", " ")
+        or "," in timestamp
+    ):
         raise PydanticCustomError(
             "timestamp_format", "Timestamp should be an RFC 3339 date and time with an offset"
         )

@@ -1,12 +1,13 @@
 """From a request's body to the bytes of its events."""
 
 import re
-import zlib
 from json import JSONDecodeError, JSONDecoder
 
 import orjson
 from starlette.datastructures import Headers
 from starlette.requests import Request
+
+from functions.common.gzip_body import GzipError, TooLarge, gunzip
 
 from .errors import Refusal
 
@@ -70,23 +71,13 @@ def decode(body: bytes, encoding: str, limit: int) -> bytes:
         return body
     if encoding not in ("gzip", "x-gzip"):
         raise Refusal(415, f"The content encoding {encoding} is not supported: send gzip or none.")
-    parts: list[bytes] = []
-    size = 0
-    rest = body
     try:
-        while rest:  # a gzip file may have several members
-            member = zlib.decompressobj(wbits=31)
-            part = member.decompress(rest, limit - size + 1)
-            size += len(part)
-            if size > limit:
-                raise too_large(limit)
-            if not member.eof:
-                raise Refusal(400, "The gzip body is truncated.")
-            parts.append(part)
-            rest = member.unused_data
-    except zlib.error as error:
-        raise Refusal(400, f"The body is not valid gzip: {error}.") from error
-    return b"".join(parts)
+        return gunzip(body, limit)
+    except GzipError as error:
+        text = str(error)
+        raise Refusal(400, f"{text[0].upper()}{text[1:]}.") from error
+    except TooLarge:
+        raise too_large(limit) from None
 
 
 def split(body: bytes, *, ndjson: bool, most: int) -> list[bytes]:
@@ -103,13 +94,17 @@ def split(body: bytes, *, ndjson: bool, most: int) -> list[bytes]:
     if ndjson:
         events = [line for line in map(bytes.strip, body.split(b"\n")) if line]
     elif body.startswith(b"["):
-        events = _elements(body)
+        events = _elements(body, most)
     else:
         _require_json(body)
         return [body]
     if len(events) > most:
-        raise Refusal(413, f"The request has more than {most} events: send several requests.")
+        raise _too_many(most)
     return events
+
+
+def _too_many(most: int) -> Refusal:
+    return Refusal(413, f"The request has more than {most} events: send several requests.")
 
 
 def _require_json(event: bytes) -> None:
@@ -117,9 +112,9 @@ def _require_json(event: bytes) -> None:
     try:
         orjson.loads(event)
     except orjson.JSONDecodeError as error:
-        # orjson is stricter than the contract about depth and lone surrogates: those are JSON
+        # orjson is stricter than JSON about depth, lone surrogates and large numbers
         text = str(error)
-        if "surrogate" not in text and "recursion" not in text.lower():
+        if not any(word in text.lower() for word in ("surrogate", "recursion", "infinity")):
             raise Refusal(400, f"The body is not JSON: {text}.") from error
 
 
@@ -129,7 +124,7 @@ _scan = JSONDecoder(parse_int=len, parse_float=len, parse_constant=len).scan_onc
 _blank = re.compile(r"[ \t\r\n]*").match
 
 
-def _elements(body: bytes) -> list[bytes]:
+def _elements(body: bytes, most: int) -> list[bytes]:
     try:
         text = body.decode()
     except UnicodeDecodeError as error:
@@ -140,6 +135,8 @@ def _elements(body: bytes) -> list[bytes]:
         at += 1
     else:
         while True:
+            if len(spans) == most:  # before the rest is looked at, which may be millions
+                raise _too_many(most)
             end = _end_of_element(text, at)
             spans.append(text[at:end])
             at = _skip(text, end)
@@ -165,7 +162,8 @@ def _end_of_element(text: str, at: int) -> int:
         return _end_by_brackets(text, at)
 
 
-_token = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+# possessive, and a text without an end is one token: no byte is looked at twice
+_token = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 
 
 def _end_by_brackets(text: str, at: int) -> int:

@@ -1,5 +1,7 @@
 """Checking the events of a request against the contract."""
 
+import math
+import re
 from dataclasses import dataclass
 from json import JSONDecoder
 
@@ -73,7 +75,14 @@ def _fault(raw: bytes, largest: int) -> list[ErrorDetail] | None:
     if (b"NaN" in raw or b"Infinity" in raw) and _has_constant(raw):
         message = "Invalid JSON: NaN and Infinity are not JSON numbers"
         return [{"loc": [], "msg": message, "type": "json_invalid"}]
+    # and numbers that no computer's number holds, which it would take for Infinity
+    if _perhaps_huge(raw) and _has_constant(raw):
+        message = "A number is out of range"
+        return [{"loc": [], "msg": message, "type": "number_out_of_range"}]
     return None
+
+
+_perhaps_huge = re.compile(rb"\d[eE]\+?\d{3}|\d{300}").search
 
 
 class _Constant(Exception):
@@ -84,7 +93,16 @@ def _refuse(_: str) -> None:
     raise _Constant
 
 
-_find_constants = JSONDecoder(parse_int=len, parse_float=len, parse_constant=_refuse)  # type: ignore[arg-type]
+def _refuse_infinite(digits: str) -> None:
+    if math.isinf(float(digits)):
+        raise _Constant
+
+
+_find_constants = JSONDecoder(
+    parse_int=len,  # type: ignore[arg-type]
+    parse_float=_refuse_infinite,  # type: ignore[arg-type]
+    parse_constant=_refuse,
+)
 
 
 def _has_constant(raw: bytes) -> bool:

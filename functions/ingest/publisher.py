@@ -46,6 +46,7 @@ class Publisher:
         self._at_once = asyncio.Semaphore(MOST_AT_ONCE)
         self._nc: Client | None = None
         self._js: JetStreamContext | None = None
+        self._rejected_bytes = 0
         self._groups = GroupCommit(
             self._publish_events,
             largest=settings.max_message_bytes,
@@ -58,8 +59,13 @@ class Publisher:
         Raises:
             Refusal: 503, the broker cannot be reached or is behind.
         """
-        if self._groups.pending_bytes > self._settings.max_pending_bytes:
+        pending = self._groups.pending_bytes + self._rejected_bytes
+        if pending > self._settings.max_pending_bytes:
             raise Refusal(503, "Too many events wait for the broker: try again.", RETRY_AFTER)
+        if self._nc is not None and self._nc.is_closed:
+            # the server refused what the client is allowed no more, such as expired credentials:
+            # the client gives up then, but the credentials may have been renewed meanwhile
+            self._nc = self._js = None
         if self._js is None:
             await self._connect()
         assert self._nc is not None
@@ -84,11 +90,16 @@ class Publisher:
             Refusal: 503, the broker did not acknowledge all of them. Some may have been: sending
                 the request again does no harm.
         """
+        rejected_bytes = sum(len(each.raw) for each in rejected)
+        self._rejected_bytes += rejected_bytes
         by_subject = {f"{EVENTS_SUBJECT}.{source}": events for source, events in valid.items()}
         tasks = [self._publish_rejected(each, call_id) for each in rejected]
-        results = await asyncio.gather(
-            self._groups.commit(by_subject, call_id), *tasks, return_exceptions=True
-        )
+        try:
+            results = await asyncio.gather(
+                self._groups.commit(by_subject, call_id), *tasks, return_exceptions=True
+            )
+        finally:
+            self._rejected_bytes -= rejected_bytes
         for result in results:
             if isinstance(result, BaseException):
                 raise _refusal(result) from result

@@ -3,12 +3,13 @@
 import base64
 import binascii
 import json
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+
+from functions.common.gzip_body import GzipError, TooLarge, gunzip
 
 BATCH = "application/cloudevents-batch+json"
 STRUCTURED = "application/cloudevents+json"
@@ -142,14 +143,22 @@ def _decompress(body: bytes, encoding: str, limit: int) -> bytes:
     encoding = encoding.strip().lower()
     if encoding in ("gzip", "x-gzip"):
         try:
-            body = zlib.decompressobj(wbits=31).decompress(body, limit + 1)
-        except zlib.error as error:
-            raise BadBody(400, f"The body is not valid gzip: {error}.") from error
+            return gunzip(body, limit)
+        except GzipError as error:
+            text = str(error)
+            raise BadBody(400, f"{text[0].upper()}{text[1:]}.") from error
+        except TooLarge:
+            raise too_large(limit) from None
     elif encoding not in ("", "identity"):
         raise BadBody(415, f"The content encoding {encoding} is not supported.")
     if len(body) > limit:
-        raise BadBody(413, f"The body is larger than {limit} bytes.")
+        raise too_large(limit)
     return body
+
+
+def too_large(limit: int) -> BadBody:
+    """Return the refusal of a body that is longer than `limit` bytes."""
+    return BadBody(413, f"The body is larger than {limit} bytes.")
 
 
 # orjson is several times faster than the standard library, but would turn an integer beyond 64

@@ -74,8 +74,8 @@ def is_data_error(error: psycopg.Error) -> bool:
     the server's state, which somebody can mend while the batch waits.
     """
     state = error.sqlstate or ""
-    if isinstance(error, errors.CheckViolation) and "no partition" in str(error):
-        return False  # retention dropped the partition this moment
+    if isinstance(error, errors.CheckViolation) and not error.diag.constraint_name:
+        return False  # no constraint of ours: retention dropped the partition this moment
     return state[:2] in _DATA_CLASSES
 
 

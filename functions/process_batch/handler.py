@@ -13,6 +13,7 @@ from typing import Any
 
 import flask
 import orjson
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from functions.common import health, logs
 from functions.common.correlation import CALL_ID, CALL_ID_HEADER, call_id_from
@@ -20,7 +21,7 @@ from functions.common.metrics import render
 from functions.common.problem import PROBLEM_JSON, problem
 
 from . import compaction, database, metrics
-from .body import BadBody, Message, read
+from .body import BadBody, Message, read, too_large
 from .check import Checked, Refused, check
 from .database import Unavailable, pool
 from .settings import settings
@@ -83,7 +84,7 @@ def _answer_events(request: flask.Request, headers: dict[str, str]) -> flask.Res
         response.headers["Allow"] = "POST"
         return response
     started = perf_counter()
-    messages = read(request.get_data(cache=False), headers, settings().max_body_bytes)
+    messages = read(_body(request), headers, settings().max_batch_bytes)
     checked = check(messages)
     metrics.observe("validate", perf_counter() - started)
     redelivered = any(message.redelivered for message in messages)
@@ -98,6 +99,16 @@ def _answer_events(request: flask.Request, headers: dict[str, str]) -> flask.Res
     if messages and messages[0].id is not None:
         return _batch_answer(messages, refused)
     return _plain_answer(checked, stored, refused)
+
+
+def _body(request: flask.Request) -> bytes:
+    """Return the body as it was sent, unless it is longer than allowed."""
+    limit = settings().max_batch_bytes
+    request.max_content_length = limit
+    try:
+        return request.get_data(cache=False)
+    except RequestEntityTooLarge:
+        raise too_large(limit) from None
 
 
 def _report(

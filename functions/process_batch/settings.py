@@ -20,7 +20,7 @@ class ProcessBatchSettings(ComponentSettings):
     db_wait: float = Field(5.0, gt=0, description="seconds a batch waits for a connection")
     db_statement_timeout: float = Field(50.0, gt=0, description="longest statement in seconds")
     retry_after: int = Field(2, ge=0, description="seconds a caller should wait after a 503")
-    max_body_bytes: int = Field(64 * 1024**2, gt=0, description="largest request, decompressed")
+    max_batch_bytes: int = Field(64 * 1024**2, gt=0, description="largest batch, decompressed")
     compact_seconds: float = Field(
         2.0, ge=0, description="least seconds between two foldings of rollup deltas; 0: never"
     )

@@ -2,14 +2,22 @@
 
 from dataclasses import dataclass, field
 from json import JSONDecoder
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
 from functions.common.broker import EVENT_COUNT
 
 _WHITE_SPACE = " \t\r\n"
-_decoder = JSONDecoder()
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+# numbers are not converted, so that none is too long or too large
+_scanner = JSONDecoder(parse_int=len, parse_float=len)  # type: ignore[arg-type]
+_reader = JSONDecoder(parse_int=len, parse_float=len, parse_constant=_refuse)  # type: ignore[arg-type]
 
 
 class Key(NamedTuple):
@@ -155,10 +163,18 @@ def _part(message: Message, start: int, end: int) -> Message:
 def inspect_payload(data: bytes) -> tuple[bool, int]:
     """Return whether a payload is valid JSON, and how many events it holds."""
     try:
-        value = orjson.loads(data)
-    except ValueError:
+        value = _read(data)
+    except (ValueError, RecursionError):
         return False, 1
     return True, max(len(value), 1) if isinstance(value, list) else 1
+
+
+def _read(data: bytes) -> Any:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        # it refuses numbers beyond a float's range and lone surrogates, which are JSON all the same
+        return _reader.decode(data.decode())
 
 
 def split_array(data: bytes) -> list[bytes]:
@@ -174,7 +190,7 @@ def split_array(data: bytes) -> list[bytes]:
     place = _skip(text, start + 1)
     try:
         while text[place : place + 1] != "]":
-            _, end = _decoder.raw_decode(text, place)
+            _, end = _scanner.raw_decode(text, place)
             elements.append(text[place:end].encode("utf-8", "surrogateescape"))
             place = _skip(text, end)
             if text[place : place + 1] == ",":

@@ -141,6 +141,7 @@ class Settlement:
     async def _resolve(self, message: Message, dead: int) -> None:
         """Count a message, or a part of one, and acknowledge it when nothing of it is left."""
         top = message.top
+        dead = min(dead, message.events)  # whatever a function says, it comes to an end
         self._ledger.forget(message.key)
         if top not in self._hand:
             return

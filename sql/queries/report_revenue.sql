@@ -11,9 +11,7 @@ SELECT CASE :split
        CASE WHEN :interval::text IS NOT NULL
             THEN date_trunc(:interval::text, at, 'UTC') END AS time,
        sum(purchases)::bigint AS purchases,
-       sum(revenue) AS revenue,
-       min(first_at) AS first_at,
-       max(last_at) AS last_at
+       sum(revenue) AS revenue
 FROM ({{sums}}) AS sums
 WHERE purchases > 0
 GROUP BY 1, 2

@@ -203,6 +203,7 @@ def test_other_paths_and_methods(http: httpx.Client) -> None:
         "9" * 5000,
         '"\\ud800"',
         '{"a":1,"a":2}',
+        '{"a":1e400}',
     ],
 )
 def test_a_strange_event_does_not_hold_up_its_neighbours(http: httpx.Client, strange: str) -> None:
@@ -213,6 +214,22 @@ def test_a_strange_event_does_not_hold_up_its_neighbours(http: httpx.Client, str
     assert answer.status_code == 202
     assert answer.json()["accepted"] == 2
     assert [each["index"] for each in answer.json()["rejected"]] == [1]
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1E+999", "9" * 400 + ".5"])
+def test_a_number_that_nothing_can_hold_is_rejected(http: httpx.Client, number: str) -> None:
+    text = json.dumps(valid(1)[0])
+    answer = http.post("/", content=f'{text[:-1]},"unknown":{number}}}')
+    assert answer.status_code == 422
+    [rejected] = answer.json()["rejected"]
+    assert rejected["errors"][0]["type"] == "number_out_of_range"
+
+
+@pytest.mark.parametrize("number", ["1e300", '"12e400"', "9" * 400])
+def test_other_long_numbers_are_taken(http: httpx.Client, number: str) -> None:
+    text = json.dumps(valid(1)[0])
+    answer = http.post("/", content=f'{text[:-1]},"unknown":{number}}}')
+    assert answer.json() == {"accepted": 1, "rejected": []}
 
 
 def test_health_and_metrics(http: httpx.Client) -> None:

@@ -139,6 +139,10 @@ def test_reply_subjects() -> None:
         (b'"\xc3"', (False, 1)),
         (b'\xef\xbb\xbf{"a":1}', (False, 1)),
         (b"[" * 100_000, (False, 1)),
+        (b'[{"a":1e400},{"b":2}]', (True, 2)),
+        (b"[" + b"1" * 5000 + b",2]", (True, 2)),
+        (b'["\\ud800",2]', (True, 2)),
+        (b"[1e400,NaN]", (False, 1)),
     ],
 )
 def test_payloads(data: bytes, expected: tuple[bool, int]) -> None:
@@ -169,6 +173,10 @@ def test_elements_of_an_array_keep_their_bytes(
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"[1,", b"x", b" 5 ", b"\xff", b"[1 2]x"])
 def test_what_is_no_array_is_its_own_element(data: bytes) -> None:
     assert split_array(data) in ([data], [b"1", b"2"])
+
+
+def test_elements_may_be_numbers_of_any_length() -> None:
+    assert split_array(b"[" + b"1" * 5000 + b",2]") == [b"1" * 5000, b"2"]
 
 
 def test_elements_keep_numbers_as_they_were_written() -> None:

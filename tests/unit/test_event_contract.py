@@ -143,6 +143,7 @@ def test_tiktok_bottom_fields_may_be_null_or_missing(path: str, remove: bool) ->
         ("timestamp", "1700000000", "timestamp_format"),
         ("timestamp", "2026-01-02", "timestamp_format"),
         ("timestamp", "2026-01-02_03:04:05Z", "timestamp_format"),
+        ("timestamp", "2026-01-02T03:04:05,5Z", "timestamp_format"),
         ("timestamp", "2026-01-02T03:04:05", "timezone_aware"),
         ("timestamp", "2026-02-30T03:04:05Z", "datetime_from_date_parsing"),
         ("timestamp", "1999-12-31T23:59:59Z", "timestamp_too_early"),

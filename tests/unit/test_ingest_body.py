@@ -63,6 +63,10 @@ def test_broken_gzip_is_refused() -> None:
     refused(415, decode, b"x", "br", LIMIT)
 
 
+def test_gzip_of_very_many_members_is_refused() -> None:
+    assert "members" in refused(400, decode, gzip.compress(b"") * 100_000, "gzip", LIMIT)
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
@@ -115,6 +119,12 @@ def test_lines_are_events_whatever_they_hold() -> None:
     assert split(body, ndjson=True, most=9) == [b'{"a":1}', b"[1]", b"not json"]
 
 
+def test_a_text_without_an_end_deep_inside_is_looked_at_once() -> None:
+    body = b"[" * 1500 + b'"' + b'\\"' * 1_000_000
+    refused(400, split, body, ndjson=False, most=9)  # looking again at each quote takes hours
+
+
 def test_too_many_events_are_refused() -> None:
+    refused(413, split, b"[1,2" + b",no JSON", ndjson=False, most=2)
     refused(413, split, b"[1,2,3]", ndjson=False, most=2)
     refused(413, split, b"1\n2\n3", ndjson=True, most=2)

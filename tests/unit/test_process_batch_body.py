@@ -75,6 +75,7 @@ def test_unreadable_payload_is_the_fault_of_its_message(
         (b"{}", {"ce-specversion": "1.0"}, 400),
         (b"{}", {"content-encoding": "br"}, 415),
         (b"{}", {"content-encoding": "gzip"}, 400),
+        (gzip.compress(b"[]")[:-4], {"content-encoding": "gzip"}, 400),
         (b"1" * (LIMIT + 1), {}, 413),
         (gzip.compress(b"1" * (LIMIT + 1)), {"content-encoding": "gzip"}, 413),
     ],
@@ -83,6 +84,12 @@ def test_bodies_that_cannot_be_read(body: bytes, headers: dict[str, str], status
     with pytest.raises(BadBody) as caught:
         read(body, headers, LIMIT)
     assert caught.value.status == status
+
+
+def test_gzip_with_several_members() -> None:
+    body = gzip.compress(b'{"a":1}\n') + gzip.compress(b'{"a":2}\n')
+    headers = {"content-type": "application/x-ndjson", "content-encoding": "gzip"}
+    assert read(body, headers, LIMIT)[0].events == [{"a": 1}, {"a": 2}]
 
 
 @pytest.mark.parametrize(
