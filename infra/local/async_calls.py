@@ -44,6 +44,7 @@ _SUBJECT = "async.calls"
 _ACK_WAIT = 30.0
 _FETCH_SECONDS = 20.0
 _CALLBACK_ATTEMPTS = 6
+_ATTEMPTS_AFTER_BUGS = 3
 _STOP_SECONDS = 5.0
 _RETRY_CODES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _NOT_IN_CALLBACK = frozenset({"connection", "transfer-encoding", "content-length", "keep-alive"})
@@ -307,9 +308,19 @@ class AsyncCalls:
         except (NatsError, TimeoutError) as error:  # unacknowledged: it comes again
             logger.warning("asynchronous call of %s: %s", function, error)
         except Exception:
-            logger.exception("asynchronous call of %s", function)
+            logger.exception("a bug: asynchronous call of %s", function)
+            await self._give_up_or_again(message)
         finally:
             beat.cancel()
+
+    async def _give_up_or_again(self, message: Msg) -> None:
+        """Try a call again that could not even be made, but not without end."""
+        attempt = message.metadata.num_delivered or 1
+        with contextlib.suppress(NatsError, TimeoutError):
+            if attempt < _ATTEMPTS_AFTER_BUGS:
+                await message.nak(delay=min(2.0**attempt, 60.0))
+            else:
+                await message.term()
 
     async def _attempt(self, function: str, message: Msg) -> None:
         try:

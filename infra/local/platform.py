@@ -6,15 +6,21 @@ import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import nats.errors
+from pydantic_settings import BaseSettings
 
+from functions.analytics_query.settings import Settings as AnalyticsQuerySettings
 from functions.common import logs
 from functions.common.broker import BrokerSettings, connect, ensure_streams
 from functions.common.paths import ROOT
+from functions.ingest.settings import IngestSettings
+from functions.process_batch.settings import ProcessBatchSettings
+from infra.connector.settings import ConnectorSettings
 from infra.local import housekeeping, runtime, state
 from infra.local.embedded_nats import EmbeddedNats
 from infra.local.embedded_postgres import READER, WRITER, EmbeddedPostgres
@@ -33,6 +39,12 @@ log = logging.getLogger(__name__)
 WATCH_SECONDS = 0.5
 LOG_BYTES = 8 * 1024**2
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LOG_LEVEL")
+FUNCTION_SETTINGS = (IngestSettings, ProcessBatchSettings, AnalyticsQuerySettings)
+NOT_PASSED_ON = {
+    "NATS_URL", "DATABASE_URL", "DATABASE_READER_URL", "GATEWAY_URL", "K_SINK", "FUNCTION_URL",
+    "HOST", "PORT", "METRICS_PORT",
+}  # fmt: skip
+"""Settings that mean something else to the platform, or that it decides about."""
 EmbeddedServer = EmbeddedNats | EmbeddedPostgres
 
 
@@ -93,7 +105,7 @@ async def running(
                 state_dir=folder,
                 gateway_port=settings.gateway_port,
                 nats_url=nats_url,
-                function_env={"NATS_URL": nats_url},
+                function_env=_own_settings(*FUNCTION_SETTINGS) | {"NATS_URL": nats_url},
             )
         )
         await provider.start()
@@ -120,6 +132,12 @@ async def running(
         stack.callback(runtime.forget, folder)
         yield Platform(folder, provider.url, nats_url, connector_url, databases, provider)
         say("stopping")
+
+
+def _own_settings(*classes: type[BaseSettings]) -> dict[str, str]:
+    """Return what this process's environment says of the settings of these classes."""
+    names = {name.upper() for each in classes for name in each.model_fields} - NOT_PASSED_ON
+    return {name: os.environ[name] for name in sorted(names) if os.environ.get(name)}
 
 
 def _nats(
@@ -175,9 +193,11 @@ def _database(
 def _keep_running(server: EmbeddedServer, stack: AsyncExitStack) -> None:
     """Start a server, start it again whenever it ends, and stop it at the end.
 
-    It is started in the thread that runs the event loop, which the process does not outlive: the
-    server is told of that thread's death. It takes a fraction of a second.
+    A thread of its own starts it again, so that the gateway goes on while a database recovers. The
+    thread stays as long as the process does: the server is told of that thread's death.
     """
+    thread = ThreadPoolExecutor(1, thread_name_prefix=type(server).__name__)
+    stack.callback(thread.shutdown, wait=False, cancel_futures=True)
     stack.callback(server.stop)
     server.start()
 
@@ -187,8 +207,8 @@ def _keep_running(server: EmbeddedServer, stack: AsyncExitStack) -> None:
             if server.pid is None:
                 log.error("%s ended, starting it again", type(server).__name__)
                 try:
-                    server.start()
-                except PlatformError:
+                    await asyncio.get_running_loop().run_in_executor(thread, server.start)
+                except Exception:  # such as a full disk, which somebody may clear
                     log.exception("%s cannot be started", type(server).__name__)
 
     task = asyncio.get_running_loop().create_task(watch())
@@ -196,7 +216,8 @@ def _keep_running(server: EmbeddedServer, stack: AsyncExitStack) -> None:
 
 
 def _connector(folder: Path, gateway_url: str, nats_url: str, port: int) -> Supervisor:
-    environment = _environment(folder, nats_url, port) | {"GATEWAY_URL": gateway_url}
+    environment = _own_settings(ConnectorSettings) | _environment(folder, nats_url, port)
+    environment |= {"GATEWAY_URL": gateway_url}
     return _service("connector", "infra.connector", environment, folder)
 
 

@@ -257,7 +257,8 @@ class Function:
 
     def start(self) -> None:
         """Bring up the replicas that a new deployment has."""
-        self._set_desired(max(self.desired, self.version.rule.minimum), "deploy")
+        rule = self.version.rule
+        self._set_desired(rule.clamp(max(self.desired, rule.minimum)), "deploy")
 
     def update(self, version: Version) -> None:
         """Replace the replicas: those of the new version first become ready, then the old go."""
@@ -276,6 +277,8 @@ class Function:
         """Ask for a number of replicas, within the labels' bounds; return what was set."""
         self.last_active = time.monotonic()
         self._set_desired(self.version.rule.clamp(replicas), reason)
+        if self.desired == 0:
+            self._wake_waiters()  # whoever waits for a replica wants one all the same
         return self.desired
 
     def sleep_if_idle(self) -> None:
@@ -403,10 +406,9 @@ class Function:
     async def _bring_up(self, replica: Replica, version: Version) -> None:
         """Start the process and wait until it serves. Raises StartFailedError."""
         for attempt in range(3):
-            replica.port = free_port()
-            command = self._command(replica, version)
             try:
-                replica.process = start_process(command, self.log)
+                replica.port = free_port()
+                replica.process = start_process(self._command(replica, version), self.log)
             except OSError as error:
                 raise StartFailedError(f"the process cannot be started: {error}") from error
             try:

@@ -48,7 +48,7 @@ def scale_rule(labels: Mapping[str, str], settings: ProviderSettings) -> ScaleRu
 
 def _count(labels: Mapping[str, str], label: str, default: int) -> int:
     text = labels.get(label)
-    if text is None:
+    if not text:
         return default
     if not text.isdecimal():
         raise ValueError(f"label {label} is not a number: {text!r}")

@@ -6,6 +6,7 @@ import socket
 import subprocess
 from pathlib import Path
 
+import httpx
 import pytest
 
 from infra.local.ports import free_port
@@ -58,6 +59,22 @@ def test_publish_tells_what_became_of_the_events(alone: RunningPlatform) -> None
     finally:
         assert alone.stop(signal.SIGTERM) == 0
     assert wait_until(lambda: not alone.processes(), 15)
+
+
+def test_settings_reach_functions_and_connector(alone: RunningPlatform) -> None:
+    alone.environment = {"INGEST_API_KEY": "sesame", "MAX_EVENTS": "2", "NATS_BATCH_SIZE": "7"}
+    alone.start()
+    try:
+        key = {"X-Api-Key": "sesame"}
+        assert httpx.post(alone.ingest, json=[{}], timeout=60).status_code == 401
+        assert httpx.post(alone.ingest, json=[{}] * 3, headers=key).status_code == 413
+        described = httpx.get(
+            f"{alone.gateway}/system/function/process-batch",
+            auth=("admin", (alone.state_dir / "secrets" / "basic-auth-password").read_text()),
+        ).json()
+        assert described["annotations"]["jetstream.batch-size"] == "7"
+    finally:
+        assert alone.stop(signal.SIGTERM) == 0
 
 
 def test_nothing_outlives_a_platform_that_is_killed(alone: RunningPlatform) -> None:

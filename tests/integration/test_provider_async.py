@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import web
@@ -99,6 +100,29 @@ async def test_a_call_is_made_later_and_its_result_posted(
     seen = dict(map(tuple, described["headers"]))
     assert (seen["x-call-id"], seen["x-own"]) == (call_id, "1")
     assert "x-callback-url" not in seen
+
+
+async def test_a_host_of_any_bytes_is_passed_on(gateway: Platform, receiver: Receiver) -> None:
+    await gateway.deploy()
+    url = urlsplit(gateway.url)
+    reader, writer = await asyncio.open_connection(url.hostname, url.port)
+
+    async def accepted() -> bool:
+        writer.write(
+            b"POST /async-function/echo HTTP/1.1\r\nHost: m\xe2\x82\xac.example\r\n"
+            b"X-Callback-Url: " + receiver.url.encode() + b"\r\nContent-Length: 0\r\n\r\n"
+        )
+        head = await reader.readuntil(b"\r\n\r\n")
+        if b" 202 " in head.splitlines()[0]:
+            return True
+        length = next(x for x in head.lower().splitlines() if x.startswith(b"content-length:"))
+        await reader.readexactly(int(length.partition(b":")[2]))
+        return False
+
+    await eventually(accepted)
+    await eventually(got(receiver))
+    assert receiver.received[0][0]["X-Function-Status"] == "200"
+    writer.close()
 
 
 async def test_many_calls_are_each_made_once(gateway: Platform, receiver: Receiver) -> None:

@@ -53,6 +53,32 @@ async def test_the_first_requests_wait_for_one_replica(gateway: Platform) -> Non
     assert gateway.provider.registry.get("slow").started_replicas == 1
 
 
+async def test_a_request_that_waits_outlives_a_scale_to_zero(gateway: Platform) -> None:
+    await gateway.deploy("slow", "slow_start", labels={"com.openfaas.scale.min": "0"})
+    function = gateway.provider.registry.get("slow")
+
+    async def ask() -> int:
+        async with gateway.client.get(f"{gateway.url}/function/slow/") as answer:
+            return answer.status
+
+    asking = asyncio.create_task(ask())
+
+    async def waits() -> bool:
+        return function.waiting == 1
+
+    await eventually(waits)
+    assert await scale(gateway, 0, "slow") == 202
+    assert await asyncio.wait_for(asking, 30) == 200
+
+
+async def test_an_update_keeps_to_its_own_bounds(gateway: Platform) -> None:
+    await gateway.deploy()
+    await scale(gateway, 4)
+    await eventually(replicas(gateway, 4))
+    await gateway.deploy(labels={"com.openfaas.scale.max": "2", "com.openfaas.scale.min": ""})
+    await eventually(replicas(gateway, 2))
+
+
 async def test_an_idle_function_goes_to_zero_and_comes_back(gateway: Platform) -> None:
     labels = {"com.openfaas.scale.zero": "true", "com.openfaas.scale.zero-duration": "1s"}
     await gateway.deploy(labels=labels)

@@ -90,8 +90,9 @@ def _stored_headers(request: web.Request) -> list[tuple[str, str]]:
     fields = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in request.raw_headers]
     stored = [(name, value) for name, value in fields if name.lower() not in _NOT_STORED]
     present = {name.lower() for name, _ in stored}
-    if request.host and "x-forwarded-host" not in present:
-        stored.append(("X-Forwarded-Host", request.host))
+    host = next((value for name, value in fields if name.lower() == "host"), "")
+    if host and "x-forwarded-host" not in present:
+        stored.append(("X-Forwarded-Host", host))
     if request.remote and "x-forwarded-for" not in present:
         stored.append(("X-Forwarded-For", request.remote))
     return stored
