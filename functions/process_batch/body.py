@@ -15,6 +15,8 @@ BATCH = "application/cloudevents-batch+json"
 STRUCTURED = "application/cloudevents+json"
 NDJSON = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
 
+_BOM = b"\xef\xbb\xbf"
+
 Dump = Callable[[Any], str]
 """Writes a JSON value as text."""
 
@@ -76,7 +78,7 @@ def read(body: bytes, headers: Mapping[str, str], limit: int) -> list[Message]:
         return [_binary(body, headers)]
     if kind in NDJSON:
         return _lines(body)
-    document, dump = _loads(body, 400)
+    document, dump = _loads(body.removeprefix(_BOM), 400)
     return [Message(document if isinstance(document, list) else [document], dump)]
 
 
@@ -176,7 +178,7 @@ def _loads(text: bytes, status: int) -> tuple[Any, Dump]:
         except orjson.JSONDecodeError:
             pass
     try:
-        return json.loads(text, parse_int=_parse_int), _exact_dump
+        return json.loads(text.decode(), parse_int=_parse_int), _exact_dump
     except RecursionError:
         raise BadBody(status, "The body is nested too deep.") from None
     except ValueError as error:

@@ -6,7 +6,7 @@ import logging
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -41,6 +41,8 @@ SHORT_WAIT = 2.0
 """Messages that wait for longer may be returned to the stream meanwhile."""
 FIRST_REQUEST = 10
 LARGEST_REQUEST = 2000
+PROBES = 1000
+"""Events that may be in hand beyond the capacity while one invocation after the other fails."""
 LEAST_IN_HAND = 64
 """Messages that may be in hand at the least, so that small batches do not wait for the network."""
 
@@ -112,6 +114,7 @@ class Binding:
             addresses.dlq_subject,
         )
         self._running: dict[asyncio.Task[None], Unit] = {}
+        self._alone: Unit | None = None
         self._taken = 0
         self._wake = asyncio.Event()
         self._stopping = False
@@ -182,7 +185,7 @@ class Binding:
                     self.spec.topics,
                     self.spec.delivery,
                 )
-            except (BindError, NatsError, OSError) as error:
+            except (BindError, NatsError, OSError, ValueError) as error:
                 text = str(error) or type(error).__name__
                 if text != self.fault:
                     log.error("cannot bind %s: %s", self.spec.function, text)
@@ -277,7 +280,9 @@ class Binding:
         puller.lost(now)
         if puller.standing or self._stopping:
             return
-        events = self._capacity - self._hand.events
+        # while everything in hand fails, more may show whether it is the messages or the function
+        room = self._capacity + (PROBES if self._pace.troubled else 0)
+        events = room - self._hand.events
         size = self._capacity_bytes - self._hand.size
         if len(self._hand) and (events * 4 < self._capacity or size * 4 < self._capacity_bytes):
             return  # few large requests rather than many small ones
@@ -319,13 +324,20 @@ class Binding:
         while unit := self._next_unit(now):
             task = asyncio.create_task(self._work(unit))
             self._running[task] = unit
+            if unit.exclusive:
+                self._alone = unit
             task.add_done_callback(self._finished)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         unit = self._running.pop(task)
+        if self._alone is unit:
+            self._alone = None
         if not task.cancelled() and (error := task.exception()):
             log.error("a bug: these messages are tried again later", exc_info=error)
-            self._schedule.put_off(unit, time.monotonic() + OUTAGE_BACKOFF.delays[-1])
+            left = [message for message in unit.messages if message.top in self._hand]
+            if left:
+                again = replace(unit, messages=left)
+                self._schedule.put_off(again, time.monotonic() + OUTAGE_BACKOFF.delays[-1])
         self._wake_up()
 
     def _next_unit(self, now: float) -> Unit | None:
@@ -334,7 +346,7 @@ class Binding:
         if (
             running >= self.spec.delivery.concurrency
             or not self._pace.permits(now, running)
-            or any(unit.exclusive for unit in self._running.values())
+            or self._alone is not None
             or state is BreakerState.OPEN
             or (state is BreakerState.HALF_OPEN and running)
         ):
@@ -349,6 +361,9 @@ class Binding:
         for message in messages:
             message.calls += 1
         invocation = await self._invoker.invoke(messages, call_id)
+        # what is left to do may take long, and is no reason for others to wait
+        if self._alone is unit:
+            self._alone = None
         answer = invocation.answer
         kind = type(answer).__name__.lower()
         self._batch_events.observe(unit.events)
@@ -391,9 +406,9 @@ class Binding:
             case _:
                 pass
         verdict.dead += plan.dead
+        held = await self._settlement.carry_out(verdict, now, self._dlq_again)
         for later in plan.later:
             self._put_off(later.unit, later.due, charged=later.charged)
-        held = await self._settlement.carry_out(verdict, now, self._dlq_again)
         if held:
             self._put_off(Unit(held), self._breaker.opens_until)
 
@@ -406,7 +421,7 @@ class Binding:
         """Make the dead-letter queue if it is gone; return whether to publish to it again."""
         if self._stopping:
             return False
-        with contextlib.suppress(BindError):
+        with contextlib.suppress(BindError, NatsError, OSError):
             await self._ensure_dlq()
         return True
 

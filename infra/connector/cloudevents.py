@@ -24,8 +24,10 @@ def event_time(nanoseconds: int) -> str:
 
 def content_type(message: Message) -> str:
     """Return the media type of a payload: what its message says, else what it looks like."""
-    given = message.headers.get("Content-Type")
-    return given or (JSON_TYPE if message.is_json else BINARY_TYPE)
+    given = message.headers.get("Content-Type", "")
+    if given.isascii() and given.isprintable() and given.strip():
+        return given
+    return JSON_TYPE if message.is_json else BINARY_TYPE
 
 
 def delivery_count(message: Message) -> int:

@@ -1,11 +1,13 @@
 """Puts messages, or single events of them, into the dead-letter queue."""
 
 import asyncio
+import logging
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from nats.aio.client import Client
-from nats.errors import MaxPayloadError
 from nats.js import JetStreamContext
 
 from functions.common.broker import EVENT_COUNT, MSG_ID
@@ -13,11 +15,14 @@ from functions.common.dead_letter import DLQ_REASON, dead_letter_headers, header
 from infra.connector.answer import DeadEvent
 from infra.connector.message import Message, split_array
 
+log = logging.getLogger(__name__)
+
 PUBLISH_TIMEOUT = 10.0
 AT_ONCE = 100
 ORIGINAL = "Dlq-Original-"
 """Put before headers of the original that would mean something to the server: `Nats-...`."""
 _SERVER_PREFIX = "nats-"
+_header_name = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 
 
 @dataclass(frozen=True)
@@ -65,10 +70,7 @@ def _letter(
     event: DeadEvent | None = None,
 ) -> DeadLetter:
     top = message.top
-    headers = {
-        (ORIGINAL + name if name.lower().startswith(_SERVER_PREFIX) else name): value
-        for name, value in message.headers.items()
-    }
+    headers = {_kept_name(name): value for name, value in message.headers.items()}
     headers |= dead_letter_headers(
         reason=reason,
         subject=message.subject,
@@ -82,6 +84,14 @@ def _letter(
     identity = f"dlq:{top.id}:{top.key.time}"
     headers[MSG_ID] = f"{identity}:{message.key.first + event.index}" if event else identity
     return DeadLetter(dlq_subject.format(subject=message.subject), payload, headers)
+
+
+def _kept_name(name: str) -> str:
+    """Return the name of an original's header in its dead letter."""
+    if name.lower().startswith(_SERVER_PREFIX):
+        return ORIGINAL + name
+    # some clients send names that others refuse to send
+    return name if _header_name(name) else ORIGINAL + quote(name, safe="")
 
 
 class DeadLetterQueue:
@@ -105,14 +115,15 @@ class DeadLetterQueue:
                     group.create_task(self._publish(letter))
 
     async def _publish(self, letter: DeadLetter) -> None:
-        headers = letter.headers
-        if self._too_large(letter.payload, headers):
+        headers: dict[str, str] | None = letter.headers
+        if self._too_large(letter.payload, letter.headers):
             # the payload fitted with its own headers; what came on top must not keep it out
-            ours = {k: v for k, v in headers.items() if k.startswith("Dlq-") or k == MSG_ID}
+            ours = {k: v for k, v in letter.headers.items() if k.startswith("Dlq-") or k == MSG_ID}
             headers = {k: v for k, v in ours.items() if not k.startswith(ORIGINAL)}
             headers[DLQ_REASON] = header_text(headers[DLQ_REASON], 100)
             if self._too_large(letter.payload, headers):
-                raise MaxPayloadError
+                log.error("a dead letter is too large for headers: %s", letter.headers[DLQ_REASON])
+                headers = None
         await self._js.publish(
             letter.subject,
             letter.payload,

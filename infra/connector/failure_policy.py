@@ -158,6 +158,8 @@ class FailurePolicy:
             return None
         for half in halves:
             self._ledger.carry_over(message.key, half.key)
+        if message.parent:
+            self._ledger.forget(message.key)
         return Plan(
             [
                 Later(Unit([half], unit.failures + 1, exclusive, unit.successes), now)

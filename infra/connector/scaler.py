@@ -29,6 +29,10 @@ class Scaler:
             self._active.add(function)
         self._invocations[function] = invocations
 
+    def forget(self, function: str, stream: str) -> None:
+        """Count the lag on a stream no longer: there is no binding to it that works."""
+        self._lags.get(function, {}).pop(stream, None)
+
     async def follow(
         self, function: str, stream: str, limits: ReplicaLimits, lag: float, now: float
     ) -> None:

@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import aiohttp
 from nats.aio.client import Client
@@ -30,6 +30,8 @@ from infra.connector.scaler import Scaler
 from infra.connector.settings import ConnectorSettings
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 CONNECT_PAUSE = 1.0
 CONNECT_LIMIT = 20.0
@@ -88,7 +90,10 @@ class Connector:
         scaling = asyncio.create_task(self._scale_forever(js))
         try:
             while not self._stopped.is_set() and not nc.is_closed:
-                await self._discover(gateway, js, session)
+                try:
+                    await self._unless_stopped(self._discover(gateway, js, session))
+                except (NatsError, OSError) as error:
+                    log.warning("functions cannot be bound now: %s", error or type(error).__name__)
                 try:
                     await asyncio.wait_for(self._stopped.wait(), settings.discovery_interval)
                 except TimeoutError:
@@ -124,18 +129,9 @@ class Connector:
         """Connect, however long it takes; None if stopped before."""
         said = ""
         while not self._stopped.is_set():
-            connecting = asyncio.create_task(
-                asyncio.wait_for(connect(self._settings, "universe-connector"), CONNECT_LIMIT)
-            )
-            stopped = asyncio.create_task(self._stopped.wait())
-            await asyncio.wait((connecting, stopped), return_when=asyncio.FIRST_COMPLETED)
-            stopped.cancel()
-            if not connecting.done():
-                connecting.cancel()
-                await asyncio.wait((connecting,))
-                return None
+            connecting = connect(self._settings, "universe-connector")
             try:
-                return connecting.result()
+                return await self._unless_stopped(asyncio.wait_for(connecting, CONNECT_LIMIT))
             except (NatsError, OSError, TimeoutError) as error:
                 text = str(error) or type(error).__name__
                 if text != said:
@@ -143,6 +139,18 @@ class Connector:
                 said = text
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopped.wait(), CONNECT_PAUSE)
+        return None
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """Do something, but let go of it when this is stopped; return None then."""
+        working = asyncio.create_task(work)
+        stopped = asyncio.create_task(self._stopped.wait())
+        await asyncio.wait((working, stopped), return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if working.done():
+            return working.result()
+        working.cancel()
+        await asyncio.wait((working,))
         return None
 
     # Discovery
@@ -243,7 +251,7 @@ class Connector:
 
     async def _stream_of(self, js: JetStreamContext, topic: str) -> str:
         for place, bound in self._bound.items():
-            if topic in bound.spec.topics:
+            if topic in bound.spec.topics and bound.binding.fault is None:
                 return place.stream
         return await stream_of(js, topic)
 
@@ -265,6 +273,7 @@ class Connector:
             bound.binding.stop()
             self._draining[place] = bound.task
             del self._bound[place]
+            self._forget_lag(place)
         for place, task in list(self._draining.items()):
             if task.done():
                 if not task.cancelled() and (error := task.exception()):
@@ -314,11 +323,16 @@ class Connector:
 
     # Lag and scaling
 
+    def _forget_lag(self, place: Place) -> None:
+        if self._scaler:
+            self._scaler.forget(place.function, place.stream)
+
     async def _scale_forever(self, js: JetStreamContext) -> None:
         while True:
             await asyncio.sleep(self._settings.scale_interval)
             for place, bound in list(self._bound.items()):
                 if bound.binding.fault is not None:
+                    self._forget_lag(place)
                     continue
                 try:
                     info = await js.consumer_info(place.stream, bound.binding.addresses.consumer)

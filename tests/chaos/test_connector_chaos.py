@@ -193,6 +193,24 @@ async def test_messages_for_which_alone_it_is_unavailable_do_not_block_others(
     await nc.close()
 
 
+async def test_events_beyond_what_others_can_read_come_to_an_end(
+    nats_url: str, tmp_path: Path
+) -> None:
+    nc = await nats.connect(nats_url)
+    js = await streams(nc)
+    odd = b'[{"eventId":"a","do":"dead","x":1e400},{"eventId":"b","do":"dead"},{"eventId":"c"}]'
+    await publish(js, odd, event("d"))
+    with (
+        FakeFunction(tmp_path).start().ready() as function,
+        connector_to(function, tmp_path, nats_url) as connector,
+    ):
+        await drained(js)
+        assert sorted(function.done()) == ["c", "d"]
+        assert len(await dead_letters(js)) == 2
+        await conserved(connector, 4)
+    await nc.close()
+
+
 async def test_an_outage_of_the_function_kills_nothing(nats_url: str, tmp_path: Path) -> None:
     """It is away, cold, overloaded, behind a broken gateway: one after the other."""
     nc = await nats.connect(nats_url)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 
 from infra.connector.answer import DeadEvent
 from infra.connector.cloudevents import (
+    JSON_TYPE,
     batch_body,
     binary_headers,
+    content_type,
     event_time,
     header_value,
 )
@@ -284,6 +287,19 @@ def test_times(nanoseconds: int, text: str) -> None:
 
 
 # Dead letters
+
+
+def test_a_header_that_cannot_be_sent_goes_under_another_name() -> None:
+    dead = replace(message(b"{}"), headers={"foo/bar": "1", "X-Fine": "2"})
+    (letter,) = whole(dead, "why", 1, "dlq.{subject}")
+    assert letter.headers["Dlq-Original-foo%2Fbar"] == "1"
+    assert letter.headers["X-Fine"] == "2"
+    assert "foo/bar" not in letter.headers
+
+
+@pytest.mark.parametrize("given", ["a\nb", "", " ", "t\u00e9xt"])
+def test_a_content_type_that_cannot_be_sent_is_not(given: str) -> None:
+    assert content_type(replace(message(b"{}"), headers={"Content-Type": given})) == JSON_TYPE
 
 
 def test_a_whole_message() -> None:
