@@ -34,6 +34,7 @@ class Registry:
         self.events = ScaleEvents()
         self._functions: dict[str, Function] = {}
         self._from_api: set[str] = set()
+        self._not_restored: list[Any] = []
         self._logs: dict[str, LogFile] = {}
         self._slots = asyncio.Semaphore(settings.parallel_starts)
         self._closing: set[asyncio.Task[None]] = set()
@@ -71,6 +72,12 @@ class Registry:
         Raises:
             ValueError: it cannot run here; nothing has changed.
         """
+        function = self._deploy(deployment, from_api=from_api)
+        self._forget_stored(function.name)
+        self._save()
+        return function
+
+    def _deploy(self, deployment: FunctionDeployment, *, from_api: bool) -> Function:
         version = read_deployment(deployment, self.settings)
         name = deployment.service
         function = self._functions.get(name)
@@ -87,7 +94,6 @@ class Registry:
             self._functions[name] = function
             function.start()
         (self._from_api.add if from_api else self._from_api.discard)(name)
-        self._save()
         return function
 
     def remove(self, name: str) -> None:
@@ -96,7 +102,12 @@ class Registry:
         Raises:
             UnknownFunctionError: there is none.
         """
-        function = self.get(name)
+        function = self.find(name)
+        if function is None:
+            if not self._forget_stored(name.removesuffix(f".{self.settings.namespace}")):
+                raise UnknownFunctionError(name)
+            self._save()
+            return
         del self._functions[function.name]
         self._from_api.discard(function.name)
         self._save()
@@ -105,15 +116,20 @@ class Registry:
         task.add_done_callback(self._closing.discard)
 
     def restore(self) -> None:
-        """Deploy what was deployed through the API before the restart."""
+        """Deploy what was deployed through the API before the restart.
+
+        What cannot be deployed now, such as one whose secret is missing, stays on record for the
+        next start. Nothing is saved meanwhile: it would be a part of what is on record.
+        """
         for stored in _read(self._store):
             try:
+                created_at = datetime.fromisoformat(stored["createdAt"])
                 deployment = FunctionDeployment.model_validate(stored["deployment"])
-                function = self.deploy(deployment, from_api=True)
-                function.created_at = datetime.fromisoformat(stored["createdAt"])
-            except (ValueError, KeyError) as error:
-                logger.error("a stored function cannot be deployed again: %s", error)
-        self._save()
+                self._deploy(deployment, from_api=True).created_at = created_at
+            except (ValueError, KeyError, TypeError) as error:
+                name = _stored_name(stored) or "without a name"
+                logger.error("the stored function %s cannot be deployed again: %s", name, error)
+                self._not_restored.append(stored)
 
     def end_followers(self) -> None:
         """Let those who follow logs go."""
@@ -131,6 +147,13 @@ class Registry:
     def _store(self) -> Path:
         return self.settings.state_dir.resolve() / "functions.json"
 
+    def _forget_stored(self, name: str) -> bool:
+        """Drop what could not be deployed under this name; tell whether there was any."""
+        left = [stored for stored in self._not_restored if _stored_name(stored) != name]
+        found = len(left) < len(self._not_restored)
+        self._not_restored = left
+        return found
+
     def _save(self) -> None:
         stored = [
             {
@@ -143,11 +166,18 @@ class Registry:
             if function.name in self._from_api
         ]
         temporary = self._store.with_suffix(".tmp")
-        temporary.write_text(json.dumps(stored, indent=2))
+        temporary.write_text(json.dumps(stored + self._not_restored, indent=2))
         temporary.replace(self._store)
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
+def _stored_name(stored: Any) -> str | None:
+    try:
+        return stored["deployment"]["service"]
+    except (KeyError, TypeError):
+        return None
+
+
+def _read(path: Path) -> list[Any]:
     with contextlib.suppress(FileNotFoundError):
         try:
             return json.loads(path.read_text())

@@ -181,6 +181,32 @@ async def test_what_the_api_deployed_survives_a_restart(tmp_path: Path) -> None:
         assert (await gateway.call("from-stack"))["name"] == "from-stack"
 
 
+async def test_what_cannot_be_deployed_at_a_start_stays_on_record(tmp_path: Path) -> None:
+    secret = tmp_path / "secrets" / "key"
+    names = ("deleted", "kept", "replaced")
+    async with platform(tmp_path) as gateway:
+        secret.write_text("k")
+        for name in names:
+            await gateway.deploy(name, secrets=["key"])
+        await gateway.deploy("plain")
+        created = (await gateway.status("kept"))["createdAt"]
+    secret.unlink()
+    before = (tmp_path / "functions.json").read_text()
+    async with platform(tmp_path) as gateway:
+        assert [function.name for function in gateway.provider.registry] == ["plain"]
+        assert (tmp_path / "functions.json").read_text() == before
+        await gateway.deploy("replaced", envVars={"VERSION": "2"})
+        delete = {"functionName": "deleted"}
+        assert (await send(gateway, "DELETE", "functions", delete))[0] == 200
+        assert (await send(gateway, "DELETE", "functions", delete))[0] == 404
+    secret.write_text("k")
+    async with platform(tmp_path) as gateway:
+        restored = sorted(function.name for function in gateway.provider.registry)
+        assert restored == ["kept", "plain", "replaced"]
+        assert (await gateway.status("kept"))["createdAt"] == created
+        assert (await gateway.call("replaced"))["version"] == "2"
+
+
 async def test_the_platforms_environment_goes_before_the_deployments(tmp_path: Path) -> None:
     stack = tmp_path / "stack.yml"
     stack.write_text(
