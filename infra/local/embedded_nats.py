@@ -7,6 +7,9 @@ import socket
 import sys
 from pathlib import Path
 
+import psutil
+
+from infra.local.earlier_run import wait_until_gone
 from infra.local.errors import PlatformError
 from infra.local.ports import LOOPBACK, free_port, is_free
 from infra.local.server_process import ServerProcess
@@ -37,6 +40,7 @@ class EmbeddedNats:
 
     def __init__(self, folder: Path, port: int | None = None) -> None:
         self.folder = folder
+        self._fixed_port = port
         self.port = port or _last_port(folder) or free_port()
         self._process = ServerProcess(
             "nats-server",
@@ -63,18 +67,27 @@ class EmbeddedNats:
             PlatformError: it did not start; the message has the last line of its log.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        pid_file = self.folder.resolve() / "nats-server.pid"
+        config_file = self.folder.resolve() / "nats-server.conf"
+
+        def is_mine(process: psutil.Process) -> bool:
+            return process.name() == "nats-server" and str(config_file) in process.cmdline()
+
+        if wait_until_gone("nats-server", pid_file, is_mine):
+            # that one had the port when this one looked
+            self.port = self._fixed_port or _last_port(self.folder) or self.port
         config = {
             "host": LOOPBACK,
             "port": self.port,
             "server_name": f"universe-{self.port}",
+            "pid_file": str(pid_file),
             "max_payload": MAX_PAYLOAD,
             "write_deadline": "10s",
             "jetstream": {"store_dir": str(self.folder.resolve()), "sync_interval": "always"},
         }
-        config_file = self.folder / "nats-server.conf"
         config_file.write_text(json.dumps(config, indent=2))
         self._process.start(
-            [nats_server_binary(), "-c", str(config_file.resolve())], self._answers, START_SECONDS
+            [nats_server_binary(), "-c", str(config_file)], self._answers, START_SECONDS
         )
 
     def stop(self) -> None:

@@ -7,9 +7,11 @@ import subprocess
 import warnings
 from pathlib import Path
 
+import psutil
 import psycopg
 from psycopg import sql
 
+from infra.local.earlier_run import wait_until_gone
 from infra.local.errors import PlatformError
 from infra.local.ports import LOOPBACK, free_port, is_free
 from infra.local.server_process import ServerProcess
@@ -60,6 +62,7 @@ class EmbeddedPostgres:
         self.folder = folder
         self._settings = settings or {}
         self.data = folder / "data"
+        self._fixed_port = port
         self.port = port or _last_port(folder) or free_port()
         self.passwords: dict[str, str] = {}
         self._process = ServerProcess(
@@ -86,6 +89,9 @@ class EmbeddedPostgres:
             PlatformError: it did not start; the message has the last line of its log.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        if wait_until_gone("PostgreSQL", self.data / "postmaster.pid", self._is_mine):
+            # that one had the port when this one looked
+            self.port = self._fixed_port or _last_port(self.folder) or self.port
         self.passwords = _passwords(self.folder / "passwords")
         try:
             binaries, user = _initialise(self.data)
@@ -126,6 +132,10 @@ class EmbeddedPostgres:
                         sql.Identifier(role), sql.Literal(self.passwords[role])
                     )
                 )
+
+    def _is_mine(self, process: psutil.Process) -> bool:
+        data = str(self.data.resolve())
+        return process.name() == "postgres" and (data in process.cmdline() or process.cwd() == data)
 
     def _answers(self) -> bool:
         try:
