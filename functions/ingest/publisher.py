@@ -62,11 +62,9 @@ class Publisher:
         pending = self._groups.pending_bytes + self._rejected_bytes
         if pending > self._settings.max_pending_bytes:
             raise Refusal(503, "Too many events wait for the broker: try again.", RETRY_AFTER)
-        if self._nc is not None and self._nc.is_closed:
-            # the server refused what the client is allowed no more, such as expired credentials:
-            # the client gives up then, but the credentials may have been renewed meanwhile
-            self._nc = self._js = None
-        if self._js is None:
+        # the client closes a connection for good when the server refuses what it is allowed no
+        # more, such as expired credentials, which may have been renewed meanwhile
+        if self._nc is None or self._nc.is_closed:
             await self._connect()
         assert self._nc is not None
         deadline = time.monotonic() + self._settings.reconnect_wait
@@ -112,7 +110,7 @@ class Publisher:
 
     async def _connect(self) -> None:
         async with self._connecting:
-            if self._js is not None:
+            if self._nc is not None and not self._nc.is_closed:
                 return
             try:
                 nc = await asyncio.wait_for(
