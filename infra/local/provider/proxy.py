@@ -40,6 +40,7 @@ _REPLACED = frozenset({b"host", b"expect", b"x-start-time"})
 _REPLACED_IN_ANSWER = frozenset({b"x-start-time", b"x-duration-seconds"})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _ATTEMPTS = 6
+_REPETITIONS = 2
 _PREFIX = "/function/"
 _CLIENT_GONE = 499  # nginx's code for it, in metrics only
 
@@ -192,8 +193,10 @@ class ProxyRoutes:
                     raise
                 await asyncio.sleep(0.02 * 2**attempt)  # its end is about to be noticed
             except ConnectionLostError:
-                if attempt or not call.repeatable:
+                if attempt >= _REPETITIONS or not call.repeatable:
                     raise
+                # a process that is just dying may still take a connection, to reset it
+                await asyncio.sleep(0.05 * 2**attempt)
             finally:
                 replica.release()
         raise AssertionError("unreachable")
