@@ -7,7 +7,7 @@ MOST_MEMBERS = 256
 
 
 class GzipError(ValueError):
-    """A body that is not whole gzip."""
+    """A body that is not whole gzip; the message is a sentence for whoever sent it."""
 
 
 class TooLarge(Exception):
@@ -31,16 +31,16 @@ def gunzip(body: bytes, limit: int) -> bytes:
     try:
         while rest:
             if len(parts) == MOST_MEMBERS:
-                raise GzipError(f"the gzip body has more than {MOST_MEMBERS} members")
+                raise GzipError(f"The gzip body has more than {MOST_MEMBERS} members.")
             member = zlib.decompressobj(wbits=31)
             part = member.decompress(rest, limit - size + 1)
             size += len(part)
             if size > limit:
                 raise TooLarge
             if not member.eof:
-                raise GzipError("the gzip body is truncated")
+                raise GzipError("The gzip body is truncated.")
             parts.append(part)
             rest = member.unused_data
     except zlib.error as error:
-        raise GzipError(f"the body is not valid gzip: {error}") from error
+        raise GzipError(f"The body is not valid gzip: {error}.") from error
     return b"".join(parts)

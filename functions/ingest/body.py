@@ -74,8 +74,7 @@ def decode(body: bytes, encoding: str, limit: int) -> bytes:
     try:
         return gunzip(body, limit)
     except GzipError as error:
-        text = str(error)
-        raise Refusal(400, f"{text[0].upper()}{text[1:]}.") from error
+        raise Refusal(400, str(error)) from error
     except TooLarge:
         raise too_large(limit) from None
 

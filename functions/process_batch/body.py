@@ -147,8 +147,7 @@ def _decompress(body: bytes, encoding: str, limit: int) -> bytes:
         try:
             return gunzip(body, limit)
         except GzipError as error:
-            text = str(error)
-            raise BadBody(400, f"{text[0].upper()}{text[1:]}.") from error
+            raise BadBody(400, str(error)) from error
         except TooLarge:
             raise too_large(limit) from None
     elif encoding not in ("", "identity"):

@@ -14,7 +14,7 @@ from functions.common.paths import ROOT
 from functions.ingest.settings import IngestSettings
 from functions.process_batch.settings import ProcessBatchSettings
 from infra.cli.options import console
-from infra.connector.backoff import Backoff
+from infra.connector.help_text import show
 from infra.connector.settings import ConnectorSettings
 from infra.local.platform_settings import PlatformSettings
 from infra.local.settings import ProviderSettings
@@ -97,14 +97,8 @@ def _meaning(field: FieldInfo) -> str:
 
 def _default(field: FieldInfo) -> str:
     value: Any = field.get_default(call_default_factory=True)
-    if isinstance(value, Backoff):
-        return ",".join(f"{delay:g}s" for delay in value.delays)
-    if isinstance(value, tuple):
-        return ",".join(map(str, value))
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return f"{value:g}"
+    if value is None or value == "":
+        return ""
     if value == ROOT:
         return "the code's folder"
-    return "" if value is None else str(value).replace(f"{ROOT}/", "")
+    return f"{value:g}" if isinstance(value, float) else show(value).replace(f"{ROOT}/", "")

@@ -27,7 +27,7 @@ def help_text() -> str:
     """Return the help, with every setting and annotation."""
     lines = [_HEAD, "environment (durations as 250ms, 30s, 1m30s; secrets also from files):"]
     for name, field in ConnectorSettings.model_fields.items():
-        lines.append(f"\n  {name.upper()}  [{_show(field.default)}]")
+        lines.append(f"\n  {name.upper()}  [{show(field.default)}]")
         lines += _wrap(field.description or "")
     lines.append("\nannotations of a function (in brackets the variable of their default):")
     for name, meaning in ANNOTATIONS.items():
@@ -50,7 +50,8 @@ def _wrap(text: str) -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent=INDENT, subsequent_indent=INDENT)
 
 
-def _show(value: Any) -> str:
+def show(value: Any) -> str:
+    """Return the default of a setting as it would be written in the environment."""
     if value is None:
         return "unset"
     if isinstance(value, Backoff):

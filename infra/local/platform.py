@@ -33,6 +33,7 @@ from infra.local.process import Command, Supervisor
 from infra.local.provider.app import Provider
 from infra.local.runtime import Runtime
 from infra.local.settings import ProviderSettings
+from infra.monitoring.exporter.settings import ExporterSettings
 
 log = logging.getLogger(__name__)
 
@@ -216,25 +217,30 @@ def _keep_running(server: EmbeddedServer, stack: AsyncExitStack) -> None:
 
 
 def _connector(folder: Path, gateway_url: str, nats_url: str, port: int) -> Supervisor:
-    environment = _own_settings(ConnectorSettings) | _environment(folder, nats_url, port)
+    environment = _environment(ConnectorSettings, folder, nats_url, port)
     environment |= {"GATEWAY_URL": gateway_url}
     return _service("connector", "infra.connector", environment, folder)
 
 
 def _exporter(folder: Path, nats_url: str, port: int) -> Supervisor:
-    environment = _environment(folder, nats_url, port)
+    environment = _environment(ExporterSettings, folder, nats_url, port)
     return _service("exporter", "infra.monitoring.exporter", environment, folder)
 
 
-def _environment(folder: Path, nats_url: str, port: int) -> dict[str, str]:
-    environment = {key: os.environ[key] for key in INHERITED if key in os.environ}
-    environment |= {key: value for key, value in os.environ.items() if key.startswith("NATS_")}
-    return environment | {
-        "NATS_URL": nats_url,
-        "SECRETS_DIR": str(folder / "secrets"),
-        "HOST": LOOPBACK,
-        "PORT": str(port),
-    }
+def _environment(
+    settings: type[BaseSettings], folder: Path, nats_url: str, port: int
+) -> dict[str, str]:
+    inherited = {key: os.environ[key] for key in INHERITED if key in os.environ}
+    return (
+        inherited
+        | _own_settings(settings)
+        | {
+            "NATS_URL": nats_url,
+            "SECRETS_DIR": str(folder / "secrets"),
+            "HOST": LOOPBACK,
+            "PORT": str(port),
+        }
+    )
 
 
 def _service(name: str, module: str, environment: dict[str, str], folder: Path) -> Supervisor:
