@@ -1,11 +1,14 @@
 """Sums over events: which rows a report adds up."""
 
+from datetime import datetime
 from typing import Any
 
 from .database import Row, Snapshot
 from .filters import ReportQuery
 from .pieces import Grain, cut
 from .statements import Statements
+
+_SPAN = Statements("report_timeseries.sql")
 
 
 def sums(
@@ -37,6 +40,22 @@ def sums(
         rows = _rollup(query, by_country, by_campaign)
     pieces = cut(query.from_, query.to, grain or "day")
     return now.rows(statements.over(rows, name), query.params() | pieces.params() | params)
+
+
+def span(
+    now: Snapshot, query: ReportQuery, *, by_country: bool = False, by_campaign: bool = False
+) -> tuple[datetime | None, datetime | None]:
+    """Return the first and the last moment that has an event, where the range leaves an end open.
+
+    Without events, and for a range with both ends, there is none. `by_country` and `by_campaign`
+    are as in `sums`.
+    """
+    if query.from_ is not None and query.to is not None:
+        return None, None
+    row = sums(
+        now, _SPAN, "timeseries_span", query, by_country=by_country, by_campaign=by_campaign
+    )[0]
+    return row["first_at"], row["last_at"]
 
 
 def _rollup(query: ReportQuery, by_country: bool, by_campaign: bool) -> str:

@@ -11,11 +11,10 @@ from ..database import Row, Snapshot
 from ..filters import ReportQuery
 from ..intervals import GRAIN, Interval, starts
 from ..statements import Statements
-from ..sums import sums
+from ..sums import span, sums
 from .report import Report
 
 SQL = Statements("report_revenue.sql")
-SPAN = Statements("report_timeseries.sql")
 
 
 class RevenueQuery(ReportQuery):
@@ -106,13 +105,8 @@ def revenue(now: Snapshot, query: RevenueQuery) -> Revenue:
         "revenue": total["revenue"] - sum((row["revenue"] for row in by_campaign), Decimal()),
     }
     by_country = by("country", by_country=True)
-    span: Row = {"first_at": None, "last_at": None}
-    if query.from_ is None or query.to is None:
-        # of all events: rollups do not tell when the first and the last purchase was
-        span = sums(now, SPAN, "timeseries_span", query)[0]
-    interval, times = starts(
-        query.from_, query.to, query.interval, span["first_at"], span["last_at"]
-    )
+    # the span of all events: rollups do not tell when the first and the last purchase was
+    interval, times = starts(query.from_, query.to, query.interval, *span(now, query))
     over_time = by("all", interval=interval, grain=GRAIN[interval]) if times else []
     points = {row["time"]: row for row in over_time}
     return {

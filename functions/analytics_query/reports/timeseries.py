@@ -11,7 +11,7 @@ from ..database import Row, Snapshot
 from ..filters import ReportQuery
 from ..intervals import GRAIN, Interval, starts
 from ..statements import Statements
-from ..sums import sums
+from ..sums import span, sums
 from .report import Report
 
 SQL = Statements("report_timeseries.sql")
@@ -71,12 +71,7 @@ def timeseries(now: Snapshot, query: TimeseriesQuery) -> Timeseries:
         "by_country": query.split == "country",
         "by_campaign": query.split == "campaignId",
     }
-    span: Row = {"first_at": None, "last_at": None}
-    if query.from_ is None or query.to is None:
-        span = sums(now, SQL, "timeseries_span", query, **options)[0]
-    interval, times = starts(
-        query.from_, query.to, query.interval, span["first_at"], span["last_at"]
-    )
+    interval, times = starts(query.from_, query.to, query.interval, *span(now, query, **options))
     by_key: dict[str | None, dict[datetime, Row]] = {}
     if times:
         options |= {"grain": GRAIN[interval], "interval": interval, "split": query.split}
