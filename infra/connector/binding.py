@@ -330,8 +330,6 @@ class Binding:
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         unit = self._running.pop(task)
-        if self._alone is unit:
-            self._alone = None
         if not task.cancelled() and (error := task.exception()):
             log.error("a bug: these messages are tried again later", exc_info=error)
             left = [message for message in unit.messages if message.top in self._hand]
@@ -360,10 +358,12 @@ class Binding:
         CALL_ID.set(call_id)
         for message in messages:
             message.calls += 1
-        invocation = await self._invoker.invoke(messages, call_id)
-        # what is left to do may take long, and is no reason for others to wait
-        if self._alone is unit:
-            self._alone = None
+        try:
+            invocation = await self._invoker.invoke(messages, call_id)
+        finally:
+            # what is left to do may take long, and is no reason for others to wait
+            if self._alone is unit:
+                self._alone = None
         answer = invocation.answer
         kind = type(answer).__name__.lower()
         self._batch_events.observe(unit.events)
