@@ -2,13 +2,16 @@
 
 import json
 from copy import deepcopy
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
+from functions.common.contract import EventTime
 from functions.common.events import (
     SOURCES,
     columns,
@@ -216,3 +219,61 @@ def test_what_is_no_object_is_no_event(raw: bytes) -> None:
 
 def test_sources_are_found_by_themselves() -> None:
     assert set(SOURCES) == {"facebook", "tiktok"}
+
+
+PYDANTIC_TIME: TypeAdapter[datetime] = TypeAdapter(AwareDatetime)
+EVENT_TIME: TypeAdapter[datetime] = TypeAdapter(EventTime)
+UTC_TIMES = st.datetimes(datetime(2000, 1, 1), datetime(2026, 1, 1), timezones=st.just(UTC))
+
+
+def read(adapter: TypeAdapter[datetime], text: str) -> datetime | None:
+    try:
+        return adapter.validate_python(text)
+    except ValidationError:
+        return None
+
+
+@given(
+    UTC_TIMES,
+    st.sampled_from(["seconds", "milliseconds", "microseconds"]),
+    st.lists(st.tuples(st.integers(4, 26), st.sampled_from("0129-:.+TWZ zt\u0663"))),
+)
+@example(datetime(2020, 1, 2, tzinfo=UTC), "milliseconds", [(5, "W")])
+@example(datetime(2020, 1, 2, tzinfo=UTC), "seconds", [(16, ".")])
+def test_times_in_utc_are_read_as_pydantic_reads_them(
+    moment: datetime, precision: str, changes: list[tuple[int, str]]
+) -> None:
+    # the year stays within the bounds, and the T a T: pydantic reads other letters there, too
+    letters = list(moment.isoformat(timespec=precision).replace("+00:00", "Z"))
+    for place, letter in changes:
+        if place != 10 and place < len(letters):
+            letters[place] = letter
+    text = "".join(letters)
+    assert read(EVENT_TIME, text) == read(PYDANTIC_TIME, text)
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "kind"),
+    [
+        ("0001-01-01T00:00:00+14:00", "timestamp_too_early"),
+        ("9999-12-31T23:59:59-14:00", "timestamp_in_future"),
+        ("9999-12-31T23:59:59Z", "timestamp_in_future"),
+        ("1999-12-31T23:59:59.999999Z", "timestamp_too_early"),
+        ("2000-01-01T00:59:59+01:00", "timestamp_too_early"),
+    ],
+)
+def test_times_beyond_the_bounds(timestamp: str, kind: str) -> None:
+    assert fault(changed(FACEBOOK, "timestamp", timestamp)) == ("timestamp", kind)
+
+
+def test_a_time_one_day_ahead_is_the_last() -> None:
+    for zone in (UTC, timezone(timedelta(hours=-3))):
+        soon = datetime.now(zone) + timedelta(days=1)
+        early, late = (soon + timedelta(seconds=s) for s in (-60, 60))
+        assert EVENT_TIME.validate_python(early.isoformat()) == early
+        assert fault(changed(FACEBOOK, "timestamp", late.isoformat()))[1] == "timestamp_in_future"
+        early, late = (each.astimezone(UTC) for each in (early, late))
+        plain = early.isoformat().replace("+00:00", "Z")
+        assert EVENT_TIME.validate_python(plain) == early
+        plain = late.isoformat().replace("+00:00", "Z")
+        assert fault(changed(FACEBOOK, "timestamp", plain))[1] == "timestamp_in_future"
