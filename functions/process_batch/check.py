@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any
 
 from pydantic import ValidationError
@@ -11,6 +12,9 @@ from functions.common.events import EVENT, explain, summarize
 
 from .body import BadBody, Message
 from .rows import Row, make_row
+
+_event_id_of = attrgetter("event_id")
+_day_of = attrgetter("day")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +51,28 @@ class Checked:
 
 
 def check(messages: list[Message]) -> Checked:
-    """Validate every event; positions count through all messages."""
+    """Validate every event; positions count through all messages.
+
+    The messages' events are let go one after the other: they take several times the memory of their
+    rows, and it is quickest to free what was just used.
+    """
     now = datetime.now(UTC).isoformat()
     validate = EVENT.validator.validate_python
     rows: list[Row] = []
     refused: list[Refused] = []
     position = 0
     for message in messages:
-        dump = message.dump
-        for event in message.events:
+        dump, events = message.dump, message.events
+        for index, event in enumerate(events):
+            events[index] = None
             try:
                 rows.append(make_row(validate(event), event["timestamp"], position, now, dump))
             except Exception as error:
                 refused.append(_refuse(event, position, error))
             position += 1
-    rows.sort()
+    # by one text after the other: comparing whole rows takes three times as long
+    rows.sort(key=_event_id_of)
+    rows.sort(key=_day_of)
     unique = list(_unique(rows))
     return Checked(position, unique, len(rows) - len(unique), refused)
 
