@@ -38,6 +38,7 @@ from functions.process_batch.rows import COLUMNS, Row
 from infra.cli.generate import Event, Mix, generate
 from infra.local.embedded_postgres import WRITER, EmbeddedPostgres
 from infra.local.migrations import migrate
+from tests.bench.cores import two_cores
 from tests.support.functions import Function, running
 
 BATCH = 5000
@@ -151,8 +152,8 @@ class Case:
     measure: Callable[[], Measured]
 
 
-def run(events: int = 40_000, rounds: int = 2) -> dict[str, Any]:
-    """Measure and return figures; takes one to two minutes and leaves nothing behind.
+def run(events: int = 80_000, rounds: int = 2) -> dict[str, Any]:
+    """Measure and return figures; takes two to three minutes and leaves nothing behind.
 
     Args:
         events: how many each measurement writes (the slow ones write fewer).
@@ -161,13 +162,15 @@ def run(events: int = 40_000, rounds: int = 2) -> dict[str, Any]:
     with _bench(events) as bench, Progress(console=Console(stderr=True)) as progress:
         cases = bench.cases()
         figures = {case.name: Figures() for case in cases}
+        cores: list[float] = []
         task = progress.add_task("", total=rounds * len(cases))
         for _ in range(rounds):
             for case in cases:
                 progress.update(task, description=case.name)
                 figures[case.name].add(case.measure())
                 progress.advance(task)
-    return _summarize(figures, events)
+            cores.append(two_cores())
+    return _summarize(figures, events) | {"two_cores": statistics.median(cores)}
 
 
 def show(result: dict[str, Any]) -> None:
@@ -187,7 +190,9 @@ def show(result: dict[str, Any]) -> None:
             ),
             str(result["peak_memory_mib"].get(name, "")),
         )
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(f"Two cores did {result['two_cores']:.1f} times the work of one meanwhile.")
 
 
 def _summarize(figures: dict[str, Figures], events: int) -> dict[str, Any]:
@@ -251,6 +256,10 @@ class _Bench:
             Case(MAIN + ", 50% duplicates", lambda: self._post(self.live, duplicates=0.5)),
             Case(MAIN + ", 100% duplicates", lambda: self._post(self.live, duplicates=1.0)),
             Case(MAIN + ", 2 replicas", lambda: self._post(self.live, replicas=2)),
+            Case(
+                MAIN + ", 2 replicas, a call each",
+                lambda: self._post(self.live, replicas=2, concurrency=1),
+            ),
             Case(MONTH_COPY, lambda: self._copy(month, "events")),
             Case(MONTH, lambda: self._post(self.month)),
             Case("folding of rollup deltas", lambda: self._fold(live)),
@@ -357,7 +366,7 @@ class _Bench:
                 for number in range(replicas)
             ]
             for function in functions:  # connections, caches and partitions of the first batch
-                _send(function, [_body([event]) for event in _renamed(events[::97], "warm")])
+                _send(function, _bodies(_renamed(events[::97], "warm"), 100))
             known = random.Random(1).sample(events, int(len(events) * duplicates))
             if known:
                 _send(functions[0], _bodies(known, BATCH))
