@@ -324,13 +324,13 @@ async def backlog(js: JetStreamContext, stream: str = "EVENTS") -> int:
     return (await js.stream_info(stream)).state.messages
 
 
-async def drained(js: JetStreamContext, seconds: float = 60) -> None:
-    """Wait until the stream is empty."""
+async def drained(js: JetStreamContext, seconds: float = 60, left: int = 0) -> None:
+    """Wait until the stream is empty, or until `left` messages are left in it."""
 
-    async def empty() -> bool:
-        return await backlog(js) == 0
+    async def is_drained() -> bool:
+        return await backlog(js) == left
 
-    await eventually(empty, seconds)
+    await eventually(is_drained, seconds)
 
 
 async def dead_letters(js: JetStreamContext, stream: str = "EVENTS_DLQ") -> list[Any]:
