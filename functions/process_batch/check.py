@@ -1,9 +1,10 @@
 """From messages to rows: validation, and removal of duplicates within the batch."""
 
+from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from operator import attrgetter
+from time import perf_counter
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,8 +14,8 @@ from functions.common.events import EVENT, explain, summarize
 from .body import BadBody, Message
 from .rows import Row, make_row
 
-_event_id_of = attrgetter("event_id")
-_day_of = attrgetter("day")
+ROWS_PER_PART = 500
+"""Enough for few writes, and few enough that rows are written while others are still made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,57 +33,63 @@ class Refused:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Checked:
-    """A batch after validation.
+    """What validation said of a batch.
 
     Attributes:
         received: how many events it holds, good or bad.
-        rows: one per event to store, ordered by day and event id, so that batches which share
-            events cannot block each other crosswise.
         duplicates: how many events repeat an earlier one of the batch.
         refused: those that the contract does not allow.
+        seconds: how long it took.
     """
 
-    received: int
-    rows: list[Row]
-    duplicates: int
-    refused: list[Refused]
+    received: int = 0
+    duplicates: int = 0
+    refused: list[Refused] = field(default_factory=list)
+    seconds: float = 0.0
 
 
-def check(messages: list[Message]) -> Checked:
-    """Validate every event; positions count through all messages.
+def check(messages: list[Message], checked: Checked) -> Iterator[list[Row]]:
+    """Validate every event and yield the rows of valid ones, some hundred at a time.
 
     The messages' events are let go one after the other: they take several times the memory of their
     rows, and it is quickest to free what was just used.
+
+    Args:
+        messages: positions of events count through all of them.
+        checked: is filled in, and complete after the last row.
     """
+    started = perf_counter()
     now = datetime.now(UTC).isoformat()
     validate = EVENT.validator.validate_python
-    rows: list[Row] = []
-    refused: list[Refused] = []
-    position = 0
+    event_ids_of: dict[str, set[str]] = defaultdict(set)
+    part: list[Row] = []
     for message in messages:
         dump, events = message.dump, message.events
         for index, event in enumerate(events):
             events[index] = None
+            position = checked.received
+            checked.received += 1
             try:
-                rows.append(make_row(validate(event), event["timestamp"], position, now, dump))
+                row = make_row(validate(event), event["timestamp"], position, now, dump)
             except Exception as error:
-                refused.append(_refuse(event, position, error))
-            position += 1
-    # by one text after the other: comparing whole rows takes three times as long
-    rows.sort(key=_event_id_of)
-    rows.sort(key=_day_of)
-    unique = list(_unique(rows))
-    return Checked(position, unique, len(rows) - len(unique), refused)
-
-
-def _unique(rows: list[Row]) -> Iterator[Row]:
-    day = event_id = None
-    for row in rows:
-        if row.event_id != event_id or row.day != day:
-            day, event_id = row.day, row.event_id
-            yield row
+                checked.refused.append(_refuse(event, position, error))
+                continue
+            event_ids = event_ids_of[row.day]
+            if row.event_id in event_ids:
+                checked.duplicates += 1
+                continue
+            event_ids.add(row.event_id)
+            part.append(row)
+            if len(part) == ROWS_PER_PART:
+                checked.seconds += perf_counter() - started
+                yield part
+                started = perf_counter()
+                part = []
+    checked.seconds += perf_counter() - started
+    if part:
+        yield part
 
 
 def _refuse(event: Any, position: int, error: Exception) -> Refused:

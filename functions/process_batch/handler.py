@@ -85,10 +85,10 @@ def _answer_events(request: flask.Request, headers: dict[str, str]) -> flask.Res
         return response
     started = perf_counter()
     messages = read(_body(request), headers, settings().max_batch_bytes)
-    checked = check(messages)
-    metrics.observe("validate", perf_counter() - started)
     redelivered = any(message.redelivered for message in messages)
-    stored = writer().store(checked.rows, redelivered) if checked.rows else Stored()
+    checked = Checked(seconds=perf_counter() - started)
+    stored = writer().store(check(messages, checked), redelivered)
+    metrics.observe("validate", checked.seconds)
     refused = checked.refused + [
         Refused(row.position, row.event_id, reason) for row, reason in stored.refused
     ]

@@ -1,13 +1,14 @@
 """Writing rows and their rollup deltas, exactly once.
 
-The fast way is plain COPY in one transaction. Where an event is stored already, COPY fails as a
-whole: then the known events are looked up and left out. What still fails (an event that another
-writer stores at the same moment, a row that the database refuses) goes the careful way: row sets in
+The fast way is plain COPY in one transaction, of rows that are still being made: the database
+writes some while Python makes the next. Where an event is stored already, COPY fails as a whole:
+then the known events are looked up and left out. What still fails (an event that another writer
+stores at the same moment, a row that the database refuses) goes the careful way: row sets in
 savepoints, with ON CONFLICT, halved until the row at fault stands alone.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
@@ -22,6 +23,7 @@ from psycopg_pool import ConnectionPool
 from functions.common.paths import ROOT
 
 from . import rollups, rows
+from .check import ROWS_PER_PART
 from .database import Unavailable, is_data_error, unavailable
 from .metrics import observe
 from .rollups import deltas
@@ -32,7 +34,6 @@ log = logging.getLogger(__name__)
 MOST_DAYS = 60
 """Most partitions written in one transaction: the server's lock table is finite."""
 _ATTEMPTS = 4
-_LINES_PER_WRITE = 512
 _STAY_SUSPICIOUS = 20
 
 _queries: Any = aiosql.from_path(ROOT / "sql" / "queries" / "write.sql", "psycopg")
@@ -45,6 +46,11 @@ _TRY_AGAIN = (errors.SerializationFailure, errors.DeadlockDetected, errors.Undef
               errors.InternalError_, errors.CheckViolation)  # fmt: skip
 
 _day = attrgetter("day")
+_event_id = attrgetter("event_id")
+
+
+class _OtherDays(Exception):
+    """Rows fall on days that have no partition yet, or on too many days for one transaction."""
 
 
 @dataclass(slots=True)
@@ -76,11 +82,11 @@ class Writer:
         self._partitions: set[str] = set()
         self._suspicious = 0  # how many batches to look at for known events beforehand
 
-    def store(self, batch: list[Row], redelivered: bool = False) -> Stored:
-        """Store rows (ordered by day and event id, without duplicates) and count them in rollups.
+    def store(self, parts: Iterable[list[Row]], redelivered: bool = False) -> Stored:
+        """Store rows (no event twice) and count them in rollups.
 
         Args:
-            batch: the rows.
+            parts: the rows, taken one part after the other, to the last one.
             redelivered: whether some of them may well be stored already.
 
         Raises:
@@ -89,12 +95,64 @@ class Writer:
         """
         if redelivered:
             self._suspicious = max(self._suspicious, 1)
-        stored = Stored()
+        rest = iter(parts)
+        taken: list[Row] = []
         try:
-            for part in _parts(batch):
-                stored.add(self._store_part(part))
+            if not self._suspicious and self._stream(rest, taken):
+                return Stored(inserted=len(taken))
+            for part in rest:
+                taken += part
+            return self._store_whole(taken)
         except psycopg.Error as error:
             raise unavailable(error) from error
+
+    def _stream(self, parts: Iterator[list[Row]], taken: list[Row]) -> bool:
+        """Store parts while the next are made, in one transaction.
+
+        Returns:
+            Whether all are stored. If not, none is, and those that were taken are in `taken`.
+        """
+        first = next(parts, None)
+        if first is None:
+            return True  # without asking the database
+        taken += first
+        days = set(map(_day, first))
+        if len(days) > MOST_DAYS:
+            return False
+
+        def on_known_days() -> Iterator[list[Row]]:
+            yield first
+            for part in parts:
+                taken.extend(part)
+                days.update(map(_day, part))
+                if len(days) > MOST_DAYS or not days <= self._partitions:
+                    raise _OtherDays
+                yield part
+
+        try:
+            with self._pool.connection() as connection:
+                self._ensure_partitions(connection, days)
+                _copy(connection, on_known_days(), taken)
+        except _OtherDays:
+            return False
+        except psycopg.Error as error:
+            if isinstance(error, errors.UniqueViolation):
+                self._suspicious = _STAY_SUSPICIOUS
+            elif isinstance(error, _TRY_AGAIN):
+                self._partitions.clear()
+            elif not is_data_error(error):
+                raise
+            return False
+        return True
+
+    def _store_whole(self, batch: list[Row]) -> Stored:
+        # In one order everywhere, so that batches which share events cannot block each other
+        # crosswise. By one text after the other: comparing whole rows takes three times as long.
+        batch.sort(key=_event_id)
+        batch.sort(key=_day)
+        stored = Stored()
+        for part in _parts(batch):
+            stored.add(self._store_part(part))
         return stored
 
     def _store_part(self, part: list[Row]) -> Stored:
@@ -131,14 +189,14 @@ class Writer:
             self._suspicious = _STAY_SUSPICIOUS if fresh is not part else self._suspicious - 1
         try:
             try:
-                _copy(connection, fresh)
+                _copy_whole(connection, fresh)
             except errors.UniqueViolation:
                 if looked:
                     raise  # another writer stores the same events at this moment
                 # duplicates come in crowds, and a COPY in vain costs as much as one that succeeds
                 self._suspicious = _STAY_SUSPICIOUS
                 fresh = _unknown(connection, part)
-                _copy(connection, fresh)
+                _copy_whole(connection, fresh)
         except psycopg.Error as error:
             if not is_data_error(error):
                 raise
@@ -163,23 +221,31 @@ def _parts(batch: list[Row]) -> Iterator[list[Row]]:
         yield part
 
 
-def _copy(connection: Connection, batch: list[Row]) -> None:
-    if not batch:
-        return
-    started = perf_counter()
+def _copy(connection: Connection, parts: Iterable[list[Row]], batch: list[Row]) -> None:
+    """Write rows part by part; when the last is written, they are those of the batch."""
+    writing = 0.0
     with connection.transaction(), connection.cursor() as cursor:
         with cursor.copy(_COPY_EVENTS) as copy:
-            for at in range(0, len(batch), _LINES_PER_WRITE):
-                copy.write("".join([row.line for row in batch[at : at + _LINES_PER_WRITE]]))
+            for part in parts:
+                started = perf_counter()
+                copy.write("".join([row.line for row in part]))
+                writing += perf_counter() - started
+            started = perf_counter()
             # worked out while the server is still busy with the rows
             lines = "".join(deltas(batch))
         copied = perf_counter()
         with cursor.copy(_COPY_DELTAS) as copy:
             copy.write(lines)
         rolled_up = perf_counter()
-    observe("copy", copied - started)
+    observe("copy", writing + copied - started)
     observe("rollup", rolled_up - copied)
     observe("commit", perf_counter() - rolled_up)
+
+
+def _copy_whole(connection: Connection, batch: list[Row]) -> None:
+    if batch:
+        places = range(0, len(batch), ROWS_PER_PART)
+        _copy(connection, (batch[at : at + ROWS_PER_PART] for at in places), batch)
 
 
 def _unknown(connection: Connection, part: list[Row]) -> list[Row]:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -30,7 +31,7 @@ from rich.table import Table
 
 from functions.common.events import columns, validate_json
 from functions.process_batch.body import read
-from functions.process_batch.check import check
+from functions.process_batch.check import Checked, check
 from functions.process_batch.compaction import compact
 from functions.process_batch.rollups import COLUMNS as DELTAS
 from functions.process_batch.rollups import deltas
@@ -407,7 +408,8 @@ def _bench(events: int) -> Iterator[_Bench]:
 
 def _rows(events: list[Event]) -> list[list[Row]]:
     parts = [events[at : at + BATCH] for at in range(0, len(events), BATCH)]
-    return [check(read(orjson.dumps(part), {}, 2**30)).rows for part in parts]
+    bodies = (read(orjson.dumps(part), {}, 2**30) for part in parts)
+    return [list(chain.from_iterable(check(body, Checked()))) for body in bodies]
 
 
 def _values(event: Event, checked: Event) -> tuple[Any, ...]:

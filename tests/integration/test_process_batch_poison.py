@@ -17,9 +17,9 @@ from tests.support.storage import (
     ask,
     assert_rollups_exact,
     cloud_event,
+    parts,
     post,
     process_batch,
-    rows,
     writer_to,
 )
 from tests.support.stored_events import generated
@@ -157,7 +157,7 @@ def test_poison_among_many_days(database: Database) -> None:
     for place, event in enumerate(events):
         year, month, day = 2010 + place // 150, place // 25 % 12 + 1, place % 25 + 1
         event["timestamp"] = f"{year}-{month:02}-{day:02}T12:00:00Z"
-    batch = rows(events)
+    batch = parts(events)
     with writer_to(database) as writer:
         stored = writer.store(batch)
     assert stored.inserted == 300

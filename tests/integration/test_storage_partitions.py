@@ -20,7 +20,7 @@ from tests.support.storage import (
     ask,
     assert_rollups_exact,
     compact_all,
-    rows,
+    parts,
     writer_to,
 )
 from tests.support.stored_events import generated
@@ -57,7 +57,7 @@ def test_many_make_the_same_partitions_at_once(database: Database) -> None:
 def test_making_a_partition_waits_for_nobody_and_holds_up_nobody(database: Database) -> None:
     old, new = days_ago(1, 2)
     with writer_to(database) as writer, psycopg.connect(database.url) as reader:
-        writer.store(rows(on_days(generated(10), [old])))
+        writer.store(parts(on_days(generated(10), [old])))
         # a report and a write, both in the middle of their transactions
         reader.execute("SELECT count(*) FROM events")
         with psycopg.connect(database.writer_url) as other:
@@ -69,7 +69,7 @@ def test_making_a_partition_waits_for_nobody_and_holds_up_nobody(database: Datab
             )
             with ThreadPoolExecutor(1) as threads:
                 done = threads.submit(
-                    writer.store, rows(on_days(generated(10, seed=2), [new]))
+                    writer.store, parts(on_days(generated(10, seed=2), [new]))
                 ).result(timeout=30)
             assert done.inserted == 10
             other.rollback()
@@ -87,7 +87,7 @@ def test_days_outside_the_contract_make_no_partition(database: Database, day: st
 
 def test_roles_can_do_what_they_must_and_no_more(database: Database) -> None:
     with writer_to(database) as writer:
-        writer.store(rows(generated(5)))
+        writer.store(parts(generated(5)))
     with psycopg.connect(database.reader_url, autocommit=True) as reader:
         assert reader.execute("SELECT count(*) FROM live_day_types").fetchall()[0][0] > 0
         assert reader.execute("SHOW statement_timeout").fetchall() != [("0",)]
@@ -116,10 +116,10 @@ def test_roles_can_do_what_they_must_and_no_more(database: Database) -> None:
 def test_retention_drops_events_and_what_is_derived_from_them(database: Database) -> None:
     days = days_ago(0, 1, 5, 6, 7, 30)
     with writer_to(database) as writer:
-        writer.store(rows(on_days(generated(600), days)))
+        writer.store(parts(on_days(generated(600), days)))
         compact_all(database)
         seal_finished_days(database.url, NOW)
-        writer.store(rows(on_days(generated(60, seed=2), days)))  # stays in the deltas
+        writer.store(parts(on_days(generated(60, seed=2), days)))  # stays in the deltas
         run = CliRunner().invoke(
             retention, ["--keep-days", "6", "--dry-run", "--url", database.url]
         )
@@ -134,7 +134,7 @@ def test_retention_drops_events_and_what_is_derived_from_them(database: Database
             [(oldest,)] = ask(database, f"SELECT min(hour)::date FROM {table}")  # type: ignore[arg-type]
             assert oldest >= kept[0]
         # a late event of a dropped day is an event like any other
-        late = writer.store(rows(on_days(generated(6, seed=3), [days[-1]])))
+        late = writer.store(parts(on_days(generated(6, seed=3), [days[-1]])))
         assert late.inserted == 6
         assert_rollups_exact(database)
         compact_all(database)
@@ -152,7 +152,7 @@ def test_retention_while_the_dropped_day_is_written(database: Database) -> None:
             while not over.is_set():
                 number += 1
                 try:
-                    writer.store(rows(on_days(generated(20, seed=seed * 1000 + number), day)))
+                    writer.store(parts(on_days(generated(20, seed=seed * 1000 + number), day)))
                     compact_all(database)
                 except Exception as error:
                     faults.append(error)
@@ -174,7 +174,7 @@ def test_retention_while_the_dropped_day_is_written(database: Database) -> None:
 def test_sealing_builds_the_indexes_and_late_events_are_welcome(database: Database) -> None:
     [today, yesterday, before] = days_ago(0, 2, 3)
     with writer_to(database) as writer:
-        writer.store(rows(on_days(generated(300, mix=Mix(users=30)), [today, yesterday, before])))
+        writer.store(parts(on_days(generated(300, mix=Mix(users=30)), [today, yesterday, before])))
         run = CliRunner().invoke(seal, ["--idle-minutes", "0", "--url", database.url])
         assert (run.exit_code, run.output.count("sealed 20")) == (0, 2), run.output
         indexes = ask(
@@ -187,14 +187,14 @@ def test_sealing_builds_the_indexes_and_late_events_are_welcome(database: Databa
             (before,),
             (yesterday,),
         ]
-        writer.store(rows(on_days(generated(300, seed=2, mix=Mix(users=30)), [before])))
+        writer.store(parts(on_days(generated(300, seed=2, mix=Mix(users=30)), [before])))
         assert_rollups_exact(database)
     assert seal_finished_days(database.url, NOW) == []
 
 
 def test_day_that_is_being_filled_is_not_sealed(database: Database) -> None:
     with writer_to(database) as writer:
-        writer.store(rows(on_days(generated(20), days_ago(5))))
+        writer.store(parts(on_days(generated(20), days_ago(5))))
     assert seal_finished_days(database.url, timedelta(minutes=30)) == []
     with psycopg.connect(database.url) as connection:
         connection.execute("UPDATE events SET received_at = now() - interval '31 minutes'")
@@ -204,7 +204,7 @@ def test_day_that_is_being_filled_is_not_sealed(database: Database) -> None:
 def test_interrupted_index_build_is_repeated(database: Database) -> None:
     [day] = days_ago(3)
     with writer_to(database) as writer:
-        writer.store(rows(on_days(generated(50), [day])))
+        writer.store(parts(on_days(generated(50), [day])))
     name = f"events_{day:%Y%m%d}_user"
     with psycopg.connect(database.url, autocommit=True) as connection:
         connection.execute(f"CREATE INDEX {name} ON events_{day:%Y%m%d} (user_id)".encode())
@@ -219,7 +219,7 @@ def test_interrupted_index_build_is_repeated(database: Database) -> None:
 def test_cron_trigger_in_the_database_does_the_same(database: Database) -> None:
     days = days_ago(2, 5)
     with writer_to(database) as writer:
-        writer.store(rows(on_days(generated(100), days)))
+        writer.store(parts(on_days(generated(100), days)))
     with psycopg.connect(database.url, autocommit=True) as connection:
         connection.execute("SELECT seal_day(day) FROM days_to_seal('0 s') AS day")
         connection.execute("CALL drop_days_before((now() AT TIME ZONE 'UTC')::date - 3)")
@@ -230,7 +230,7 @@ def test_cron_trigger_in_the_database_does_the_same(database: Database) -> None:
 def test_housekeeping_seals_and_drops_by_itself(database: Database) -> None:
     days = days_ago(0, 2, 9)
     with writer_to(database) as writer:
-        writer.store(rows(on_days(generated(90), days)))
+        writer.store(parts(on_days(generated(90), days)))
     stop = housekeeping.start(database.url, keep_days=5, idle=NOW, every=0.05)
     try:
         wait_until(

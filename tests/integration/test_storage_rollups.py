@@ -1,7 +1,7 @@
 """Rollups equal the events, whatever the order, the duplicates and the concurrency."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from functions.process_batch.compaction import Folded, compact
+from functions.process_batch.rows import Row
 from functions.process_batch.writer import Writer
 from infra.cli.generate import Mix
 from infra.local.maintenance import seal_finished_days
@@ -22,7 +23,7 @@ from tests.support.storage import (
     ask,
     assert_rollups_exact,
     compact_all,
-    rows,
+    parts,
     writer_to,
 )
 from tests.support.stored_events import generated
@@ -64,7 +65,7 @@ def test_rollups_equal_events_after_any_interleaving(
 
 
 def store(writer: Writer, events: list[Event]) -> int:
-    return writer.store(rows(events)).inserted
+    return writer.store(parts(events)).inserted
 
 
 def test_same_events_from_many_writers_are_stored_once(database: Database) -> None:
@@ -73,6 +74,57 @@ def test_same_events_from_many_writers_are_stored_once(database: Database) -> No
         inserted = list(threads.map(lambda _: store(writer, events), range(8)))
     assert sum(inserted) == 600
     assert ask(database, "SELECT count(*), count(DISTINCT event_id) FROM events") == [(600, 600)]
+    assert_rollups_exact(database)
+
+
+def test_same_events_in_opposite_order_at_the_same_moment(database: Database) -> None:
+    # so many that the server has written some of them before it has got all
+    there = parts(generated(6000), size=3000)
+    back_again = [part[::-1] for part in there[::-1]]
+    both_began = threading.Barrier(2)
+
+    def slowly(batch: list[list[Row]]) -> Iterator[list[Row]]:
+        yield batch[0]
+        both_began.wait(20)
+        yield batch[1]
+
+    with writer_to(database) as writer, ThreadPoolExecutor(2) as threads:
+        stored = list(threads.map(lambda b: writer.store(slowly(b)), [there, back_again]))
+    assert sorted((each.inserted, each.duplicates) for each in stored) == [(0, 6000), (6000, 0)]
+    assert_rollups_exact(database)
+
+
+@pytest.mark.parametrize("what", ["a known event", "a new day", "a row that is refused", "all"])
+def test_what_cannot_be_copied_comes_after_much_that_can(database: Database, what: str) -> None:
+    events = generated(40, mix=Mix(days=0.01))
+    everything = what == "all"
+    with writer_to(database) as writer:
+        known = everything or what == "a known event"
+        if known:
+            store(writer, [events[-1]])
+        if everything or what == "a new day":
+            events[-2]["timestamp"] = "2023-05-05T12:00:00Z"
+        batch = parts(events)
+        broken = everything or what == "a row that is refused"
+        if broken:
+            row = batch[-2][0]
+            batch[-2][0] = row._replace(line=row.line.replace("\t{", "\t{{", 1))
+        stored = writer.store(batch)
+    assert (stored.inserted, stored.duplicates) == (40 - known - broken, known)
+    assert [row for row, _ in stored.refused] == ([batch[-2][0]] if broken else [])
+    assert_rollups_exact(database)
+
+
+def test_a_source_of_rows_that_fails_leaves_nothing_behind(database: Database) -> None:
+    def failing() -> Iterator[list[Row]]:
+        yield from parts(generated(20))
+        raise ZeroDivisionError
+
+    with writer_to(database) as writer:
+        with pytest.raises(ZeroDivisionError):
+            writer.store(failing())
+        assert ask(database, "SELECT count(*) FROM events") == [(0,)]
+        assert store(writer, generated(20)) == 20
     assert_rollups_exact(database)
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, LiteralString
 
@@ -14,7 +15,7 @@ from psycopg_pool import ConnectionPool
 
 from functions.common.events import demographics, validate_json
 from functions.process_batch.body import Message, read
-from functions.process_batch.check import check
+from functions.process_batch.check import Checked, check
 from functions.process_batch.compaction import compact
 from functions.process_batch.rows import Row
 from functions.process_batch.writer import Writer
@@ -50,11 +51,12 @@ def messages(events: list[Event]) -> list[Message]:
     return read(orjson.dumps(events), {}, 2**30)
 
 
-def rows(events: list[Event]) -> list[Row]:
-    """Return the rows of valid events."""
-    checked = check(messages(events))
+def parts(events: list[Event], size: int = 7) -> list[list[Row]]:
+    """Return the rows of valid events, a few at a time."""
+    checked = Checked()
+    rows = list(chain.from_iterable(check(messages(events), checked)))
     assert not checked.refused, checked.refused
-    return checked.rows
+    return [rows[at : at + size] for at in range(0, len(rows), size)]
 
 
 def compact_all(database: Database) -> int:

@@ -8,7 +8,7 @@ import psycopg
 from psycopg_pool import ConnectionPool
 
 from functions.process_batch.body import read
-from functions.process_batch.check import check
+from functions.process_batch.check import Checked, check
 from functions.process_batch.compaction import compact
 from functions.process_batch.writer import Stored, Writer
 from infra.cli.generate import Mix, generate
@@ -35,9 +35,9 @@ def store(url: str, events: list[dict[str, Any]], batch: int = 1000) -> Stored:
         for start in range(0, len(events), batch):
             body = json.dumps(events[start : start + batch]).encode()
             messages = read(body, {"content-type": "application/json"}, len(body))
-            checked = check(messages)
+            checked = Checked()
+            stored.add(writer.store(check(messages, checked)))
             assert not checked.refused, checked.refused[0]
-            stored.add(writer.store(checked.rows))
     return stored
 
 

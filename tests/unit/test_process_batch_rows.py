@@ -8,7 +8,7 @@ import pytest
 
 from functions.common.events import EVENT
 from functions.process_batch.body import Message, dump_json
-from functions.process_batch.check import check
+from functions.process_batch.check import ROWS_PER_PART, Checked, check
 from functions.process_batch.rollups import deltas
 from functions.process_batch.rows import NotStorable, Row, make_row
 
@@ -89,10 +89,11 @@ def test_rows_are_ordered_and_each_event_is_kept_once() -> None:
         {"eventId": "bad"},
         7,
     ]
-    checked = check([Message(events[:3], dump_json), Message(events[3:], dump_json)])
-    assert [(row.event_id, row.day, row.position) for row in checked.rows] == [
-        ("a", "2026-03-01", 1),
+    checked = Checked()
+    [part] = check([Message(events[:3], dump_json), Message(events[3:], dump_json)], checked)
+    assert [(row.event_id, row.day, row.position) for row in part] == [
         ("b", "2026-03-01", 0),
+        ("a", "2026-03-01", 1),
         ("b", "2026-03-02", 3),
     ]
     assert (checked.received, checked.duplicates) == (6, 1)
@@ -107,9 +108,8 @@ def test_deltas_sum_up_by_hour_and_dimensions() -> None:
     ]
     events[1]["data"]["user"] |= {"userId": "u2", "gender": "male"}
     events[2]["data"]["engagement"]["purchaseAmount"] = None
-    lines = [
-        line.rstrip("\n").split("\t") for line in deltas(check([Message(events, dump_json)]).rows)
-    ]
+    [rows] = check([Message(events, dump_json)], Checked())
+    lines = [line.rstrip("\n").split("\t") for line in deltas(rows)]
     both, alone = sorted(lines)
     assert both[:11] == [
         *("2026-03-01T10:00:00+00", "facebook", "bottom", "checkout.complete", "DE", "c1"),
@@ -138,5 +138,16 @@ def test_deltas_sum_up_by_hour_and_dimensions() -> None:
 
 def test_event_of_the_day_after_tomorrow_is_refused() -> None:
     ahead = (datetime.now(UTC) + timedelta(days=1, minutes=1)).isoformat()
-    [refused] = check([Message([checkout(timestamp=ahead)], dump_json)]).refused
+    checked = Checked()
+    assert list(check([Message([checkout(timestamp=ahead)], dump_json)], checked)) == []
+    [refused] = checked.refused
     assert "timestamp" in refused.reason
+
+
+def test_rows_come_in_parts_and_duplicates_are_found_across_them() -> None:
+    number = ROWS_PER_PART + 1
+    events = [checkout(eventId=f"{n}") for n in range(number)] * 2
+    checked = Checked()
+    first, second = check([Message(events, dump_json)], checked)
+    assert (len(first), len(second)) == (ROWS_PER_PART, 1)
+    assert (checked.received, checked.duplicates) == (2 * number, number)
