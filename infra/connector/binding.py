@@ -82,6 +82,8 @@ class Binding:
         self.events_per_message = 1.0
         delivery, stream = spec.delivery, addresses.stream
         labels = self._labels = (spec.function, stream)
+        self._nc = nc
+        self._reconnects: int = nc.stats["reconnects"]
         self._js = js
         self._invoker = invoker
         self._hand = InHand(
@@ -139,6 +141,7 @@ class Binding:
                     continue
                 now = time.monotonic()
                 self._say_states(now)
+                await self._acknowledge_again()
                 await self._shed(now)
                 self._start_invocations(now)
                 await self._pull(now)
@@ -203,6 +206,20 @@ class Binding:
     async def _ensure_dlq(self) -> None:
         to = self.addresses
         await ensure_dlq_stream(self._js, to.stream, to.dlq_stream, to.dlq_subject)
+
+    async def _acknowledge_again(self) -> None:
+        """Repeat what the server may have half carried out when the connection was lost."""
+        reconnects = self._nc.stats["reconnects"]
+        if reconnects == self._reconnects or not self._nc.is_connected:
+            return
+        try:
+            created = (await self._js.stream_info(self.addresses.stream)).created
+        except (NatsError, OSError) as error:
+            log.debug("no answer about stream %s: %s", self.addresses.stream, error)
+            return
+        self._reconnects = reconnects
+        if created is not None:
+            await self._hand.acknowledge_again(created.timestamp())
 
     async def _drain(self, limit: float) -> None:
         await self._puller.stop()

@@ -38,7 +38,7 @@ class InHand:
         self._stream = stream
         self._beat_every = ack_wait / 3
         self._messages: dict[Key, Message] = {}
-        self._settled: OrderedDict[Key, None] = OrderedDict()
+        self._settled: OrderedDict[Key, str] = OrderedDict()
         self._remember = remember
         self._late: list[tuple[str, bytes]] = []
         self.events = 0
@@ -111,7 +111,7 @@ class InHand:
         dropped = [message for message in messages if self._drop(message)]
         self._acked.inc(len(dropped))
         for message in dropped:
-            self._settled[message.key] = None
+            self._settled[message.key] = message.reply
             await self._send(message.reply, ACK)
         while len(self._settled) > self._remember:
             self._settled.popitem(last=False)
@@ -143,6 +143,22 @@ class InHand:
             late, self._late = self._late, []
             for reply, payload in late:
                 await self._send(reply, payload)
+
+    async def acknowledge_again(self, since: float) -> None:
+        """Repeat the acknowledgements that are remembered, but of no other stream's messages.
+
+        A server that is going down may note an acknowledgement and not remove the message, which
+        then stays in a work queue for good: a server that runs alone looks for such messages only
+        in streams with interest retention (nats-server 2.15, `checkForOrphanMsgs`). Acknowledged
+        again, it goes.
+
+        Args:
+            since: when the stream was made, in seconds since 1970. If it was made anew, what is
+                remembered names messages that nobody may have had yet.
+        """
+        for key, reply in list(self._settled.items()):
+            if key.time >= since * 1e9:
+                await self._send(reply, ACK)
 
     def _drop(self, message: Message) -> bool:
         if self._messages.pop(message.key, None) is None:

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import random
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -44,6 +45,16 @@ async def connect(url: str) -> tuple[Client, JetStreamContext]:
 
     nc = await nats.connect(url, max_reconnect_attempts=-1, reconnect_time_wait=0.1, error_cb=quiet)
     return nc, await streams(nc)
+
+
+async def back(server: EmbeddedNats, nc: Client) -> None:
+    """Start a server that was stopped, and wait until a client has noticed."""
+    await asyncio.to_thread(server.start)
+
+    async def connected() -> bool:
+        return nc.is_connected
+
+    await eventually(connected)
 
 
 async def conserved(connector: ConnectorProcess, events: int) -> None:
@@ -302,6 +313,64 @@ async def test_the_broker_goes_and_comes_back(
             # what was in hand when the connection broke was not delivered a second time
             assert len(function.done()) == len(healthy)
             await conserved(connector, number)
+    await nc.close()
+
+
+async def test_a_message_that_the_broker_noted_as_done_and_kept_goes(
+    nats_server: EmbeddedNats, tmp_path: Path
+) -> None:
+    """As a server leaves it that is stopped between the two."""
+    nc, js = await connect(nats_server.url)
+    await publish(js, *(event(f"{n}") for n in range(3)))
+    (messages,) = nats_server.folder.glob("jetstream/*/streams/EVENTS/msgs")
+    await asyncio.to_thread(nats_server.stop)
+    shutil.copytree(messages, tmp_path / "kept")
+    await back(nats_server, nc)
+    with (
+        FakeFunction(tmp_path).start().ready() as function,
+        connector_to(function, tmp_path, nats_server.url) as connector,
+    ):
+        await drained(js)
+        connector.signal(signal.SIGSTOP)
+        await asyncio.to_thread(nats_server.stop)
+        shutil.rmtree(messages)
+        shutil.copytree(tmp_path / "kept", messages)
+        await back(nats_server, nc)
+        await drained(js, left=3)
+        connector.signal(signal.SIGCONT)
+        await drained(js)
+        assert len(function.done()) == 3
+    await nc.close()
+
+
+async def test_messages_of_a_stream_that_was_made_anew_are_not_taken_for_done(
+    nats_server: EmbeddedNats, tmp_path: Path
+) -> None:
+    nc, js = await connect(nats_server.url)
+    await publish(js, *(event(f"{n}") for n in range(3)))
+    with (
+        FakeFunction(tmp_path).start().ready() as function,
+        connector_to(function, tmp_path, nats_server.url) as connector,
+    ):
+        await drained(js)
+        (consumer,) = await js.consumers_info("EVENTS")
+        connector.signal(signal.SIGSTOP)
+        await asyncio.to_thread(nats_server.stop)
+        shutil.rmtree(nats_server.folder / "jetstream")
+        await back(nats_server, nc)
+        await streams(nc)
+        await publish(js, *(event(f"new-{n}") for n in range(3)))
+        assert consumer.config.durable_name
+        subscription = await js.pull_subscribe(
+            "events.>", consumer.config.durable_name, "EVENTS", config=consumer.config
+        )
+        taken = [*await subscription.fetch(3)]
+        assert len(taken) == 3, "somebody else has them in hand"
+        connector.signal(signal.SIGCONT)
+        await publish(js, event("later"))
+        wait_until(lambda: "later" in function.done())
+        await drained(js, left=3)
+        assert not any(name.startswith("new-") for name in function.done())
     await nc.close()
 
 

@@ -185,13 +185,36 @@ class Pipeline:
         async def drained() -> bool:
             return (await js.stream_info("EVENTS")).state.messages == 0
 
-        await eventually(drained, 120)
+        try:
+            await eventually(drained, 120)
+        except AssertionError as error:
+            raise AssertionError(await self.account(js)) from error
         stored = self.stored()
         assert len(stored) == len(set(stored)), "nothing is stored twice"
         assert set(stored) == load.good, "everything good is stored"
         letters = await dead_letters(js)
         assert len(letters) == load.bad, "everything else is dead, once"
         assert len({letter.headers["Nats-Msg-Id"] for letter in letters}) == load.bad
+
+    async def account(self, js: JetStreamContext) -> str:
+        """Return what is known of messages that did not go away."""
+        assert self.connector
+        with psycopg.connect(self.postgres.url(database="universe")) as connection:
+            sessions = connection.execute(
+                "SELECT state, wait_event, query FROM pg_stat_activity WHERE usename = %s",
+                (WRITER,),
+            ).fetchall()
+        return "\n".join(
+            [
+                "the stream was not drained",
+                str(await js.stream_info("EVENTS")),
+                *map(str, await js.consumers_info("EVENTS")),
+                str(self.connector.metrics()),
+                str(sessions),
+                self.connector.log.read_text()[-4000:],
+                self.function.log.read_text()[-4000:],
+            ]
+        )
 
 
 @pytest.fixture
