@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -124,8 +124,13 @@ class Stopwatch:
         seconds = 0.0
         for pid in self._pids:
             process = psutil.Process(pid)
-            own = process.children() if pid != os.getpid() else []
-            seconds += sum(sum(each.cpu_times()[:2]) for each in [process, *own])
+            if pid == os.getpid():
+                seconds += sum(process.cpu_times()[:2])
+                continue
+            for child in process.children():
+                with suppress(psutil.NoSuchProcess):  # it ended, and counts as its parent's now
+                    seconds += sum(child.cpu_times()[:2])
+            seconds += sum(process.cpu_times()[:4])
         return seconds
 
 
