@@ -72,15 +72,15 @@ def check(messages: list[Message], checked: Checked) -> Iterator[list[Row]]:
             position = checked.received
             checked.received += 1
             try:
-                row = make_row(validate(event), event["timestamp"], position, now, dump)
+                row = make_row(event, validate(event), position, now, dump)
             except Exception as error:
                 checked.refused.append(_refuse(event, position, error))
                 continue
-            event_ids = event_ids_of[row.day]
-            if row.event_id in event_ids:
+            event_id, event_ids = row.event_id, event_ids_of[row.day]
+            if event_id in event_ids:
                 checked.duplicates += 1
                 continue
-            event_ids.add(row.event_id)
+            event_ids.add(event_id)
             part.append(row)
             if len(part) == ROWS_PER_PART:
                 checked.seconds += perf_counter() - started

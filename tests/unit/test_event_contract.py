@@ -114,13 +114,11 @@ def test_every_generated_event_is_what_it_is_said_to_be() -> None:
             assert validate_json(raw)["eventId"] == generated.event["eventId"]
 
 
-def test_unknown_fields_are_kept_everywhere() -> None:
+def test_unknown_fields_are_allowed_everywhere() -> None:
     event = deepcopy(FACEBOOK)
     event["x"] = {"deep": [1]}
     event["data"]["x"] = event["data"]["user"]["x"] = event["data"]["engagement"]["x"] = 1
-    kept = validate_json(json.dumps(event))
-    assert kept["x"] == {"deep": [1]}
-    assert kept["data"]["x"] == kept["data"]["user"]["x"] == kept["data"]["engagement"]["x"] == 1
+    assert validate_json(json.dumps(event)) == validate_json(json.dumps(FACEBOOK))
 
 
 @pytest.mark.parametrize("path", ["purchasedItem", "purchaseAmount", "actionTime", "profileId"])

@@ -1,5 +1,6 @@
 """From events to COPY text, and to what they add to the rollups."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -42,7 +43,7 @@ def checkout(**changes: Any) -> dict[str, Any]:
 
 
 def row_of(event: dict[str, Any]) -> Row:
-    return make_row(EVENT.validate_python(event), event["timestamp"], 0, "now", dump_json)
+    return make_row(event, EVENT.validate_python(event), 0, "now", dump_json)
 
 
 @pytest.mark.parametrize(
@@ -70,14 +71,44 @@ def test_line_is_copy_text() -> None:
     assert row_of(checkout()).line.endswith("\t\\N\n")
 
 
+def test_everything_that_was_sent_is_in_the_row() -> None:
+    event = checkout(x={"deep": [1]}, y=None)
+    data = event["data"]
+    data["x"] = data["user"]["x"] = data["user"]["location"]["x"] = data["engagement"]["x"] = [1.5]
+    *_, stored, extra = row_of(event).line.rstrip("\n").split("\t")
+    assert json.loads(stored) == data
+    assert json.loads(extra) == {"x": {"deep": [1]}, "y": None}
+
+
+def test_numbers_are_stored_as_they_were_sent() -> None:
+    watched = checkout(
+        source="tiktok",
+        funnelStage="top",
+        eventType="video.view",
+        data={
+            "user": {"userId": "u2", "username": "grace", "followers": 1},
+            "engagement": {
+                "watchTime": 12,
+                "percentageWatched": 1e2,
+                "device": "iOS",
+                "country": "US",
+                "videoId": "v1",
+            },
+        },
+    )
+    line = row_of(watched).line
+    assert '"watchTime":12,' in line
+    assert '"percentageWatched":100.0,' in line
+
+
 def test_too_long_values_are_refused() -> None:
     event = EVENT.validate_python(checkout())
     event["data"]["user"]["location"]["city"] = "x" * 201
     with pytest.raises(NotStorable, match="city has 201 characters"):
-        make_row(event, event["timestamp"].isoformat(), 0, "now", dump_json)
+        make_row(checkout(), event, 0, "now", dump_json)
     event["data"]["user"]["userId"] = "x" * 201
     with pytest.raises(NotStorable, match="userId"):
-        make_row(event, event["timestamp"].isoformat(), 0, "now", dump_json)
+        make_row(checkout(), event, 0, "now", dump_json)
 
 
 def test_rows_are_ordered_and_each_event_is_kept_once() -> None:

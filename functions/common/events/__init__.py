@@ -7,12 +7,13 @@ import functools
 import importlib
 import operator
 import pkgutil
+from decimal import Decimal
 from typing import Annotated, Any, TypedDict
 
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from functions.common.contract import Columns, Source
+from functions.common.contract import Source
 
 SOURCES: dict[str, Source] = {
     source.name: source
@@ -26,7 +27,7 @@ SOURCES: dict[str, Source] = {
 _any_event: Any = functools.reduce(operator.or_, (source.event for source in SOURCES.values()))
 _event_type: Any = Annotated[_any_event, Field(discriminator="source")]
 EVENT: TypeAdapter[dict[str, Any]] = TypeAdapter(_event_type)
-"""Checks an event; the result is the event as a dictionary with `timestamp` as a datetime."""
+"""Checks an event; the result has the fields that it knows, and `timestamp` as a datetime."""
 
 validate_json = EVENT.validator.validate_json
 """Check the JSON text of one event. Raises pydantic's `ValidationError`."""
@@ -70,11 +71,12 @@ def summarize(details: list[ErrorDetail], most: int = 3) -> str:
     return "; ".join(parts[:most]) + more
 
 
-def columns(event: dict[str, Any]) -> Columns:
-    """Return the report columns of a validated event."""
-    return SOURCES[event["source"]].columns(event)
+def columns(event: dict[str, Any]) -> tuple[str, str | None, str | None, Decimal | None]:
+    """Return a validated event's user id, country, campaign id and revenue."""
+    return SOURCES[event["source"]].facts(event)[:4]
 
 
 def demographics(event: dict[str, Any]) -> tuple[tuple[str, str], ...]:
     """Return the groups that a validated event's user belongs to, as (dimension, value) pairs."""
-    return SOURCES[event["source"]].demographics(event)
+    source = SOURCES[event["source"]]
+    return tuple(zip(source.dimensions, source.facts(event)[4], strict=False))

@@ -6,11 +6,11 @@ from pydantic import Field, with_config
 from typing_extensions import TypedDict
 
 from functions.common.contract import (
-    KEEP_UNKNOWN,
+    STRICT,
     ActionTime,
     Amount,
-    Columns,
     Envelope,
+    Facts,
     Source,
     Text,
     money,
@@ -19,7 +19,7 @@ from functions.common.contract import (
 OLDEST = 150
 
 
-@with_config(KEEP_UNKNOWN)
+@with_config(STRICT)
 class Location(TypedDict):
     """Where the user lives."""
 
@@ -27,7 +27,7 @@ class Location(TypedDict):
     city: Text
 
 
-@with_config(KEEP_UNKNOWN)
+@with_config(STRICT)
 class User(TypedDict):
     """Who acted."""
 
@@ -38,7 +38,7 @@ class User(TypedDict):
     location: Location
 
 
-@with_config(KEEP_UNKNOWN)
+@with_config(STRICT)
 class TopEngagement(TypedDict):
     """What was done with organic content."""
 
@@ -47,7 +47,7 @@ class TopEngagement(TypedDict):
     videoId: NotRequired[Text | None]
 
 
-@with_config(KEEP_UNKNOWN)
+@with_config(STRICT)
 class BottomEngagement(TypedDict):
     """What was done with an advertisement."""
 
@@ -59,7 +59,7 @@ class BottomEngagement(TypedDict):
     purchaseAmount: NotRequired[Amount | None]
 
 
-@with_config(KEEP_UNKNOWN)
+@with_config(STRICT)
 class TopData(TypedDict):
     """`data` of a top-of-funnel event."""
 
@@ -67,7 +67,7 @@ class TopData(TypedDict):
     engagement: TopEngagement
 
 
-@with_config(KEEP_UNKNOWN)
+@with_config(STRICT)
 class BottomData(TypedDict):
     """`data` of a bottom-of-funnel event."""
 
@@ -93,20 +93,6 @@ class Bottom(Envelope):
     data: BottomData
 
 
-def _columns(event: Top | Bottom) -> Columns:
-    data = event["data"]
-    user = data["user"]
-    if event["funnelStage"] == "top":
-        return Columns(user["userId"], user["location"]["country"])
-    engagement = event["data"]["engagement"]
-    return Columns(
-        user["userId"],
-        user["location"]["country"],
-        engagement["campaignId"],
-        money(engagement.get("purchaseAmount")),
-    )
-
-
 AGE_GROUPS = (
     (18, "0-17"),
     (25, "18-24"),
@@ -125,17 +111,22 @@ def age_group(age: int) -> str:
 _GROUP_OF_AGE = tuple(age_group(age) for age in range(OLDEST + 1))
 
 
-def _demographics(event: Top | Bottom) -> tuple[tuple[str, str], ...]:
-    user = event["data"]["user"]
+def _facts(event: Top | Bottom) -> Facts:
+    data = event["data"]
+    user = data["user"]
     location = user["location"]
-    return (
-        ("ageGroup", _GROUP_OF_AGE[user["age"]]),
-        ("gender", user["gender"]),
-        ("country", location["country"]),
-        ("city", location["city"]),
-    )
+    country = location["country"]
+    groups = _GROUP_OF_AGE[user["age"]], user["gender"], country, location["city"]
+    if event["funnelStage"] == "top":
+        return user["userId"], country, None, None, groups
+    engagement = event["data"]["engagement"]
+    revenue = money(engagement.get("purchaseAmount"))
+    return user["userId"], country, engagement["campaignId"], revenue, groups
 
 
 SOURCE = Source(
-    "facebook", Annotated[Top | Bottom, Field(discriminator="funnelStage")], _columns, _demographics
+    "facebook",
+    Annotated[Top | Bottom, Field(discriminator="funnelStage")],
+    _facts,
+    dimensions=("ageGroup", "gender", "country", "city"),
 )

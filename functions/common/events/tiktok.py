@@ -7,19 +7,19 @@ from pydantic import Field, with_config
 from typing_extensions import TypedDict
 
 from functions.common.contract import (
-    KEEP_UNKNOWN,
+    STRICT,
     ActionTime,
     Amount,
-    Columns,
     Count,
     Envelope,
+    Facts,
     Source,
     Text,
     money,
 )
 
 
-@with_config(KEEP_UNKNOWN)
+@with_config(STRICT)
 class User(TypedDict):
     """Who acted."""
 
@@ -28,7 +28,7 @@ class User(TypedDict):
     followers: Count
 
 
-@with_config(KEEP_UNKNOWN)
+@with_config(STRICT)
 class TopEngagement(TypedDict):
     """What was done with a video; `watchTime` is in seconds."""
 
@@ -39,7 +39,7 @@ class TopEngagement(TypedDict):
     videoId: Text
 
 
-@with_config(KEEP_UNKNOWN)
+@with_config(STRICT)
 class BottomEngagement(TypedDict):
     """What was done with a profile or a shop."""
 
@@ -49,7 +49,7 @@ class BottomEngagement(TypedDict):
     purchaseAmount: NotRequired[Amount | None]
 
 
-@with_config(KEEP_UNKNOWN)
+@with_config(STRICT)
 class TopData(TypedDict):
     """`data` of a top-of-funnel event."""
 
@@ -57,7 +57,7 @@ class TopData(TypedDict):
     engagement: TopEngagement
 
 
-@with_config(KEEP_UNKNOWN)
+@with_config(STRICT)
 class BottomData(TypedDict):
     """`data` of a bottom-of-funnel event."""
 
@@ -83,13 +83,6 @@ class Bottom(Envelope):
     data: BottomData
 
 
-def _columns(event: Top | Bottom) -> Columns:
-    user_id = event["data"]["user"]["userId"]
-    if event["funnelStage"] == "top":
-        return Columns(user_id, event["data"]["engagement"]["country"])
-    return Columns(user_id, revenue=money(event["data"]["engagement"].get("purchaseAmount")))
-
-
 FOLLOWER_BANDS = (
     (1_000, "0-999"),
     (10_000, "1K-9.9K"),
@@ -105,13 +98,19 @@ def follower_band(followers: int) -> str:
     return _BANDS[bisect_right(_ENDS, followers)]
 
 
-def _demographics(event: Top | Bottom) -> tuple[tuple[str, str], ...]:
-    band = ("followerBand", follower_band(event["data"]["user"]["followers"]))
+def _facts(event: Top | Bottom) -> Facts:
+    user = event["data"]["user"]
+    band = follower_band(user["followers"])
     if event["funnelStage"] == "top":
-        return band, ("device", event["data"]["engagement"]["device"])
-    return (band,)
+        watched = event["data"]["engagement"]
+        return user["userId"], watched["country"], None, None, (band, watched["device"])
+    revenue = money(event["data"]["engagement"].get("purchaseAmount"))
+    return user["userId"], None, None, revenue, (band,)
 
 
 SOURCE = Source(
-    "tiktok", Annotated[Top | Bottom, Field(discriminator="funnelStage")], _columns, _demographics
+    "tiktok",
+    Annotated[Top | Bottom, Field(discriminator="funnelStage")],
+    _facts,
+    dimensions=("followerBand", "device"),
 )
