@@ -74,8 +74,15 @@ class Page:
         ]
 
     def download(self, pattern: str) -> str:
-        """Wait for a file to be downloaded and return its text."""
-        file = wait_until(lambda: next(iter(self.downloads.glob(pattern)), None), 30)
+        """Wait for a file to be downloaded and return its text; it must not be empty."""
+
+        def complete() -> Path | None:
+            # the browser takes the name with an empty file, and puts the full one in its place
+            return next(
+                (file for file in self.downloads.glob(pattern) if file.stat().st_size), None
+            )
+
+        file = wait_until(complete, 30)
         assert file is not None
         return file.read_text(encoding="utf-8")
 
