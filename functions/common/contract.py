@@ -36,13 +36,24 @@ _read_time: Callable[[Any], datetime] = TypeAdapter(AwareDatetime).validator.val
 
 
 def _event_time(text: Any) -> datetime:
-    """Return the time that a timestamp says.
+    """Return the time that a timestamp says."""
+    global _latest  # noqa: PLW0603
+    time = _plain_utc(text) or _read_time(_rfc3339(text))
+    if time < EARLIEST:
+        raise PydanticCustomError("timestamp_too_early", "Timestamp is before the year 2000")
+    if time > _latest:
+        _latest = datetime.now(UTC) + MOST_AHEAD
+        if time > _latest:
+            raise PydanticCustomError("timestamp_in_future", "Timestamp is more than one day ahead")
+    return time
 
-    Nearly all are written `2026-01-02T03:04:05Z`, with or without milli- or microseconds. Pydantic
-    would take twice as long to check those, most of it for its own time zone, which is slow to
-    compare.
+
+def _plain_utc(text: Any) -> datetime | None:
+    """Read `2026-01-02T03:04:05Z`, with or without milli- or microseconds; None for all else.
+
+    Nearly every timestamp is written so. Pydantic would take twice as long to check it, most of it
+    for its own time zone, which is slow to compare.
     """
-    time: datetime | None = None
     if (
         type(text) is str
         and len(text) in _PLAIN_UTC_LENGTHS
@@ -51,24 +62,10 @@ def _event_time(text: Any) -> datetime:
         and text[-1] == "Z"
     ):
         try:
-            time = datetime.fromisoformat(text)
+            return datetime.fromisoformat(text)
         except ValueError:
-            time = None  # pydantic says what is wrong
-    if time is None:
-        time = _read_time(_rfc3339(text))
-    if EARLIEST <= time <= _latest:
-        return time
-    return _within_bounds(time)
-
-
-def _within_bounds(time: datetime) -> datetime:
-    global _latest  # noqa: PLW0603
-    if time < EARLIEST:
-        raise PydanticCustomError("timestamp_too_early", "Timestamp is before the year 2000")
-    _latest = datetime.now(UTC) + MOST_AHEAD
-    if time > _latest:
-        raise PydanticCustomError("timestamp_in_future", "Timestamp is more than one day ahead")
-    return time
+            pass
+    return None
 
 
 def _rfc3339(timestamp: Any) -> Any:

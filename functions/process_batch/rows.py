@@ -61,7 +61,7 @@ _NULL = "\\N"
 _NUL = "a text has the character \\u0000, which PostgreSQL does not store"
 _escaped_nul = re.compile(r"(?<!\\)(?:\\\\)*\\u0000").search
 _ENVELOPE_SIZE = len(ENVELOPE_FIELDS)
-_MOST_CACHED = 50_000
+_MOST_CACHED = 50_000 // len(SOURCES)  # of each source
 
 _group_elements: dict[str, dict[tuple[str, ...], tuple[str, ...]]] = {name: {} for name in SOURCES}
 
