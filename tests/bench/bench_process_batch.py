@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -30,8 +29,6 @@ from rich.progress import Progress
 from rich.table import Table
 
 from functions.common.events import columns, validate_json
-from functions.process_batch.body import read
-from functions.process_batch.check import Checked, check
 from functions.process_batch.compaction import compact
 from functions.process_batch.rollups import COLUMNS as DELTAS
 from functions.process_batch.rollups import deltas
@@ -41,6 +38,7 @@ from infra.local.embedded_postgres import WRITER, EmbeddedPostgres
 from infra.local.migrations import migrate
 from tests.bench.cores import two_cores
 from tests.support.functions import Function, running
+from tests.support.storage import parts
 
 BATCH = 5000
 USUAL_BATCH = 500
@@ -246,7 +244,7 @@ class _Bench:
     made: int = 0
 
     def cases(self) -> list[Case]:
-        live, month = _rows(self.live), _rows(self.month)
+        live, month = parts(self.live, BATCH), parts(self.month, BATCH)
         checked = [(event, validate_json(orjson.dumps(event))) for event in self.live]
         inserts = [_values(*each) for each in checked[: max(len(checked) // 8, USUAL_BATCH)]]
         return [
@@ -409,12 +407,6 @@ def _bench(events: int) -> Iterator[_Bench]:
     finally:
         server.stop()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _rows(events: list[Event]) -> list[list[Row]]:
-    parts = [events[at : at + BATCH] for at in range(0, len(events), BATCH)]
-    bodies = (read(orjson.dumps(part), {}, 2**30) for part in parts)
-    return [list(chain.from_iterable(check(body, Checked()))) for body in bodies]
 
 
 def _values(event: Event, checked: Event) -> tuple[Any, ...]:

@@ -11,6 +11,8 @@ import random
 import shutil
 import signal
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import nats
@@ -47,8 +49,11 @@ async def connect(url: str) -> tuple[Client, JetStreamContext]:
     return nc, await streams(nc)
 
 
-async def back(server: EmbeddedNats, nc: Client) -> None:
-    """Start a server that was stopped, and wait until a client has noticed."""
+@asynccontextmanager
+async def stopped(server: EmbeddedNats, nc: Client) -> AsyncIterator[None]:
+    """Stop a server for the block, after which a client is connected again."""
+    await asyncio.to_thread(server.stop)
+    yield
     await asyncio.to_thread(server.start)
 
     async def connected() -> bool:
@@ -323,19 +328,17 @@ async def test_a_message_that_the_broker_noted_as_done_and_kept_goes(
     nc, js = await connect(nats_server.url)
     await publish(js, *(event(f"{n}") for n in range(3)))
     (messages,) = nats_server.folder.glob("jetstream/*/streams/EVENTS/msgs")
-    await asyncio.to_thread(nats_server.stop)
-    shutil.copytree(messages, tmp_path / "kept")
-    await back(nats_server, nc)
+    async with stopped(nats_server, nc):
+        shutil.copytree(messages, tmp_path / "kept")
     with (
         FakeFunction(tmp_path).start().ready() as function,
         connector_to(function, tmp_path, nats_server.url) as connector,
     ):
         await drained(js)
         connector.signal(signal.SIGSTOP)
-        await asyncio.to_thread(nats_server.stop)
-        shutil.rmtree(messages)
-        shutil.copytree(tmp_path / "kept", messages)
-        await back(nats_server, nc)
+        async with stopped(nats_server, nc):
+            shutil.rmtree(messages)
+            shutil.copytree(tmp_path / "kept", messages)
         await drained(js, left=3)
         connector.signal(signal.SIGCONT)
         await drained(js)
@@ -355,16 +358,15 @@ async def test_messages_of_a_stream_that_was_made_anew_are_not_taken_for_done(
         await drained(js)
         (consumer,) = await js.consumers_info("EVENTS")
         connector.signal(signal.SIGSTOP)
-        await asyncio.to_thread(nats_server.stop)
-        shutil.rmtree(nats_server.folder / "jetstream")
-        await back(nats_server, nc)
+        async with stopped(nats_server, nc):
+            shutil.rmtree(nats_server.folder / "jetstream")
         await streams(nc)
         await publish(js, *(event(f"new-{n}") for n in range(3)))
         assert consumer.config.durable_name
         subscription = await js.pull_subscribe(
             "events.>", consumer.config.durable_name, "EVENTS", config=consumer.config
         )
-        taken = [*await subscription.fetch(3)]
+        taken = await subscription.fetch(3)
         assert len(taken) == 3, "somebody else has them in hand"
         connector.signal(signal.SIGCONT)
         await publish(js, event("later"))

@@ -30,9 +30,10 @@ from tests.support.connector import (
     Process,
     connector_to,
     dead_letters,
+    drained,
     streams,
 )
-from tests.support.net import eventually, free_port, wait_until
+from tests.support.net import free_port, wait_until
 
 OUTAGE = float(os.environ.get("OUTAGE_SECONDS", "3"))
 EVENTS_PER_MESSAGE = 20
@@ -182,11 +183,8 @@ class Pipeline:
         assert self.load
         js, load = self.js, self.load
 
-        async def drained() -> bool:
-            return (await js.stream_info("EVENTS")).state.messages == 0
-
         try:
-            await eventually(drained, 120)
+            await drained(js, 120)
         except AssertionError as error:
             raise AssertionError(await self.account(js)) from error
         stored = self.stored()
