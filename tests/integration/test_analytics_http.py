@@ -55,12 +55,25 @@ def metric(live: Analytics, name: str, **labels: str) -> float:
     return float(found[1]) if found else 0.0
 
 
+def snapshot(live: Analytics) -> str:
+    """Return which transactions a question sees now."""
+    with psycopg.connect(live.owner_url) as connection:
+        [(text,)] = connection.execute("SELECT pg_current_snapshot()::text").fetchall()
+    return text
+
+
 @pytest.mark.parametrize("name", REPORTS)
 def test_the_same_question_is_not_computed_twice(live: Analytics, name: str) -> None:
     seconds = "universe_analytics_query_report_seconds_count"
-    first = live.get(name, source="facebook")
-    computed = metric(live, seconds, report=name)
-    again = live.get(name, source="facebook")
+    for _ in range(10):
+        seen = snapshot(live)
+        first = live.get(name, source="facebook")
+        computed = metric(live, seconds, report=name)
+        again = live.get(name, source="facebook")
+        if snapshot(live) == seen:  # else autovacuum has committed meanwhile, and that is new
+            break
+    else:
+        raise AssertionError("the database never rests")
     assert again.content == first.content
     assert again.headers["etag"] == first.headers["etag"]
     assert metric(live, seconds, report=name) == computed
