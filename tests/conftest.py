@@ -14,9 +14,9 @@ import pytest
 from nats.js.errors import NotFoundError
 from psycopg import sql
 
-from infra.local.embedded_nats import EmbeddedNats
-from infra.local.embedded_postgres import READER, WRITER, EmbeddedPostgres
-from infra.local.migrations import migrate
+from infra.database.migrate import migrate
+from infra.local.servers.nats import EmbeddedNats
+from infra.local.servers.postgres import READER, WRITER, EmbeddedPostgres
 
 TEMPLATE = "universe_template"
 

@@ -4,7 +4,7 @@ import click
 
 from infra.cli.options import clear_errors, console
 from infra.cli.owner import owner_url
-from infra.local import migrations
+from infra.database import migrate as migrations
 
 
 @click.command()

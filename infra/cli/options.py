@@ -9,7 +9,8 @@ import click
 from pydantic import ValidationError
 from rich.console import Console
 
-from infra.local.errors import PlatformError
+from functions.common.errors import UniverseError
+from infra.local import runtime
 from infra.local.platform_settings import PlatformSettings
 
 P = ParamSpec("P")
@@ -34,7 +35,7 @@ def clear_errors(command: Callable[P, R]) -> Callable[P, R]:
         except ValidationError as error:
             faults = (f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
             fail("wrong setting " + "; ".join(faults))
-        except PlatformError as error:
+        except UniverseError as error:
             fail(str(error))
         except KeyboardInterrupt:
             sys.exit(130)
@@ -46,3 +47,8 @@ def clear_errors(command: Callable[P, R]) -> Callable[P, R]:
 def platform_settings() -> PlatformSettings:
     """Return the platform's settings. Raises pydantic's ValidationError where one is wrong."""
     return PlatformSettings()  # type: ignore[call-arg]
+
+
+def platform_nats_url() -> str:
+    """Return where the NATS server of the running platform is. Raises PlatformError."""
+    return runtime.load(platform_settings().state_dir).nats_url

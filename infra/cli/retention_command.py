@@ -6,7 +6,7 @@ import click
 
 from infra.cli.options import clear_errors, console
 from infra.cli.owner import owner_url
-from infra.local import maintenance
+from infra.database import maintenance
 
 _url = click.option(
     "--url", envvar="DATABASE_URL", help="The database, as its owner.  [env: DATABASE_URL]"

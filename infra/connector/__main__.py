@@ -10,10 +10,10 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from functions.common import logs
-from infra.connector.dlq_command import dlq
+from infra.connector.app import Connector
+from infra.connector.dlq.command import dlq
 from infra.connector.help_text import help_text
-from infra.connector.http_server import make_app
-from infra.connector.service import Connector
+from infra.connector.http.server import make_app
 from infra.connector.settings import ConnectorSettings
 
 log = logging.getLogger("infra.connector")

@@ -15,23 +15,23 @@ from nats.js import JetStreamContext
 
 from functions.common.correlation import CALL_ID, CALL_ID_HEADER, new_call_id
 from infra.connector import metrics
-from infra.connector.accumulator import BatchLimits
-from infra.connector.answer import Answer, Done, Failed, Rejected, Unavailable
-from infra.connector.attempts import AttemptLedger
-from infra.connector.backoff import exponential
-from infra.connector.binding_spec import BindingSpec
-from infra.connector.breaker import Breaker, BreakerLimits, BreakerState
-from infra.connector.consumers import BindError, ensure_consumer, ensure_dlq_stream
-from infra.connector.dead_letters import DeadLetterQueue
-from infra.connector.failure_policy import FailurePolicy, Plan
-from infra.connector.in_hand import InHand
-from infra.connector.invoker import Invoker
-from infra.connector.message import Key, Message
-from infra.connector.pace import Pace
-from infra.connector.puller import Puller
-from infra.connector.schedule import Schedule
-from infra.connector.settlement import Settlement, Verdict
-from infra.connector.unit import Unit
+from infra.connector.delivery.attempts import AttemptLedger
+from infra.connector.delivery.backoff import exponential
+from infra.connector.delivery.batcher import BatchLimits
+from infra.connector.delivery.circuit_breaker import Breaker, BreakerLimits, BreakerState
+from infra.connector.delivery.message import Key, Message
+from infra.connector.delivery.queue import Schedule
+from infra.connector.delivery.response import Answer, Done, Failed, Rejected, Unavailable
+from infra.connector.delivery.retry_policy import FailurePolicy, Plan
+from infra.connector.delivery.throttle import Pace
+from infra.connector.delivery.unit import Unit
+from infra.connector.dlq.outcome import Settlement, Verdict
+from infra.connector.dlq.publisher import DeadLetterQueue
+from infra.connector.http.invoker import Invoker
+from infra.connector.jetstream.consumer import BindError, ensure_consumer, ensure_dlq_stream
+from infra.connector.jetstream.inflight import InHand
+from infra.connector.jetstream.pull import Puller
+from infra.connector.spec import BindingSpec
 
 log = logging.getLogger(__name__)
 

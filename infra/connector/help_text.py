@@ -3,9 +3,9 @@
 import textwrap
 from typing import Any
 
-from infra.connector.backoff import Backoff
-from infra.connector.binding_spec import ANNOTATIONS
+from infra.connector.delivery.backoff import Backoff
 from infra.connector.settings import ConnectorSettings
+from infra.connector.spec import ANNOTATIONS
 
 WIDTH = 100
 INDENT = " " * 6

@@ -6,12 +6,12 @@ from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode
 
 from functions.common.broker import BrokerSettings
-from infra.connector.backoff import Backoff
-from infra.connector.binding_spec import RETRIES, Delivery, read_backoff
-from infra.connector.breaker import COOLDOWN, BreakerLimits
-from infra.connector.replicas import ReplicaLimits
+from functions.common.durations import parse_duration
+from infra.connector.delivery.backoff import Backoff
+from infra.connector.delivery.circuit_breaker import COOLDOWN, BreakerLimits
+from infra.connector.openfaas.replicas import ReplicaLimits
+from infra.connector.spec import RETRIES, Delivery, read_backoff
 from infra.connector.subjects import parse_topics
-from infra.local.durations import parse_duration
 
 
 def _seconds(value: object) -> object:

@@ -32,10 +32,10 @@ from functions.common.broker import (
     ensure_stream,
     largest_payload,
 )
-from infra.local.durations import parse_duration
-from infra.local.ports import LOOPBACK
-from infra.local.registry import Registry
-from infra.local.upstream import Upstream, UpstreamError
+from functions.common.durations import parse_duration
+from infra.local.functions.registry import Registry
+from infra.local.gateway.upstream import Upstream, UpstreamError
+from infra.local.servers.ports import LOOPBACK
 
 logger = logging.getLogger(__name__)
 

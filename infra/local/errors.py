@@ -1,5 +1,7 @@
-"""Errors that are told to the user as one line."""
+"""Errors of the local platform."""
+
+from functions.common.errors import UniverseError
 
 
-class PlatformError(Exception):
+class PlatformError(UniverseError):
     """The platform cannot start or go on; the message says why and what to do about it."""

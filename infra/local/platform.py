@@ -21,17 +21,18 @@ from functions.common.paths import ROOT
 from functions.ingest.settings import IngestSettings
 from functions.process_batch.settings import ProcessBatchSettings
 from infra.connector.settings import ConnectorSettings
-from infra.local import housekeeping, runtime, state
-from infra.local.embedded_nats import EmbeddedNats
-from infra.local.embedded_postgres import READER, WRITER, EmbeddedPostgres
+from infra.database import housekeeping
+from infra.database.migrate import migrate
+from infra.local import runtime, state_dir
 from infra.local.errors import PlatformError
-from infra.local.logfile import LogFile
-from infra.local.migrations import migrate
+from infra.local.gateway.app import Provider
 from infra.local.platform_settings import PlatformSettings
-from infra.local.ports import LOOPBACK, free_port, is_free
-from infra.local.process import Command, Supervisor
-from infra.local.provider.app import Provider
+from infra.local.process.logfile import LogFile
+from infra.local.process.process import Command, Supervisor
 from infra.local.runtime import Runtime
+from infra.local.servers.nats import EmbeddedNats
+from infra.local.servers.ports import LOOPBACK, free_port, is_free
+from infra.local.servers.postgres import READER, WRITER, EmbeddedPostgres
 from infra.local.settings import ProviderSettings
 from infra.monitoring.exporter.settings import ExporterSettings
 
@@ -85,7 +86,7 @@ async def running(
     """
     folder = settings.state_dir.resolve()
     async with AsyncExitStack() as stack:
-        stack.enter_context(state.claim(folder))
+        stack.enter_context(state_dir.claim(folder))
         if settings.gateway_port and not is_free(settings.gateway_port):
             raise PlatformError(
                 f"port {settings.gateway_port} is in use: choose another with GATEWAY_PORT"
@@ -95,10 +96,10 @@ async def running(
         await _make_streams(nats_url)
         databases = _database(settings, folder, stack, say)
         stack.callback(housekeeping.start(databases.owner, settings.retention_days))
-        state.write_secret(folder, "database-owner-url", databases.owner)
-        state.write_secret(folder, "database-url", databases.writer)
-        state.write_secret(folder, "database-reader-url", databases.reader)
-        state.write_secret(folder, "basic-auth-user", "admin")
+        state_dir.write_secret(folder, "database-owner-url", databases.owner)
+        state_dir.write_secret(folder, "database-url", databases.writer)
+        state_dir.write_secret(folder, "database-reader-url", databases.reader)
+        state_dir.write_secret(folder, "basic-auth-user", "admin")
 
         say("starting the gateway")
         provider = Provider(

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from functions.common.durations import parse_duration
 from functions.common.paths import ROOT
-from infra.local.durations import parse_duration
 
 
 def _seconds(value: Any) -> Any:

@@ -3,7 +3,7 @@
 -- A day that is over is sealed: its partition gets the indexes that searches want, built in bulk
 -- where keeping them up to date for each written row would make writing several times slower, and
 -- day_users gets its rows. Late events may still come; compaction counts their users anew.
--- infra/local/maintenance.py does it with concurrent index builds; seal_day() below is the same in
+-- infra/database/maintenance.py does it with concurrent index builds; seal_day() below is the same in
 -- one call for a cron trigger inside the database, and holds up writers of that day meanwhile.
 --
 -- Retention drops whole days with everything that was derived from them: reports over dropped days

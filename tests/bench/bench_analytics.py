@@ -20,7 +20,7 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
-from infra.local.embedded_postgres import EmbeddedPostgres
+from infra.local.servers.postgres import EmbeddedPostgres
 from tests.bench.analytics.dataset import Dataset, make
 from tests.bench.analytics.others import RAW, column_statements, raw_statements
 

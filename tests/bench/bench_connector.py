@@ -33,10 +33,10 @@ from nats.js.errors import NotFoundError
 
 from functions.common.broker import BrokerSettings, ensure_streams
 from infra.cli.generate import Mix, generate
-from infra.local.embedded_nats import EmbeddedNats
-from infra.local.embedded_postgres import WRITER, EmbeddedPostgres
-from infra.local.migrations import migrate
-from infra.local.provider import Provider
+from infra.database.migrate import migrate
+from infra.local.gateway.app import Provider
+from infra.local.servers.nats import EmbeddedNats
+from infra.local.servers.postgres import WRITER, EmbeddedPostgres
 from infra.local.settings import ProviderSettings
 from tests.support.connector import ConnectorProcess, drained
 from tests.support.functions import running

@@ -34,8 +34,8 @@ from functions.process_batch.rollups import COLUMNS as DELTAS
 from functions.process_batch.rollups import deltas
 from functions.process_batch.rows import COLUMNS, Row
 from infra.cli.generate import Event, Mix, generate
-from infra.local.embedded_postgres import WRITER, EmbeddedPostgres
-from infra.local.migrations import migrate
+from infra.database.migrate import migrate
+from infra.local.servers.postgres import WRITER, EmbeddedPostgres
 from tests.bench.cores import two_cores
 from tests.support.functions import Function, running
 from tests.support.storage import parts

@@ -20,8 +20,8 @@ from typing import Any
 import uvloop
 
 from functions.common.paths import ROOT
-from infra.local.upstream import Upstream
-from tests.support.provider import platform
+from infra.local.gateway.upstream import Upstream
+from tests.support.local_gateway import platform
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
 from infra.cli.generate import Mix
-from infra.local.embedded_postgres import EmbeddedPostgres
+from infra.local.servers.postgres import EmbeddedPostgres
 from tests.support import obvious_reports as obvious
 from tests.support.analytics import Analytics, analytics
 from tests.support.browser import Page, browser

@@ -20,7 +20,7 @@ import pytest
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
-from infra.local.embedded_nats import EmbeddedNats
+from infra.local.servers.nats import EmbeddedNats
 from tests.support.connector import (
     ConnectorProcess,
     FakeFunction,

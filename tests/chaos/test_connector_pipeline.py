@@ -21,9 +21,9 @@ import pytest
 from nats.js import JetStreamContext
 
 from infra.cli.generate import Mix, generate
-from infra.local.embedded_nats import EmbeddedNats
-from infra.local.embedded_postgres import WRITER, EmbeddedPostgres
-from infra.local.migrations import migrate
+from infra.database.migrate import migrate
+from infra.local.servers.nats import EmbeddedNats
+from infra.local.servers.postgres import WRITER, EmbeddedPostgres
 from tests.support.connector import (
     ROOT,
     ConnectorProcess,

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.embedded_nats import EmbeddedNats
-from infra.local.embedded_postgres import EmbeddedPostgres
+from infra.local.servers.nats import EmbeddedNats
+from infra.local.servers.postgres import EmbeddedPostgres
 from tests.support.net import free_port, wait_until
 from tests.support.platform import UNIVERSE, RunningPlatform, platform
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from infra.local.ports import free_port
+from infra.local.servers.ports import free_port
 from tests.support.net import wait_until
 from tests.support.platform import UNIVERSE, RunningPlatform, platform
 

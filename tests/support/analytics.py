@@ -11,7 +11,7 @@ import httpx
 import psycopg
 from psycopg import sql
 
-from infra.local.embedded_postgres import READER, EmbeddedPostgres
+from infra.local.servers.postgres import READER, EmbeddedPostgres
 from tests.support.functions import Function, running
 
 HANDLER = "functions.analytics_query.handler"

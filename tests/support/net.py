@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from infra.local.ports import free_port
+from infra.local.servers.ports import free_port
 
 __all__ = ["eventually", "free_port", "wait_until"]
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import yaml
 
-from tests.support.debian import debian_tool
+from tests.images.debian import debian_tool
 from tests.support.net import free_port, wait_until
 
 Sample = dict[str, Any]

@@ -16,9 +16,9 @@ import duckdb
 import psycopg
 
 from functions.common.sketches import add_to_hll, add_to_theta
-from infra.local.embedded_postgres import READER, EmbeddedPostgres
-from infra.local.maintenance import seal_finished_days
-from infra.local.migrations import migrate
+from infra.database.maintenance import seal_finished_days
+from infra.database.migrate import migrate
+from infra.local.servers.postgres import READER, EmbeddedPostgres
 
 SQL: Any = aiosql.from_path(
     Path(__file__).with_name("dataset.sql"), "psycopg", mandatory_parameters=False

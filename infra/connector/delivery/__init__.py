@@ -1,0 +1,1 @@
+"""Decisions about messages: what is delivered when, and what a response means. No I/O."""

@@ -1,0 +1,1 @@
+"""Dead letters: publishing, reading, replaying and removing them."""

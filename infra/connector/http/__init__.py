@@ -1,0 +1,1 @@
+"""HTTP: invoking functions, CloudEvents, and the connector's own endpoints."""

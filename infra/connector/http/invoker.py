@@ -1,0 +1,134 @@
+"""Invokes a function over HTTP."""
+
+import asyncio
+import io
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import aiohttp
+
+from functions.common.correlation import CALL_ID_HEADER
+from infra.connector.delivery.message import Message
+from infra.connector.delivery.response import Answer, Failed, Fault, Rejected, Unavailable, classify
+from infra.connector.http.cloudevents import BATCH_CONTENT_TYPE, batch_body, binary_headers
+
+LARGEST_ANSWER = 16 * 1024**2
+IDLE_CONNECTION = 4.0
+"""Seconds that an idle connection is kept: less than servers keep it, so that none is used which
+the server is just closing; that would look like a crash of the function."""
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """An answer, and what it took.
+
+    Attributes:
+        answer: what the answer means.
+        seconds: how long it took.
+        size: bytes of the request's body.
+    """
+
+    answer: Answer
+    seconds: float
+    size: int
+
+
+def make_session(connect_timeout: float) -> aiohttp.ClientSession:
+    """Return a session for invocations of functions, through the gateway or directly."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_CONNECTION),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        skip_auto_headers=("User-Agent",),
+        headers={"User-Agent": "universe-connector", "Accept-Encoding": "identity"},
+    )
+
+
+class Invoker:
+    """Invokes one function."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        source: str,
+        *,
+        batch: bool,
+        timeout: float,
+        exists: Callable[[], Awaitable[bool]] | None = None,
+    ) -> None:
+        """Make an invoker.
+
+        Args:
+            session: the HTTP client.
+            url: where the function is invoked.
+            source: the CloudEvents source.
+            batch: whether messages go in the batch format; else one in binary mode.
+            timeout: seconds to wait for an answer.
+            exists: asks the gateway whether it has the function; None without a gateway.
+        """
+        self._session = session
+        self._url = url
+        self._source = source
+        self._batch = batch
+        self._timeout = timeout
+        self._exists = exists
+
+    async def invoke(self, messages: Sequence[Message], call_id: str) -> Invocation:
+        """Deliver messages and return what became of them."""
+        headers = {CALL_ID_HEADER: call_id}
+        if self._batch:
+            body = batch_body(messages, self._source)
+            headers["Content-Type"] = BATCH_CONTENT_TYPE
+        else:
+            body = messages[0].data
+            headers |= binary_headers(messages[0], self._source)
+        start = time.perf_counter()
+        ids = {message.id for message in messages}
+        answer = await self._post(body, headers, ids)
+        if isinstance(answer, Rejected) and await self._gone(answer.status):
+            answer = Unavailable("the gateway has no such function", reached=False)
+        return Invocation(answer, time.perf_counter() - start, len(body))
+
+    async def _gone(self, status: int) -> bool:
+        # a gateway says 404 also when the function is not there, or not yet
+        return status == 404 and self._exists is not None and not await self._exists()
+
+    async def _post(self, body: bytes, headers: Mapping[str, str], ids: set[str]) -> Answer:
+        try:
+            async with (
+                asyncio.timeout(self._timeout),
+                self._session.post(
+                    self._url, data=io.BytesIO(body), headers=headers, allow_redirects=False
+                ) as response,
+            ):
+                answer = await _read(response)
+                if answer is None:
+                    return Failed(Fault.ERROR, "the answer is too large")
+                return classify(
+                    response.status,
+                    response.headers,
+                    answer,
+                    ids,
+                    batch=self._batch,
+                    now=time.time(),
+                )
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            return Unavailable(f"no connection: {error}", reached=False)
+        except TimeoutError:
+            return Failed(Fault.TIMEOUT, f"no answer within {self._timeout:g} s")
+        except (aiohttp.ClientError, OSError) as error:
+            text = str(error) or type(error).__name__
+            return Failed(Fault.CRASH, f"the connection broke off during the call: {text}")
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes | None:
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in response.content.iter_any():
+        size += len(chunk)
+        if size > LARGEST_ANSWER:
+            return None
+        chunks.append(chunk)
+    return b"".join(chunks)

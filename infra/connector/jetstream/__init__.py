@@ -1,0 +1,1 @@
+"""JetStream: the durable consumer, pulling from it, and its in-flight messages."""

@@ -1,0 +1,1 @@
+"""The OpenFaaS gateway: functions, their annotations, and their replicas."""

@@ -1,0 +1,1 @@
+"""Deployed functions: their code, their replicas, and when these scale."""

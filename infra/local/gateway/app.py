@@ -1,0 +1,197 @@
+"""The OpenFaaS provider for processes: gateway and provider in one HTTP server."""
+
+import asyncio
+import errno
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from functions.common.broker import BrokerSettings
+from infra.local.async_calls import AsyncCalls
+from infra.local.errors import PlatformError
+from infra.local.functions.idle_scaler import run_scaler
+from infra.local.functions.registry import Registry
+from infra.local.functions.stack import read_stacks
+from infra.local.gateway.auth import ensure_password, protected
+from infra.local.gateway.proxy import ProxyRoutes
+from infra.local.gateway.routes.async_calls import AsyncRoutes
+from infra.local.gateway.routes.discovery import DiscoveryRoutes
+from infra.local.gateway.routes.functions import FunctionRoutes
+from infra.local.gateway.routes.info import InfoRoutes
+from infra.local.gateway.routes.logs import LogRoutes
+from infra.local.gateway.routes.metrics import MetricsRoutes
+from infra.local.gateway.routes.scale import ScaleRoutes
+from infra.local.gateway.routes.secrets import SecretRoutes
+from infra.local.gateway.routes.ui import UiRoutes
+from infra.local.settings import ProviderSettings
+
+logger = logging.getLogger(__name__)
+
+_HEADER_LIMIT = 64 * 1024
+
+
+class Provider:
+    """Runs functions as processes and serves OpenFaaS's REST API for them.
+
+    Use it as an asynchronous context manager, or call `start` and `stop`.
+    """
+
+    def __init__(self, settings: ProviderSettings | None = None) -> None:
+        self.settings = settings or ProviderSettings()
+        self.password: str | None = None
+        """The admin's password once started, or None without authentication."""
+        self.services: dict[str, str] = {}
+        """`host:port` by name of what else runs beside the functions and serves `/metrics`."""
+        self._registry: Registry | None = None
+        self._runner: web.AppRunner | None = None
+        self._calls: AsyncCalls | None = None
+        self._scaler: asyncio.Task[None] | None = None
+        self._port = self.settings.gateway_port
+
+    @property
+    def registry(self) -> Registry:
+        """What is deployed."""
+        assert self._registry is not None, "not started"
+        return self._registry
+
+    @property
+    def url(self) -> str:
+        """Where the gateway listens."""
+        return f"http://{self.settings.gateway_host}:{self._port}"
+
+    async def start(self) -> None:
+        """Listen, and bring back the functions that were deployed through the API.
+
+        Raises:
+            PlatformError: the port is in use or the state folder cannot be written.
+        """
+        settings = self.settings
+        try:
+            password = ensure_password(settings.secrets_dir)
+        except OSError as error:
+            raise PlatformError(f"state folder {settings.state_dir}: {error}") from error
+        self.password = password if settings.basic_auth else None
+        self._registry = Registry(settings)
+        self._metrics = CollectorRegistry()
+        if settings.nats_url:
+            broker = BrokerSettings(nats_url=settings.nats_url)  # type: ignore[call-arg]
+            self._calls = AsyncCalls(self._registry, broker, self._metrics)
+        self._runner = web.AppRunner(
+            self._application(self._registry),
+            access_log=None,
+            auto_decompress=False,
+            handler_cancellation=True,
+            keepalive_timeout=90.0,
+            max_line_size=_HEADER_LIMIT,
+            max_field_size=_HEADER_LIMIT,
+            shutdown_timeout=settings.term_timeout,
+        )
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, settings.gateway_host, settings.gateway_port, backlog=1024)
+        try:
+            await site.start()
+        except OSError as error:
+            await self.stop()
+            if error.errno == errno.EADDRINUSE:
+                raise PlatformError(
+                    f"port {settings.gateway_port} of {settings.gateway_host} is in use: "
+                    "set GATEWAY_PORT to another one"
+                ) from error
+            raise PlatformError(f"cannot listen on {self.url}: {error}") from error
+        self._port = self._runner.addresses[0][1]
+        self._registry.restore()
+        if self._calls is not None:
+            await self._calls.start(settings.gateway_host, self._port)
+        self._scaler = asyncio.create_task(run_scaler(self._registry), name="scaler")
+
+    async def stop(self) -> None:
+        """Finish the requests in hand, then stop all replicas: SIGTERM, later SIGKILL."""
+        if self._scaler is not None:
+            self._scaler.cancel()
+            await asyncio.gather(self._scaler, return_exceptions=True)
+        if self._calls is not None:
+            await self._calls.stop()
+        if self._runner is not None:
+            await self._runner.cleanup()
+        if self._registry is not None:
+            await self._registry.close()
+
+    async def deploy_stack(
+        self, paths: Sequence[Path], env: Mapping[str, str] | None = None
+    ) -> list[str]:
+        """Deploy the functions of stack files and return their names.
+
+        Args:
+            paths: later files add to functions of earlier ones.
+            env: variables for `${...}` in the files, before those of the process.
+
+        Raises:
+            PlatformError: a file or a function in it cannot be used.
+        """
+        names: list[str] = []
+        for deployment in read_stacks(paths, {**os.environ, **(env or {})}):
+            try:
+                self.registry.deploy(deployment, from_api=False)
+            except ValueError as error:
+                raise PlatformError(f"function {deployment.service}: {error}") from error
+            names.append(deployment.service)
+        return names
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    def _application(self, registry: Registry) -> web.Application:
+        admin = protected(self.password)
+        discovery = DiscoveryRoutes(registry, self.services)
+        functions = FunctionRoutes(registry)
+        info = InfoRoutes(self.settings.namespace)
+        secrets = SecretRoutes(self.settings.secrets_dir, self.settings.namespace)
+        app = web.Application()
+        app.router.add_route("*", "/function/{tail:.+}", ProxyRoutes(registry).invoke)
+        calls = AsyncRoutes(registry, self._calls, self.settings.async_max_body)
+        app.router.add_post("/async-function/{tail:.+}", calls.invoke)
+        app.router.add_get("/healthz", info.health)
+        app.router.add_get("/metrics", MetricsRoutes(registry, self._metrics).metrics)
+        app.router.add_get("/system/http-sd", admin(discovery.targets))
+        app.router.add_get("/system/info", admin(info.info))
+        app.router.add_get("/system/namespaces", admin(info.namespaces))
+        app.router.add_get("/system/namespace/{name}", admin(info.namespace))
+        for method in ("POST", "PUT", "DELETE"):
+            app.router.add_route(method, "/system/namespace/{name}", admin(info.change_namespace))
+        app.router.add_get("/system/functions", admin(functions.list))
+        app.router.add_post("/system/functions", admin(functions.deploy))
+        app.router.add_put("/system/functions", admin(functions.update))
+        app.router.add_delete("/system/functions", admin(functions.delete))
+        app.router.add_get("/system/function/{name}", admin(functions.describe))
+        app.router.add_post("/system/scale-function/{name}", admin(ScaleRoutes(registry).scale))
+        app.router.add_get("/system/secrets", admin(secrets.list))
+        app.router.add_post("/system/secrets", admin(secrets.create))
+        app.router.add_put("/system/secrets", admin(secrets.update))
+        app.router.add_delete("/system/secrets", admin(secrets.delete))
+        app.router.add_get("/system/logs", admin(LogRoutes(registry).logs))
+
+        ui = UiRoutes(registry, self._calls)
+        app.router.add_get("/", ui.entrance)
+        app.router.add_get("/ui/state", admin(ui.state))
+        app.router.add_get("/ui/{file:[^/]*}", admin(ui.file))
+
+        async def end_streams(_: web.Application) -> None:
+            registry.end_followers()
+
+        app.on_shutdown.append(end_streams)
+        return app

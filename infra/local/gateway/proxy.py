@@ -1,0 +1,320 @@
+"""`/function/NAME[/path]`: passes requests on to replicas. The hot path.
+
+Nothing is buffered, decoded or encoded again on the way: bodies stream in both directions, path and
+query go on byte for byte, header fields keep their order and repetitions. Dropped are hop-by-hop
+fields; added are the call id and what OpenFaaS's gateway adds.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterable
+
+from aiohttp import web
+
+from functions.common.correlation import CALL_ID_HEADER, new_call_id
+from infra.local.functions.function import Function, NoReplicaError, Replica
+from infra.local.functions.registry import Registry
+from infra.local.gateway.http_io import problem_response
+from infra.local.gateway.upstream import (
+    ConnectFailedError,
+    Connection,
+    ConnectionLostError,
+    UpstreamError,
+)
+
+_HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"proxy-connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+_REPLACED = frozenset({b"host", b"expect", b"x-start-time"})
+_REPLACED_IN_ANSWER = frozenset({b"x-start-time", b"x-duration-seconds"})
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_ATTEMPTS = 6
+_REPETITIONS = 2
+_PREFIX = "/function/"
+_CLIENT_GONE = 499  # nginx's code for it, in metrics only
+
+
+class _Relayed(web.StreamResponse):
+    """An answer whose bytes were written to the client already."""
+
+    def __init__(self, status: int, *, keep_alive: bool) -> None:
+        super().__init__(status=status)
+        self._keep_alive = keep_alive
+        self._eof_sent = True
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Everything has been written."""
+
+
+class _Call:
+    """A request on its way to one replica after the other until one can take it."""
+
+    __slots__ = ("body", "call_id", "chunked", "head", "request", "started", "streams")
+
+    def __init__(self, request: web.BaseRequest, target: str) -> None:
+        self.request = request
+        self.started = time.time_ns()
+        self.call_id = b""
+        self.head = self._request_head(target)
+        self.body = b""
+        # What has come in full is sent in one piece, and may be sent again as long as that is safe.
+        self.streams = not request.content.is_eof()
+        if not self.streams:
+            self.body = request.content.read_nowait()
+            if self.chunked:
+                self.body = _chunk(self.body) + b"0\r\n\r\n"
+
+    def _request_head(self, target: str) -> bytes:
+        request = self.request
+        parts = [f"{request.method} {target} HTTP/1.1\r\n".encode("utf-8", "surrogateescape")]
+        fields = request.raw_headers
+        dropped, self.chunked = _hop_by_hop(fields)
+        dropped |= _REPLACED
+        seen: set[bytes] = set()
+        for name, value in fields:
+            lower = name.lower()
+            if lower in dropped:
+                continue
+            seen.add(lower)
+            if lower == b"x-call-id":
+                self.call_id = value
+            parts.append(b"%s: %s\r\n" % (name, value))
+        if not self.call_id:
+            self.call_id = new_call_id().encode()
+            parts.append(b"X-Call-Id: %s\r\n" % self.call_id)
+        if self.chunked:
+            parts.append(b"Transfer-Encoding: chunked\r\n")
+        host = request.headers.get("Host")
+        if host and b"x-forwarded-host" not in seen:
+            parts.append(b"X-Forwarded-Host: %s\r\n" % host.encode("utf-8", "surrogateescape"))
+        if request.remote and b"x-forwarded-for" not in seen:
+            parts.append(b"X-Forwarded-For: %s\r\n" % request.remote.encode())
+        parts.append(b"X-Start-Time: %d\r\n" % self.started)
+        return b"".join(parts)
+
+    def send(self, connection: Connection, address: str) -> "asyncio.Task[None] | None":
+        """Write the request; return the task that streams the rest of it, if there is more."""
+        connection.begin(self.request.method)
+        connection.write(b"%sHost: %s\r\n\r\n%s" % (self.head, address.encode(), self.body))
+        if not self.streams:
+            return None
+        return asyncio.create_task(self._stream_body(connection))
+
+    async def _stream_body(self, connection: Connection) -> None:
+        content = self.request.content
+        try:
+            while chunk := await content.readany():
+                connection.write(_chunk(chunk) if self.chunked else chunk)
+                await connection.drain()
+            if self.chunked:
+                connection.write(b"0\r\n\r\n")
+        except UpstreamError:
+            pass  # whoever waits for the answer is told
+        except Exception as error:
+            connection.fail(_ClientBodyError(str(error)))
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether sending it twice does no harm."""
+        return not self.streams and not self.body and self.request.method in _SAFE_METHODS
+
+
+class _ClientBodyError(Exception):
+    """The client's request body ended early or is malformed."""
+
+
+def _chunk(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data) if data else b""
+
+
+class ProxyRoutes:
+    """Handler of invocations."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._timeout = registry.settings.upstream_timeout
+
+    async def invoke(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Any method on /function/NAME[/path][?query]."""
+        name, target = split_target(request.raw_path)
+        function = self._registry.find(name)
+        if function is None:
+            return problem_response(404, f"function {name} is not deployed")
+        started = time.monotonic()
+        invocations = function.invocations
+        invocations.begin()
+        status = _CLIENT_GONE
+        try:
+            response = await self._call(function, request, target)
+            status = response.status
+            return response
+        finally:
+            function.last_active = now = time.monotonic()
+            invocations.end(status, now - started)
+
+    async def _call(
+        self, function: Function, request: web.BaseRequest, target: str
+    ) -> web.StreamResponse:
+        call = _Call(request, target)
+        try:
+            return await self._attempts(function, call)
+        except NoReplicaError as error:
+            retry_after = str(max(1, round(error.retry_after)))
+            return _problem(call, error.status, str(error), {"Retry-After": retry_after})
+        except ConnectFailedError as error:
+            return _problem(call, 503, f"function {function.name}: {error}", {"Retry-After": "1"})
+        except TimeoutError:
+            detail = f"function {function.name} did not answer within {self._timeout:g} s"
+            return _problem(call, 504, detail)
+        except UpstreamError as error:
+            return _problem(call, 502, f"function {function.name}: {error}")
+        except _ClientBodyError as error:
+            return _problem(call, 400, f"request body: {error}")
+
+    async def _attempts(self, function: Function, call: _Call) -> web.StreamResponse:
+        """Give the request to a replica; to another one where the first has not seen it."""
+        for attempt in range(_ATTEMPTS):
+            replica = function.pick() or await function.wait_and_pick()
+            try:
+                return await self._exchange(replica, call)
+            except ConnectFailedError:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                await asyncio.sleep(0.02 * 2**attempt)  # its end is about to be noticed
+            except ConnectionLostError:
+                if attempt >= _REPETITIONS or not call.repeatable:
+                    raise
+                # a process that is just dying may still take a connection, to reset it
+                await asyncio.sleep(0.05 * 2**attempt)
+            finally:
+                replica.release()
+        raise AssertionError("unreachable")
+
+    async def _exchange(self, replica: Replica, call: _Call) -> web.StreamResponse:
+        upstream = replica.upstream
+        assert upstream is not None
+        connection = upstream.idle_connection() or await upstream.connect()
+        sender = call.send(connection, replica.address)
+        timeout = connection.set_timeout(self._timeout)
+        try:
+            await connection.head
+            timeout.cancel()
+            return await _relay(connection, call)
+        finally:
+            timeout.cancel()
+            if sender is not None and not sender.done():
+                sender.cancel()
+                connection.abort()
+            upstream.release(connection)
+
+
+async def _relay(connection: Connection, call: _Call) -> web.StreamResponse:
+    """Write the replica's answer to the client as it comes.
+
+    Once it has begun an error cannot be told any more but by cutting the connection.
+    """
+    pending, chunked, keep_alive = _answer_head(connection, call)
+    response = _Relayed(connection.status, keep_alive=keep_alive)
+    writer = call.request.writer
+    try:
+        while True:
+            if pending and not connection.has_data and not connection.complete:
+                await writer.write(pending)  # the head at once: the body may take its time
+                pending = b""
+            data = await connection.read()
+            if not data:
+                break
+            await writer.write(pending + (_chunk(data) if chunked else data))
+            pending = b""
+        if chunked:
+            pending += b"0\r\n\r\n"
+        if pending:
+            await writer.write(pending)
+    except (UpstreamError, _ClientBodyError):
+        _cut(call.request)
+        response.force_close()
+    except ConnectionError:  # the client has gone
+        response.force_close()
+    return response
+
+
+def _answer_head(connection: Connection, call: _Call) -> tuple[bytes, bool, bool]:
+    """Return the client's head, whether its body is chunked, and whether to stay connected."""
+    request = call.request
+    http11 = request.version >= (1, 1)
+    parts = [b"HTTP/1.1 %d %s\r\n" % (connection.status, connection.reason)]
+    fields = connection.headers
+    dropped = _hop_by_hop(fields)[0] | _REPLACED_IN_ANSWER
+    seen: set[bytes] = set()
+    for name, value in fields:
+        lower = name.lower()
+        if lower not in dropped:
+            seen.add(lower)
+            parts.append(b"%s: %s\r\n" % (name, value))
+    if b"x-call-id" not in seen:
+        parts.append(b"X-Call-Id: %s\r\n" % call.call_id)
+    seconds = (time.time_ns() - call.started) / 1e9
+    parts.append(b"X-Start-Time: %d\r\nX-Duration-Seconds: %.6f\r\n" % (call.started, seconds))
+    bodiless = request.method == "HEAD" or connection.status in {204, 304}
+    unframed = not bodiless and b"content-length" not in seen
+    keep_alive = request.keep_alive and (http11 or not unframed)
+    if unframed and http11:
+        parts.append(b"Transfer-Encoding: chunked\r\n")
+    if not keep_alive:
+        parts.append(b"Connection: close\r\n")
+    elif not http11:
+        parts.append(b"Connection: keep-alive\r\n")
+    parts.append(b"\r\n")
+    return b"".join(parts), unframed and http11, keep_alive
+
+
+def _hop_by_hop(fields: Iterable[tuple[bytes, bytes]]) -> tuple[frozenset[bytes], bool]:
+    """Return the names of fields that are for one hop only, and whether the body is chunked."""
+    chunked, names = False, _HOP_BY_HOP
+    for name, value in fields:
+        if len(name) == 10 and name.lower() == b"connection":
+            names |= {listed.strip().lower() for listed in value.split(b",")}
+            names -= {b"content-length"}  # without it the body would be the next request
+        elif len(name) == 17 and name.lower() == b"transfer-encoding":
+            chunked = True
+    return names, chunked
+
+
+def _cut(request: web.BaseRequest) -> None:
+    """Break the client's connection, so that it does not take what it has for the whole."""
+    if request.transport is not None:
+        request.transport.abort()
+
+
+def _problem(
+    call: _Call, status: int, detail: str, headers: dict[str, str] | None = None
+) -> web.Response:
+    call_id = call.call_id.decode("utf-8", "replace")
+    return problem_response(
+        status, detail, {CALL_ID_HEADER: call_id, **(headers or {})}, callId=call_id
+    )
+
+
+def split_target(raw_path: str, prefix: str = _PREFIX) -> tuple[str, str]:
+    """Return the function's name and what it is asked for, both as they came.
+
+    `/function/echo/a%2Fb?x=1` is ("echo", "/a%2Fb?x=1"); `/function/echo?x=1` ("echo", "/?x=1").
+    """
+    rest = raw_path[raw_path.index(prefix) + len(prefix) :]
+    end = len(rest)
+    for mark in "/?":
+        with contextlib.suppress(ValueError):
+            end = min(end, rest.index(mark))
+    name, target = rest[:end], rest[end:]
+    return name, target if target.startswith("/") else "/" + target

@@ -1,0 +1,1 @@
+"""The routes of the gateway's REST API, one file each."""

@@ -1,0 +1,98 @@
+"""`/async-function/NAME[/path]`: takes a request now, to be made later."""
+
+import time
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from functions.common.correlation import CALL_ID_HEADER, call_id_from
+from infra.local.async_calls import (
+    AsyncCall,
+    AsyncCalls,
+    CallTooLargeError,
+    QueueUnavailableError,
+)
+from infra.local.functions.registry import Registry
+from infra.local.gateway.http_io import problem_response
+from infra.local.gateway.proxy import split_target
+
+_PREFIX = "/async-function/"
+_NOT_STORED = frozenset(
+    {
+        "connection", "proxy-connection", "keep-alive", "proxy-authorization", "te", "trailer",
+        "transfer-encoding", "upgrade", "expect", "host", "content-length", "x-call-id",
+        "x-callback-url",
+    }
+)  # fmt: skip
+
+
+class AsyncRoutes:
+    """Handler of asynchronous invocations."""
+
+    def __init__(self, registry: Registry, calls: AsyncCalls | None, max_body: int) -> None:
+        self._registry = registry
+        self._calls = calls
+        self._max_body = max_body
+
+    async def invoke(self, request: web.Request) -> web.Response:
+        """POST: 202 says that the request is stored durably and will be made."""
+        name, target = split_target(request.raw_path, _PREFIX)
+        function = self._registry.find(name)
+        if function is None:
+            return problem_response(404, f"function {name} is not deployed")
+        if self._calls is None:
+            return problem_response(501, "asynchronous calls need NATS, which is not configured")
+        callback = request.headers.get("X-Callback-Url", "")
+        if callback and urlsplit(callback).scheme not in {"http", "https"}:
+            return problem_response(400, f"X-Callback-Url is not an HTTP URL: {callback}")
+        started = time.time_ns()
+        body = await self._body(request)
+        if body is None:
+            return problem_response(413, "the request is too large for an asynchronous call")
+        call = AsyncCall(
+            function=function.name,
+            method=request.method,
+            target=target,
+            call_id=call_id_from(request.headers),
+            headers=_stored_headers(request),
+            body=body,
+            callback_url=callback,
+        )
+        return await _put(self._calls, call, started)
+
+    async def _body(self, request: web.Request) -> bytes | None:
+        """Return the body, or None when it is too large."""
+        if (request.content_length or 0) > self._max_body:
+            return None
+        parts, size = [], 0
+        async for part in request.content.iter_any():
+            size += len(part)
+            if size > self._max_body:
+                return None
+            parts.append(part)
+        return b"".join(parts)
+
+
+async def _put(calls: AsyncCalls, call: AsyncCall, started: int) -> web.Response:
+    try:
+        await calls.put(call)
+    except CallTooLargeError as error:
+        return problem_response(413, str(error))
+    except QueueUnavailableError as error:
+        detail = f"the call could not be stored: {error}"
+        return problem_response(503, detail, {"Retry-After": "2"})
+    return web.Response(
+        status=202, headers={CALL_ID_HEADER: call.call_id, "X-Start-Time": str(started)}
+    )
+
+
+def _stored_headers(request: web.Request) -> list[tuple[str, str]]:
+    fields = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in request.raw_headers]
+    stored = [(name, value) for name, value in fields if name.lower() not in _NOT_STORED]
+    present = {name.lower() for name, _ in stored}
+    host = next((value for name, value in fields if name.lower() == "host"), "")
+    if host and "x-forwarded-host" not in present:
+        stored.append(("X-Forwarded-Host", host))
+    if request.remote and "x-forwarded-for" not in present:
+        stored.append(("X-Forwarded-For", request.remote))
+    return stored

@@ -1,0 +1,37 @@
+"""`/system/http-sd`: what Prometheus shall scrape, as its HTTP service discovery reads it."""
+
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from infra.local.functions.registry import Registry
+
+FUNCTION, GATEWAY = "function", "gateway"
+
+
+class DiscoveryRoutes:
+    """Handler of the discovery.
+
+    Replicas are named one by one, at their own addresses: a scrape through the gateway would wake a
+    function that sleeps, count as traffic that keeps it awake, and meet any of its replicas.
+    """
+
+    def __init__(self, registry: Registry, services: Mapping[str, str]) -> None:
+        """Serve what is in `registry`, and `services`: `host:port` by name, as it is then."""
+        self._registry = registry
+        self._services = services
+
+    async def targets(self, request: web.Request) -> web.Response:
+        """GET /system/http-sd."""
+        groups = [_group(request.host, job=GATEWAY)]
+        groups += [_group(address, job=name) for name, address in self._services.items()]
+        groups += [
+            _group(replica.address, job=FUNCTION, function=function.name, replica=replica.name)
+            for function in self._registry
+            for replica in function.ready
+        ]
+        return web.json_response(groups)
+
+
+def _group(address: str, **labels: str) -> dict[str, object]:
+    return {"targets": [address], "labels": labels}

@@ -1,0 +1,110 @@
+"""`/metrics`: invocations and replicas under the names that OpenFaaS's gateway uses."""
+
+from collections.abc import Iterable
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from infra.local.functions.function import State
+from infra.local.functions.invocations import BUCKETS
+from infra.local.functions.registry import Registry
+
+
+class _FunctionCollector(Collector):
+    """Reads the counts at the time of the scrape, so that requests pay little for them."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterable[Metric]:
+        name_code = ["function_name", "code"]
+        total = CounterMetricFamily(
+            "gateway_function_invocation", "Invocations by status code.", labels=name_code
+        )
+        seconds = HistogramMetricFamily(
+            "gateway_functions_seconds", "Time that invocations took.", labels=name_code
+        )
+        # The gateway's name has no suffix _total, which this library gives to every counter.
+        started = Metric("gateway_function_invocation_started", "Invocations begun.", "unknown")
+        service = GaugeMetricFamily(
+            "gateway_service_count", "Replicas that shall be there.", labels=["function_name"]
+        )
+        in_flight = GaugeMetricFamily(
+            "gateway_function_in_flight", "Invocations in hand.", labels=["function_name"]
+        )
+        waiting = GaugeMetricFamily(
+            "universe_provider_waiting_requests",
+            "Requests that wait for a replica.",
+            labels=["function_name"],
+        )
+        replicas = GaugeMetricFamily(
+            "universe_provider_replicas",
+            "Replicas by state.",
+            labels=["function_name", "state"],
+        )
+        restarts = CounterMetricFamily(
+            "universe_provider_replica_failures",
+            "Replicas that did not start or ended unasked.",
+            labels=["function_name"],
+        )
+        cold = CounterMetricFamily(
+            "universe_provider_replica_starts",
+            "Replicas that became ready.",
+            labels=["function_name"],
+        )
+        cold_seconds = CounterMetricFamily(
+            "universe_provider_replica_start_seconds",
+            "Seconds from asking for a replica to its readiness, summed.",
+            labels=["function_name"],
+        )
+        for function in self._registry:
+            name = f"{function.name}.{self._registry.settings.namespace}"
+            for code, counts in function.invocations.by_code.items():
+                total.add_metric([name, str(code)], counts.count)
+                seconds.add_metric([name, str(code)], _cumulative(counts.buckets), counts.seconds)
+            started.add_sample(started.name, {"function_name": name}, function.invocations.started)
+            service.add_metric([name], function.desired)
+            in_flight.add_metric([name], function.invocations.in_flight)
+            waiting.add_metric([name], function.waiting)
+            for state in (State.STARTING, State.READY, State.DRAINING):
+                count = sum(replica.state is state for replica in function.replicas)
+                replicas.add_metric([name, state.value], count)
+            restarts.add_metric([name], function.failed_replicas)
+            cold.add_metric([name], function.started_replicas)
+            cold_seconds.add_metric([name], function.start_seconds)
+        return [
+            total, seconds, started, service, in_flight, waiting, replicas, restarts, cold,
+            cold_seconds,
+        ]  # fmt: skip
+
+
+def _cumulative(buckets: list[int]) -> list[tuple[str, float]]:
+    counts: list[tuple[str, float]] = []
+    total = 0
+    for bound, count in zip([*map(str, BUCKETS), "+Inf"], buckets, strict=True):
+        total += count
+        counts.append((bound, total))
+    return counts
+
+
+class MetricsRoutes:
+    """Handler of the metrics."""
+
+    def __init__(self, registry: Registry, metrics: CollectorRegistry) -> None:
+        self._metrics = metrics
+        self._metrics.register(_FunctionCollector(registry))
+        ProcessCollector(registry=metrics)
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        """GET /metrics."""
+        body = generate_latest(self._metrics)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})

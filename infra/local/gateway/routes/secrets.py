@@ -1,0 +1,84 @@
+"""`/system/secrets`: secret files under `STATE_DIR/secrets`."""
+
+import os
+from pathlib import Path
+
+from aiohttp import web
+
+from infra.local.api_models import Secret
+from infra.local.gateway.auth import PASSWORD_FILE, USER_FILE
+from infra.local.gateway.http_io import read_model, text_error
+
+_OWN = frozenset({USER_FILE, PASSWORD_FILE})
+"""The gateway's own; functions may mount them, but the API neither lists nor changes them."""
+
+
+class SecretRoutes:
+    """Handlers of the secrets. Values go in and never come out."""
+
+    def __init__(self, folder: Path, namespace: str) -> None:
+        self._folder = folder
+        self._namespace = namespace
+
+    async def list(self, request: web.Request) -> web.Response:
+        """GET /system/secrets."""
+        if request.query.get("namespace", "") not in {"", self._namespace}:
+            return web.json_response([])
+        return web.json_response(
+            [{"name": name, "namespace": self._namespace} for name in _names(self._folder)]
+        )
+
+    async def create(self, request: web.Request) -> web.Response:
+        """POST /system/secrets."""
+        secret = await read_model(request, Secret)
+        if refusal := self._refusal(secret):
+            return refusal
+        if (self._folder / secret.name).exists():
+            return text_error(409, f"secret {secret.name} exists already")
+        _write(self._folder / secret.name, secret.content)
+        return web.Response(status=201)
+
+    async def update(self, request: web.Request) -> web.Response:
+        """PUT /system/secrets; functions that read the file again see the new value."""
+        secret = await read_model(request, Secret)
+        if refusal := self._refusal(secret):
+            return refusal
+        if not (self._folder / secret.name).exists():
+            return text_error(404, f"secret {secret.name} not found")
+        _write(self._folder / secret.name, secret.content)
+        return web.Response(status=200)
+
+    async def delete(self, request: web.Request) -> web.Response:
+        """DELETE /system/secrets."""
+        secret = await read_model(request, Secret)
+        if refusal := self._refusal(secret):
+            return refusal
+        try:
+            (self._folder / secret.name).unlink()
+        except FileNotFoundError:
+            return text_error(404, f"secret {secret.name} not found")
+        return web.Response()  # faas-cli takes 204, which api-docs names, for a failure
+
+    def _refusal(self, secret: Secret) -> web.Response | None:
+        if secret.namespace not in {"", self._namespace}:
+            return text_error(400, f"namespace {secret.namespace} does not exist")
+        if secret.name in _OWN:
+            return text_error(403, f"secret {secret.name} is the gateway's own")
+        return None
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(
+        file.name
+        for file in folder.iterdir()
+        if file.is_file() and file.name not in _OWN and not file.name.startswith(".")
+    )
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Replace the file in one step, readable to its owner only."""
+    temporary = path.with_name(f".{path.name}.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    temporary.replace(path)

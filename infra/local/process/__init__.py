@@ -1,0 +1,1 @@
+"""Child processes: supervised, logged, and never left behind."""

@@ -1,0 +1,137 @@
+"""The entry file of the template: what starts a function, and how it stops."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.functions import ENTRY, ROOT, running
+from tests.support.local_gateway import platform
+from tests.support.net import wait_until
+from tests.support.tools import tool
+
+TEMPLATE = "python3-functions-framework"
+
+
+def load(module: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ENTRY)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "FUNCTION_MODULE": module, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_handler_that_cannot_be_loaded_ends_with_one_line(tmp_path: Path) -> None:
+    (tmp_path / "faulty.py").write_text("import json\n\nimport not_installed\n")
+    done = load("faulty", PYTHONPATH=str(tmp_path), READY_FILE=str(tmp_path / "ready"))
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr == (
+        "faulty cannot be loaded: ModuleNotFoundError: No module named 'not_installed' "
+        f"({tmp_path}/faulty.py, line 3)\n"
+    )
+    assert not (tmp_path / "ready").exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("raise ValueError('the port\\nis wrong')", "ValueError: the port is wrong"),
+        ("def answer(request): ...", "AttributeError: module 'faulty' has no attribute 'handle'"),
+        ("def handle(request) ...", "SyntaxError: expected ':'"),
+    ],
+)
+def test_the_line_tells_what_is_wrong(tmp_path: Path, source: str, reason: str) -> None:
+    (tmp_path / "faulty.py").write_text(source + "\n")
+    done = load("faulty", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert line.startswith(f"faulty cannot be loaded: {reason}")
+
+
+def test_debugging_shows_where_it_came_from(tmp_path: Path) -> None:
+    (tmp_path / "faulty.py").write_text("import not_installed\n")
+    done = load("faulty", PYTHONPATH=str(tmp_path), LOG_LEVEL="debug")
+    assert "Traceback" in done.stderr
+
+
+def test_ready_file_of_a_crashed_container_does_not_count(tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    ready.touch()
+    done = load("not_there", READY_FILE=str(ready))
+    assert done.returncode == 1
+    assert not ready.exists()
+
+
+@pytest.mark.parametrize("handler", ["wsgi", "asgi"])
+def test_requests_are_taken_until_the_delay_is_over(tmp_path: Path, handler: str) -> None:
+    sources = {
+        "wsgi": "def handle(request):\n    return 'hello'\n",
+        "asgi": "from starlette.responses import Response\n\n\n"
+        "async def handle(request):\n    return Response('hello')\n",
+    }
+    (tmp_path / "greeting.py").write_text(sources[handler])
+    ready = tmp_path / "ready"
+    settings = {"PYTHONPATH": str(tmp_path), "READY_FILE": str(ready), "DRAIN_DELAY": "2"}
+    with running("greeting", tmp_path / "log", **settings) as function:
+        wait_until(ready.exists)
+        answered = 0
+        refused = threading.Event()
+
+        def ask() -> None:
+            nonlocal answered
+            while not refused.is_set():
+                try:
+                    assert httpx.get(function.url, timeout=30, verify=False).text == "hello"
+                    answered += 1
+                except httpx.TransportError:
+                    refused.set()
+
+        asking = threading.Thread(target=ask)
+        function.process.send_signal(signal.SIGTERM)
+        asking.start()
+        assert function.process.wait(30) == 0
+        asking.join(30)
+        assert refused.is_set()
+        assert answered > 3
+
+
+@pytest.fixture
+def newcomer(tmp_path: Path) -> Path:
+    """A folder in which `faas-cli new` has made the function `hello`."""
+    faas_cli = tool("faas-cli")
+    (tmp_path / "template").symlink_to(ROOT / "templates")
+    done = subprocess.run(
+        [str(faas_cli), "new", "--lang", TEMPLATE, "hello"],
+        cwd=tmp_path,
+        env={**os.environ, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "handler.py" in done.stdout, "it says where to begin"
+    return tmp_path
+
+
+def test_newcomers_function_works(newcomer: Path) -> None:
+    with running("hello.handler", newcomer / "log", PYTHONPATH=str(newcomer)) as function:
+        assert httpx.get(function.url, verify=False).text == "Hello, world!\n"
+        assert httpx.post(function.url, content=b"Ada", verify=False).text == "Hello, Ada!\n"
+
+
+async def test_newcomers_stack_works_on_the_local_platform(newcomer: Path) -> None:
+    async with platform(newcomer / "state") as gateway:
+        await gateway.provider.deploy_stack([newcomer / "stack.yaml"])
+        async with gateway.client.post(f"{gateway.url}/function/hello", data=b"Ada") as answer:
+            assert (answer.status, await answer.text()) == (200, "Hello, Ada!\n")

@@ -1,0 +1,390 @@
+"""Every report equals the slow and obvious version over the events that were sent.
+
+The database is in the state that the platform is in while events come: some days are sealed, some
+events are in rollups, some only in deltas, some came late into sealed days, some came twice.
+"""
+
+import itertools
+from collections.abc import Iterator
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from infra.cli.generate import Mix
+from infra.database.maintenance import seal_finished_days
+from infra.local.servers.postgres import EmbeddedPostgres
+from tests.support import obvious_reports as obvious
+from tests.support.analytics import HANDLER, Analytics, analytics
+from tests.support.functions import running
+from tests.support.obvious_reports import Fact, chosen
+from tests.support.stored_events import UNTIL, fold, generated, store
+
+EVENTS = generated(4000, seed=7, mix=Mix(days=9, users=500, shuffled=7200))
+LATE = generated(300, seed=8, mix=Mix(days=9, users=600))
+FACTS = obvious.facts(EVENTS + LATE)
+
+RANGES: list[dict[str, str]] = [
+    {},
+    {"from": "2024-06-13T00:00:00Z", "to": "2024-06-18T00:00:00Z"},
+    {"from": "2024-06-12T22:17:03.5Z", "to": "2024-06-20T03:00:00.000001Z"},
+    {"from": "2024-06-15T05:00:00+05:30"},
+    {"to": "2024-06-16T13:45:00Z"},
+    {"from": "2024-06-14T10:10:00Z", "to": "2024-06-14T10:50:00Z"},
+    {"from": "2024-06-14T23:40:00Z", "to": "2024-06-15T00:20:00Z"},
+    {"from": "2024-06-16", "to": "2024-06-17"},
+]
+NOTHING = [
+    {"from": "2024-06-14T10:10:00Z", "to": "2024-06-14T10:10:00Z"},
+    {"from": "2020-01-01", "to": "2020-02-01"},
+    {"from": "2024-12-24"},
+]
+FILTERS: list[dict[str, str]] = [
+    {},
+    {"source": "facebook"},
+    {"funnelStage": "bottom"},
+    {"eventType": "video.view"},
+    {"country": "DE"},
+    {"campaignId": "campaign-02"},
+    {"campaignId": "campaign-01", "country": "US"},
+    {"source": "tiktok", "funnelStage": "bottom", "eventType": "purchase"},
+    {"source": "tiktok", "campaignId": "campaign-01"},
+    {"country": "Atlantis"},
+]
+# every second combination: each range meets half of the filters, each filter half of the ranges
+COMBINED = [
+    range_ | filter_
+    for (i, range_), (j, filter_) in itertools.product(enumerate(RANGES), enumerate(FILTERS))
+    if (i + j) % 2 == 0
+]
+QUESTIONS = COMBINED + NOTHING
+ids = [" ".join(f"{name}={value}" for name, value in q.items()) or "all" for q in QUESTIONS]
+each_question = pytest.mark.parametrize("question", QUESTIONS, ids=ids)
+
+
+@pytest.fixture(scope="module")
+def live(
+    postgres: EmbeddedPostgres, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Analytics]:
+    folder: Path = tmp_path_factory.mktemp("analytics")
+    with analytics(postgres, migrated_template, folder) as running:
+        url = running.owner_url
+        store(url, EVENTS[:3000])
+        fold(url)
+        # days before the last third of the events are over: the fixed newest event is in the past
+        seal_finished_days(url, timedelta(0))
+        store(url, EVENTS[2900:])  # a hundred of them again
+        fold(url, most=500)
+        store(url, LATE)
+        yield running
+
+
+def money(text: str) -> Decimal:
+    assert isinstance(text, str)
+    return Decimal(text)
+
+
+def within(figure: int, accuracy: dict[str, Any], true: int) -> bool:
+    """Tell whether an estimate and its bounds fit a true figure."""
+    assert accuracy["lower"] <= figure <= accuracy["upper"]
+    if accuracy["exact"]:
+        return figure == true
+    # a bound holds with 95 per cent confidence: two of them nearly always, and so must this test
+    slack = max(2 * (accuracy["upper"] - accuracy["lower"]), 3)
+    return accuracy["lower"] - slack <= true <= accuracy["upper"] + slack
+
+
+def check_bounds(answer: dict[str, Any], question: dict[str, str]) -> None:
+    for name in ("from", "to"):
+        asked = obvious.moment(question.get(name))
+        assert answer[name] == (asked and obvious.utc(asked))
+
+
+@each_question
+@pytest.mark.parametrize("exact", [False, True])
+def test_overview(live: Analytics, question: dict[str, str], exact: bool) -> None:
+    answer = live.report("overview", **question, exact=exact)
+    some = chosen(FACTS, question)
+    check_bounds(answer, question)
+    totals = answer["totals"]
+    assert totals["events"] == len(some)
+    assert money(totals["revenue"]) == obvious.amount(some)
+    assert totals["purchases"] == obvious.purchases(some)
+    assert totals["firstEvent"] == (obvious.utc(min(f.at for f in some)) if some else None)
+    assert totals["lastEvent"] == (obvious.utc(max(f.at for f in some)) if some else None)
+    accuracy = totals["uniqueUsersAccuracy"]
+    assert accuracy["exact"] or not exact
+    assert within(totals["uniqueUsers"], accuracy, obvious.users(some))
+    assert {
+        item["source"]: (item["events"], money(item["revenue"])) for item in answer["bySource"]
+    } == {
+        source: (len(of), obvious.amount(of))
+        for source, of in obvious.grouped(some, lambda fact: fact.source).items()
+    }
+    assert {item["funnelStage"]: item["events"] for item in answer["byFunnelStage"]} == {
+        stage: len(of) for stage, of in obvious.grouped(some, lambda f: f.funnelStage).items()
+    }
+    assert {
+        (item["source"], item["funnelStage"], item["eventType"]): (
+            item["events"],
+            money(item["revenue"]),
+        )
+        for item in answer["byEventType"]
+    } == {
+        kind: (len(of), obvious.amount(of))
+        for kind, of in obvious.grouped(
+            some, lambda f: (f.source, f.funnelStage, f.eventType)
+        ).items()
+    }
+
+
+PARTS = {"bySource": "source", "byCampaign": "campaignId", "byCountry": "country"}
+SPLITS = ["none", "source", "funnelStage", "eventType", "country", "campaignId"]
+
+
+def key_of(fact: Fact, split: str) -> str | None:
+    return "all" if split == "none" else getattr(fact, split)
+
+
+@each_question
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("interval", ["hour", "day"])
+def test_timeseries(live: Analytics, question: dict[str, str], split: str, interval: str) -> None:
+    answer = live.report("timeseries", **question, split=split, interval=interval, limit=100)
+    check_timeseries(answer, question, split, interval)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("exact", [False, True])
+def test_timeseries_by_the_minute(live: Analytics, split: str, exact: bool) -> None:
+    question = {"from": "2024-06-17T21:58:30Z", "to": "2024-06-18T02:03:00Z"}
+    answer = live.report("timeseries", **question, split=split, exact=exact)
+    check_timeseries(answer, question, split, "minute")
+
+
+def check_timeseries(
+    answer: dict[str, Any], question: dict[str, str], split: str, interval: str
+) -> None:
+    some = chosen(FACTS, question)
+    if split == "campaignId":
+        some = [fact for fact in some if fact.campaignId is not None]
+    assert (answer["interval"], answer["split"], answer["omittedSeries"]) == (interval, split, 0)
+    expected = obvious.grouped(some, lambda f: key_of(f, split))
+    if split == "none":
+        expected.setdefault("all", [])
+    assert {series["key"] for series in answer["series"]} == set(expected)
+    start = obvious.moment(question.get("from")) or min((f.at for f in some), default=None)
+    end = obvious.moment(question.get("to")) or max((f.at for f in some), default=None)
+    for series in answer["series"]:
+        points = series["points"]
+        by_time = obvious.grouped(
+            expected[series["key"]], lambda f: obvious.utc(obvious.start_of(f.at, interval))
+        )
+        assert {p["time"]: (p["events"], money(p["revenue"])) for p in points if p["events"]} == {
+            at: (len(of), obvious.amount(of)) for at, of in by_time.items()
+        }
+        times = [point["time"] for point in points]
+        if (
+            start is None
+            or end is None
+            or start > end
+            or question.get("from") == question.get("to", 0)
+        ):
+            assert times == []
+            continue
+        last = end - timedelta(microseconds=1) if "to" in question else end
+        assert times[0] == obvious.utc(obvious.start_of(start, interval))
+        assert times[-1] == obvious.utc(obvious.start_of(last, interval))
+        step = timedelta(seconds=obvious.LENGTH[interval])
+        moments = [obvious.moment(at) for at in times]
+        assert all(
+            b is not None and a is not None and b - a == step
+            for a, b in itertools.pairwise(moments)
+        )
+
+
+def check_stages(answer: dict[str, Any], some: list[Fact]) -> None:
+    top, bottom = obvious.stages(some)
+    assert (answer["top"], answer["bottom"]) == (top, bottom)
+    assert money(answer["revenue"]) == obvious.amount(some)
+    rate = round(bottom / top, 6) if top else (None if bottom else 0)
+    assert answer["conversionRate"] == rate
+
+
+@each_question
+@pytest.mark.parametrize("exact", [False, True])
+def test_funnel(live: Analytics, question: dict[str, str], exact: bool) -> None:
+    answer = live.report("funnel", **question, exact=exact)
+    some = chosen(FACTS, question)
+    check_bounds(answer, question)
+    check_stages(answer, some)
+    for name, key in (
+        ("bySource", "source"),
+        ("byCampaign", "campaignId"),
+        ("byCountry", "country"),
+    ):
+        expected = obvious.grouped(some, lambda fact, key=key: getattr(fact, key))
+        if name == "byCampaign":
+            expected.pop(None, None)
+        assert {part[key] for part in answer[name]} == set(expected)
+        for part in answer[name]:
+            check_stages(part, expected[part[key]])
+    users = answer["users"]
+    assert users["accuracy"]["exact"] or not exact
+    assert within(users["converted"], users["accuracy"], obvious.converted(some))
+    for stage in ("top", "bottom"):
+        true = obvious.users(fact for fact in some if fact.funnelStage == stage)
+        assert abs(users[stage] - true) <= (0 if exact else 0.05 * true)
+
+
+@each_question
+@pytest.mark.parametrize("exact", [False, True])
+def test_countries(live: Analytics, question: dict[str, str], exact: bool) -> None:
+    answer = live.report("countries", **question, exact=exact)
+    some = chosen(FACTS, question)
+    check_bounds(answer, question)
+    expected = obvious.grouped(some, lambda fact: fact.country)
+    assert answer["uniqueUsersAccuracy"]["exact"] or not exact
+    parts = {item["country"]: item for item in answer["items"]} | {None: answer["unknown"]}
+    assert set(parts) == set(expected) | {None}
+    for country, part in parts.items():
+        of = expected.get(country, [])
+        assert part["events"] == len(of)
+        assert part["purchases"] == obvious.purchases(of)
+        assert money(part["revenue"]) == obvious.amount(of)
+        error = answer["uniqueUsersAccuracy"]["relativeError"]
+        assert abs(part["uniqueUsers"] - obvious.users(of)) <= 2 * error * obvious.users(of)
+    assert [i["events"] for i in answer["items"]] == sorted(
+        (i["events"] for i in answer["items"]), reverse=True
+    )
+
+
+@each_question
+@pytest.mark.parametrize("exact", [False, True])
+def test_campaigns(live: Analytics, question: dict[str, str], exact: bool) -> None:
+    answer = live.report("campaigns", **question, sort="revenue", exact=exact)
+    check_bounds(answer, question)
+    expected = obvious.grouped(chosen(FACTS, question), lambda fact: fact.campaignId)
+    expected.pop(None, None)
+    assert {item["campaignId"] for item in answer["items"]} == set(expected)
+    for item in answer["items"]:
+        of = expected[item["campaignId"]]
+        clicks = sum(fact.eventType == "ad.click" for fact in of)
+        conversions = sum(fact.eventType == "checkout.complete" for fact in of)
+        assert (item["events"], item["clicks"], item["conversions"]) == (
+            len(of),
+            clicks,
+            conversions,
+        )
+        assert money(item["revenue"]) == obvious.amount(of)
+        assert item["purchases"] == obvious.purchases(of)
+        assert item["firstEvent"] == obvious.utc(min(fact.at for fact in of))
+        assert item["lastEvent"] == obvious.utc(max(fact.at for fact in of))
+    revenues = [money(item["revenue"]) for item in answer["items"]]
+    assert revenues == sorted(revenues, reverse=True)
+
+
+@each_question
+@pytest.mark.parametrize("limit", [2, 15])
+@pytest.mark.parametrize("by", ["events", "revenue"])
+def test_users(live: Analytics, question: dict[str, str], by: str, limit: int) -> None:
+    answer = live.report("users", **question, by=by, limit=limit)
+    check_bounds(answer, question)
+    expected = obvious.grouped(chosen(FACTS, question), lambda fact: fact.userId)
+    figure = obvious.amount if by == "revenue" else len
+    order = sorted(expected, key=lambda u: (-figure(expected[u]), -len(expected[u]), u))
+    assert [item["userId"] for item in answer["items"]] == order[:limit]
+    for item in answer["items"]:
+        of = expected[item["userId"]]
+        assert item["events"] == len(of)
+        assert (item["topEvents"], item["bottomEvents"]) == obvious.stages(of)
+        assert (item["purchases"], money(item["revenue"])) == (
+            obvious.purchases(of),
+            obvious.amount(of),
+        )
+        assert item["firstEvent"] == obvious.utc(min(fact.at for fact in of))
+        assert item["lastEvent"] == obvious.utc(max(fact.at for fact in of))
+
+
+@each_question
+@pytest.mark.parametrize("exact", [False, True])
+def test_revenue(live: Analytics, question: dict[str, str], exact: bool) -> None:
+    answer = live.report("revenue", **question, interval="day", exact=exact)
+    check_bounds(answer, question)
+    some = [fact for fact in chosen(FACTS, question) if fact.revenue is not None]
+    check_figures(answer, some)
+    for name, key in (
+        ("bySource", "source"),
+        ("byCampaign", "campaignId"),
+        ("byCountry", "country"),
+    ):
+        expected = obvious.grouped(some, lambda fact, key=key: getattr(fact, key))
+        assert {part[key] for part in answer[name]} == set(expected)
+        for part in answer[name]:
+            check_figures(part, expected[part[key]])
+    by_time = obvious.grouped(some, lambda f: obvious.utc(obvious.start_of(f.at, "day")))
+    assert set(by_time) <= {point["time"] for point in answer["points"]}
+    for point in answer["points"]:
+        check_figures(point, by_time.get(point["time"], []))
+
+
+def check_figures(answer: dict[str, Any], some: list[Fact]) -> None:
+    number, total = len(some), obvious.amount(some)
+    assert (answer["purchases"], money(answer["revenue"])) == (number, total)
+    if number:
+        assert abs(money(answer["averageOrderValue"]) - total / number) <= Decimal("0.005")
+    else:
+        assert answer["averageOrderValue"] is None
+
+
+@each_question
+@pytest.mark.parametrize("exact", [False, True])
+def test_demographics(live: Analytics, question: dict[str, str], exact: bool) -> None:
+    answer = live.report("demographics", **question, limit=1000, exact=exact)
+    check_bounds(answer, question)
+    expected: dict[tuple[str, str, str], list[Fact]] = {}
+    for fact in chosen(FACTS, question):
+        for dimension, value in fact.groups:
+            expected.setdefault((fact.source, dimension, value), []).append(fact)
+    assert {
+        (of["source"], of["dimension"], item["value"]): (item["events"], money(item["revenue"]))
+        for of in answer["dimensions"]
+        for item in of["items"]
+    } == {key: (len(of), obvious.amount(of)) for key, of in expected.items()}
+
+
+SAMPLED: list[dict[str, str]] = [
+    {"country": "US"},
+    {"eventType": "video.view", "from": "2024-06-13T10:00:00Z"},
+    {"country": "DE", "funnelStage": "bottom"},
+    {"campaignId": "campaign-01"},
+    {"country": "Atlantis"},
+]
+
+
+@pytest.fixture(scope="module")
+def sampling(live: Analytics, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """The function as it is with very many events: users are sampled, not counted."""
+    variables = {"DATABASE_READER_URL": live.owner_url, "COUNT_USERS_UP_TO": "0"}
+    log = tmp_path_factory.mktemp("analytics") / "log"
+    with running(HANDLER, log, **variables) as function, httpx.Client(base_url=function.url) as c:
+        yield c
+
+
+@pytest.mark.parametrize("question", SAMPLED, ids=str)
+def test_users_of_very_many_events_are_sampled(
+    sampling: httpx.Client, question: dict[str, str]
+) -> None:
+    some = chosen(FACTS, question)
+    totals = sampling.get("/analytics/overview", params=question).json()["totals"]
+    users = sampling.get("/analytics/funnel", params=question).json()["users"]
+    assert within(totals["uniqueUsers"], totals["uniqueUsersAccuracy"], obvious.users(some))
+    assert within(users["converted"], users["accuracy"], obvious.converted(some))
+    assert users["accuracy"]["exact"] is (not some)
+
+
+def test_the_newest_event_is_where_the_generator_put_it() -> None:
+    assert max(fact.at for fact in FACTS) < UNTIL

@@ -1,0 +1,79 @@
+"""Migrations: forth and back, again, at the same time, and refused when the database is newer."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+
+from infra.database.errors import DatabaseError
+from infra.database.migrate import migrate, rollback, status
+from infra.local.servers.postgres import EmbeddedPostgres
+
+SCHEMA = """
+SELECT c.relkind::text, c.relname::text, coalesce(pg_get_viewdef(c.oid),
+       (SELECT string_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod), ', '
+                          ORDER BY a.attnum)
+        FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum > 0)), c.relacl::text
+FROM pg_class AS c WHERE c.relnamespace = 'public'::regnamespace
+UNION ALL
+SELECT 'f', p.oid::regprocedure::text, p.prosrc, p.proacl::text
+FROM pg_proc AS p WHERE p.pronamespace = 'public'::regnamespace
+ORDER BY 1, 2
+"""
+
+
+@pytest.fixture
+def empty_urls(postgres: EmbeddedPostgres) -> list[str]:
+    names = [f"migrations_{number}" for number in range(3)]
+    with psycopg.connect(postgres.url(database="postgres"), autocommit=True) as connection:
+        for name in names:
+            connection.execute(f"DROP DATABASE IF EXISTS {name}".encode())
+            connection.execute(f"CREATE DATABASE {name}".encode())
+    return [postgres.url(database=name) for name in names]
+
+
+def schema(url: str) -> list[tuple[str, ...]]:
+    with psycopg.connect(url) as connection:
+        return connection.execute(SCHEMA).fetchall()
+
+
+def test_migrate_roll_back_and_migrate_again(empty_urls: list[str]) -> None:
+    url = empty_urls[0]
+    assert status(url).applied == ()
+    migrate(url)
+    first = schema(url)
+    migrate(url)
+    applied = status(url).applied
+    assert status(url).pending == ()
+    assert len(applied) >= 4
+    for left in range(len(applied) - 1, -1, -1):
+        rollback(url)
+        assert len(status(url).applied) == left
+    assert {name for _, name, *_ in schema(url)} <= {"schema_migrations", "schema_migrations_pkey"}
+    migrate(url)
+    assert schema(url) == first
+
+
+def test_databases_of_one_cluster_are_migrated_at_the_same_time(empty_urls: list[str]) -> None:
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(migrate, empty_urls * 2))
+    assert all(status(url).pending == () for url in empty_urls)
+
+
+def test_newer_database_is_refused(empty_urls: list[str]) -> None:
+    url = empty_urls[0]
+    migrate(url)
+    with psycopg.connect(url) as connection:
+        connection.execute("INSERT INTO schema_migrations VALUES ('29990101000000')")
+    for refused in (migrate, rollback):
+        with pytest.raises(DatabaseError, match="newer"):
+            refused(url)
+
+
+def test_what_is_wrong_is_said_in_one_line(empty_urls: list[str], tmp_path: object) -> None:
+    with pytest.raises(DatabaseError, match="cannot be reached"):
+        migrate("postgresql://nobody:wrong@127.0.0.1:1/nothing")
+    with psycopg.connect(empty_urls[1]) as connection:
+        connection.execute("CREATE TABLE events (id int)")
+    with pytest.raises(DatabaseError, match="already exists"):
+        migrate(empty_urls[1])

@@ -1,0 +1,221 @@
+"""Settings, annotations and labels."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from infra.connector.delivery.backoff import Backoff
+from infra.connector.help_text import help_text
+from infra.connector.openfaas.gateway import Function
+from infra.connector.openfaas.replicas import ReplicaLimits
+from infra.connector.settings import ConnectorSettings
+from infra.connector.spec import (
+    ANNOTATIONS,
+    Delivery,
+    consumer_name,
+    read_delivery,
+    read_replicas,
+    read_topics,
+)
+
+DEFAULTS = Delivery()
+
+
+def settings(**values: object) -> ConnectorSettings:
+    return ConnectorSettings(**values)  # type: ignore[arg-type]
+
+
+def test_defaults() -> None:
+    given = settings()
+    assert given.nats_batch_size == 5000
+    assert given.nats_max_ack_pending == 20_000
+    assert given.http_port == 8081
+    assert given.fixed_url is None
+    assert given.delivery_defaults() == Delivery()
+
+
+def test_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "basic-auth-user").write_text("admin\n")
+    (tmp_path / "basic-auth-password").write_text("secret\n")
+    for name, value in {
+        "SECRETS_DIR": str(tmp_path),
+        "NATS_BATCH_SIZE": "17",
+        "NATS_BACKOFF": "1s,1m30s",
+        "NATS_ACK_WAIT": "500ms",
+        "TOPICS": "a.>, b.c",
+        "K_SINK": "http://sink",
+        "PORT": "",
+        "METRICS_PORT": "9",
+        "DRAIN_TIMEOUT": "7",
+    }.items():
+        monkeypatch.setenv(name, value)
+    given = settings()
+    assert (given.basic_auth_user, given.basic_auth_password) == ("admin", "secret")
+    assert given.nats_batch_size == 17
+    assert given.nats_backoff == Backoff((1.0, 90.0))
+    assert given.nats_ack_wait == 0.5
+    assert given.topics == ("a.>", "b.c")
+    assert given.fixed_url == "http://sink"
+    assert given.http_port == 9
+    assert given.drain_timeout == 7.0
+    monkeypatch.setenv("PORT", "10")
+    assert settings().http_port == 10
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("NATS_BATCH_SIZE", "0"),
+        ("NATS_BATCH_SIZE", "many"),
+        ("NATS_BACKOFF", "soon"),
+        ("NATS_ACK_WAIT", "-1s"),
+        ("TOPICS", "a b"),
+        ("DELIVERY", "twice"),
+        ("BREAKER_RATIO", "1.5"),
+    ],
+)
+def test_nonsense_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError):
+        settings()
+
+
+def test_help_documents_every_setting_and_annotation() -> None:
+    text = help_text()
+    for name, field in ConnectorSettings.model_fields.items():
+        assert f"\n  {name.upper()}  [" in text
+        assert field.description, name
+    for name in ANNOTATIONS:
+        assert f"\n  {name}\n" in text
+    assert "NATS_BACKOFF  [1s,5s,15s,30s]" in text
+    assert all(len(line) <= 100 for line in text.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [(["--help"], 0, "NATS_BATCH_SIZE"), (["--frob"], 2, "usage:")],
+)
+def test_command_line(arguments: list[str], status: int, says: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "infra.connector", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == status
+    assert says in ended.stdout
+
+
+def test_a_bad_setting_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NATS_BATCH_SIZE", "many")
+    ended = subprocess.run(
+        [sys.executable, "-m", "infra.connector"], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("NATS_BATCH_SIZE: ")
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_annotations() -> None:
+    annotations = {
+        "topic": "events.>",
+        "jetstream.batch-size": "100",
+        "jetstream.batch-bytes": "2000",
+        "jetstream.batch-window": "250ms",
+        "jetstream.concurrency": "3",
+        "jetstream.ack-wait": "1m",
+        "jetstream.max-deliver": "7",
+        "jetstream.backoff": "1s, 2s",
+        "jetstream.max-ack-pending": "900",
+        "jetstream.timeout": "5s",
+        "unrelated": "x",
+    }
+    assert read_topics(annotations) == ("events.>",)
+    assert read_delivery(annotations, DEFAULTS) == Delivery(
+        True, 100, 2000, 0.25, 3, 60.0, 7, Backoff((1.0, 2.0)), 900, 5.0
+    )
+    assert set(annotations) - {"unrelated"} <= set(ANNOTATIONS)
+
+
+@pytest.mark.parametrize("key", ["batch-size", "batch-bytes"])
+def test_one_batch_annotation_makes_batches(key: str) -> None:
+    assert read_delivery({f"jetstream.{key}": "10"}, DEFAULTS).batch
+    assert read_delivery({"jetstream.batch-window": "1s"}, DEFAULTS).batch
+
+
+def test_without_one_messages_come_singly() -> None:
+    assert not read_delivery({"topic": "a", "jetstream.concurrency": "2"}, DEFAULTS).batch
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("batch-size", "0"),
+        ("batch-size", "-5"),
+        ("batch-size", "1.5"),
+        ("batch-size", "²"),
+        ("batch-size", ""),
+        ("ack-wait", "0"),
+        ("ack-wait", "long"),
+        ("timeout", "0s"),
+        ("backoff", ""),
+        ("backoff", "1s,"),
+        ("max-deliver", "none"),
+    ],
+)
+def test_a_senseless_annotation_is_named(key: str, value: str) -> None:
+    with pytest.raises(ValueError, match=f"annotation jetstream.{key}: "):
+        read_delivery({f"jetstream.{key}": value}, DEFAULTS)
+
+
+def test_no_topic_is_no_binding() -> None:
+    assert read_topics({"other": "x"}) is None
+    with pytest.raises(ValueError, match="no topic"):
+        read_topics({"topic": " "})
+
+
+def test_labels() -> None:
+    defaults = ReplicaLimits(lag_per_replica=50, hold=9.0)
+    prefix = "com.openfaas.scale."
+    assert read_replicas({}, {}, defaults) == ReplicaLimits(1, 20, 50, 9.0, None)
+    assert read_replicas(
+        {prefix + "min": "2", prefix + "max": "6"}, {"jetstream.lag-per-replica": "7"}, defaults
+    ) == ReplicaLimits(2, 6, 7, 9.0, None)
+    assert read_replicas({prefix + "min": "8", prefix + "max": "6"}, {}, defaults).most == 8
+    assert read_replicas({prefix + "zero": "true"}, {}, defaults).zero_after == 900.0
+    zero = {prefix + "zero": "TRUE", prefix + "zero-duration": "5m"}
+    assert read_replicas(zero, {}, defaults).zero_after == 300.0
+    assert read_replicas({prefix + "min": "0"}, {}, defaults) == ReplicaLimits(0, 20, 50, 9.0, 900)
+    for labels in ({prefix + "min": "x"}, {prefix + "zero": "true", prefix + "zero-duration": "x"}):
+        with pytest.raises(ValueError, match="scaling of the function"):
+            read_replicas(labels, {}, defaults)
+
+
+def test_consumer_names() -> None:
+    assert consumer_name("process-batch") == "process-batch"
+    assert consumer_name("process-batch", "blue-") == "blue-process-batch"
+    other = consumer_name("fn.my-team")
+    assert other.startswith("fn_my-team-")
+    assert other != consumer_name("fn_my-team") != consumer_name("fn*my-team")
+    assert len(consumer_name("x" * 300)) <= 64
+    assert consumer_name("x" * 300) != consumer_name("x" * 301)
+
+
+def test_full_names() -> None:
+    assert Function("fn").full_name == "fn"
+    assert Function("fn", "openfaas-fn").full_name == "fn"
+    assert Function("fn", "team").full_name == "fn.team"
+
+
+def test_the_image_has_the_pinned_versions() -> None:
+    root = Path(__file__).resolve().parents[3]
+    locked = set((root / "requirements.lock").read_text().splitlines())
+    wanted = {
+        line
+        for line in (root / "infra/connector/requirements.txt").read_text().splitlines()
+        if not line.startswith("#")
+    }
+    assert wanted <= locked, f"pin again: {sorted(wanted - locked)}"

@@ -1,0 +1,130 @@
+"""stack.yml and the template: what every OpenFaaS accepts, and versions that agree."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from functions.common.paths import ROOT
+from infra.local.api_models import FunctionDeployment
+from infra.local.functions.scaling import scale_rule
+from infra.local.functions.stack import read_stack
+from infra.local.settings import ProviderSettings
+
+TEMPLATE = ROOT / "templates" / "python3-functions-framework"
+COMMUNITY_REPLICAS = 5
+COMMUNITY_FUNCTIONS = 15
+
+
+def functions(**environment: str) -> dict[str, FunctionDeployment]:
+    return {f.service: f for f in read_stack(ROOT / "stack.yml", environment)}
+
+
+def community_edition_refuses(function: FunctionDeployment) -> list[str]:
+    """Return what the provider of OpenFaaS Community Edition would not take."""
+    labels, annotations = function.labels, function.annotations
+    wrong = [
+        label
+        for label in ("zero-duration", "target", "type")
+        if f"com.openfaas.scale.{label}" in labels
+    ]
+    wrong += [
+        label
+        for label in ("min", "max")
+        if int(labels.get(f"com.openfaas.scale.{label}", "1")) > COMMUNITY_REPLICAS
+    ]
+    if labels.get("com.openfaas.scale.zero") == "true":
+        wrong.append("zero")
+    if "," in annotations.get("topic", ""):
+        wrong.append("several topics")
+    return wrong + [name for name in annotations if "amazonaws.com" in name or "gke.io" in name]
+
+
+def test_community_edition_takes_the_stack_as_it_is() -> None:
+    stack = functions()
+    assert 0 < len(stack) <= COMMUNITY_FUNCTIONS
+    for name, function in stack.items():
+        assert community_edition_refuses(function) == [], name
+
+
+def test_scale_to_zero_is_asked_for_where_it_can_be_had() -> None:
+    for function in functions(SCALE_TO_ZERO="true").values():
+        assert function.labels["com.openfaas.scale.zero"] == "true"
+        assert community_edition_refuses(function) == ["zero"]
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_local_platform_decides_where_the_stack_says_nothing(wanted: bool, tmp_path: Path) -> None:
+    settings = ProviderSettings(state_dir=tmp_path, scale_to_zero=wanted)
+    for function in functions().values():
+        assert (scale_rule(function.labels, settings).zero_after is not None) is wanted
+
+
+def test_image_registry_and_tag_come_from_the_environment() -> None:
+    stack = functions(REGISTRY="registry.example:5000/team", TAG="1.2.3")
+    assert {f.image for f in stack.values()} == {
+        f"registry.example:5000/team/{name}:1.2.3" for name in stack
+    }
+
+
+def test_labels_are_valid_in_kubernetes() -> None:
+    for function in functions().values():
+        for value in function.labels.values():
+            assert re.fullmatch(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?", value)
+            assert len(value) <= 63
+
+
+def test_no_secret_is_in_the_environment() -> None:
+    for function in functions().values():
+        for name in function.env_vars:
+            assert not re.search("password|token|secret|database_url", name, re.I)
+
+
+def seconds(text: str) -> int:
+    return int(text.removesuffix("s"))
+
+
+def test_watchdog_waits_longer_for_the_answer_than_for_the_function() -> None:
+    defaults = dict(re.findall(r"(\w+_timeout)=(\d+s)", (TEMPLATE / "Dockerfile").read_text()))
+    assert set(defaults) == {"read_timeout", "exec_timeout", "write_timeout"}
+    for name, function in functions().items():
+        limits = {key: seconds(value) for key, value in (defaults | function.env_vars).items()
+                  if key.endswith("_timeout")}  # fmt: skip
+        assert limits["write_timeout"] > limits["exec_timeout"], name
+
+
+def test_function_keeps_serving_longer_than_its_watchdog() -> None:
+    text = (TEMPLATE / "Dockerfile").read_text()
+    [watchdog] = re.findall(r"healthcheck_interval=(\d+)s", text)
+    [function] = re.findall(r"DRAIN_DELAY=(\d+)", text)
+    [graceful] = re.findall(r"GRACEFUL_TIMEOUT=(\d+)", text)
+    assert int(watchdog) < int(function)
+    assert int(function) + int(graceful) < 30, "the time Kubernetes gives a pod to end"
+
+
+def names_and_versions(file: Path) -> dict[str, str]:
+    lines = re.findall(
+        r"^([A-Za-z0-9_.-]+)(?:\[[^]]*\])?((?:[=<>~!]=?.*)?)$", file.read_text(), re.M
+    )
+    return {name.lower().replace("_", "-"): version for name, version in lines}
+
+
+def test_template_has_the_versions_that_are_tested() -> None:
+    locked = names_and_versions(ROOT / "requirements.lock")
+    for name, version in names_and_versions(TEMPLATE / "requirements.txt").items():
+        assert version == locked[name], name
+
+
+@pytest.mark.parametrize(
+    "file",
+    sorted(
+        str(path.relative_to(ROOT))
+        for folder in ("functions", "infra")
+        for path in (ROOT / folder).rglob("requirements.txt")
+    ),
+)
+def test_what_an_image_installs_is_pinned(file: str) -> None:
+    locked = names_and_versions(ROOT / "requirements.lock")
+    wanted = names_and_versions(ROOT / file)
+    assert wanted
+    assert wanted.keys() <= locked.keys()

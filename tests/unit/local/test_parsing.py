@@ -1,0 +1,224 @@
+"""What the provider reads: durations, stack files, labels, targets, logs."""
+
+from datetime import UTC
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions.common.durations import format_duration, parse_duration
+from infra.local.api_models import FunctionDeployment
+from infra.local.errors import PlatformError
+from infra.local.functions.handler_resolver import find_code
+from infra.local.functions.invocations import Invocations
+from infra.local.functions.scaling import scale_rule
+from infra.local.functions.stack import read_stack, read_stacks, substitute
+from infra.local.gateway.proxy import split_target
+from infra.local.process.logfile import LogFile
+from infra.local.settings import ProviderSettings
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("5m", 300),
+        ("15s", 15),
+        ("1h30m", 5400),
+        ("1h1m1.5s", 3661.5),
+        ("250ms", 0.25),
+        ("1.5h", 5400),
+        ("3", 3),
+        ("0s", 0),
+    ],
+)
+def test_go_durations_are_read(text: str, seconds: float) -> None:
+    assert parse_duration(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["", "m", "5 m", "-5m", "5x", "5mm", "1h-3m", "NaN"])
+def test_other_text_is_no_duration(text: str) -> None:
+    with pytest.raises(ValueError, match="not a duration"):
+        parse_duration(text)
+
+
+@given(st.integers(0, 400_000))
+def test_a_written_duration_is_read_back(seconds: int) -> None:
+    assert parse_duration(format_duration(seconds)) == seconds
+
+
+def test_variables_are_substituted_as_faas_cli_does() -> None:
+    env = {"A": "1", "EMPTY": "", "URL": "nats://x:4222"}
+    assert substitute("${A} ${A:-2} ${B:-2} ${EMPTY:-3} [${B}]", env) == "1 1 2 3 []"
+    assert substitute("${URL:-nats://nats:4222}", {}) == "nats://nats:4222"
+    assert substitute("$$5 $A ${A", env) == "$5 $A ${A"
+    assert substitute("${TAG:-}", {}) == ""
+
+
+STACK = """
+version: 1.0
+provider: {name: openfaas, gateway: "http://127.0.0.1:8080"}
+configuration: {copy: [./functions/common]}
+functions:
+  echo:
+    lang: python3-functions-framework
+    handler: ./echo
+    image: ${REGISTRY:-ghcr.io/u}/echo:${TAG:-latest}
+    environment: {LEVEL: "${LEVEL:-INFO}", COUNT: 3, ENABLED: true}
+    environment_file: [env.yml]
+    labels: {com.openfaas.scale.min: 2}
+    annotations: {topic: "events.>"}
+    secrets: [database-url]
+    limits: {memory: 128Mi, cpu: 500m}
+    readonly_root_filesystem: true
+    build_args: {X: y}
+  plain:
+    image: x/plain
+"""
+
+
+def test_a_stack_file_becomes_deployments(tmp_path: Path) -> None:
+    (tmp_path / "echo").mkdir()
+    (tmp_path / "echo" / "handler.py").touch()
+    (tmp_path / "env.yml").write_text("environment: {COUNT: 1, MORE: more}")
+    stack = tmp_path / "stack.yml"
+    stack.write_text(STACK)
+    echo, plain = read_stack(stack, {"TAG": "1.2"})
+    assert echo.image == "ghcr.io/u/echo:1.2"
+    assert echo.env_vars == {"LEVEL": "INFO", "COUNT": "3", "ENABLED": "true", "MORE": "more"}
+    assert echo.labels == {"com.openfaas.scale.min": "2"}
+    assert echo.annotations["topic"] == "events.>"
+    assert echo.annotations["com.universe.handler"] == str(tmp_path / "echo")
+    assert echo.secrets == ["database-url"]
+    assert echo.limits is not None
+    assert echo.limits.memory == "128Mi"
+    assert echo.read_only_root_filesystem
+    assert plain.service == "plain"
+    assert plain.annotations == {}
+
+
+def test_a_second_stack_file_adds_to_the_first(tmp_path: Path) -> None:
+    first, second = tmp_path / "stack.yml", tmp_path / "stack.pro.yml"
+    first.write_text(STACK)
+    (tmp_path / "env.yml").write_text("{}")
+    second.write_text(
+        "functions: {echo: {labels: {com.openfaas.scale.zero: true}, image: other}, new: {}}"
+    )
+    deployments = {d.service: d for d in read_stacks([first, second], {})}
+    assert list(deployments) == ["echo", "plain", "new"]
+    assert deployments["echo"].labels == {
+        "com.openfaas.scale.min": "2",
+        "com.openfaas.scale.zero": "true",
+    }
+    assert deployments["echo"].image == "other"
+    assert deployments["echo"].secrets == ["database-url"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["functions: [a]", "functions: {UPPER: {}}", "a: [", "functions: {a: {labels: [1]}}"],
+)
+def test_a_bad_stack_file_is_told_in_one_line(tmp_path: Path, text: str) -> None:
+    stack = tmp_path / "stack.yml"
+    stack.write_text(text)
+    with pytest.raises(PlatformError, match=str(stack)):
+        read_stack(stack, {})
+    with pytest.raises(PlatformError, match="absent"):
+        read_stack(tmp_path / "absent.yml", {})
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "target"),
+    [
+        ("/function/echo", "echo", "/"),
+        ("/function/echo/", "echo", "/"),
+        ("/function/echo?x=1", "echo", "/?x=1"),
+        ("/function/echo?x=/a", "echo", "/?x=/a"),
+        ("/function/echo.openfaas-fn/a%2Fb//c?q=%20+&q", "echo.openfaas-fn", "/a%2Fb//c?q=%20+&q"),
+        ("/function/echo/function/other", "echo", "/function/other"),
+    ],
+)
+def test_targets_are_taken_apart_as_they_came(path: str, name: str, target: str) -> None:
+    assert split_target(path) == (name, target)
+
+
+def test_labels_say_how_many_replicas(tmp_path: Path) -> None:
+    settings = ProviderSettings(state_dir=tmp_path)
+    rule = scale_rule({}, settings)
+    assert (rule.minimum, rule.maximum, rule.zero_after) == (1, 20, 300)
+    labels = {
+        "com.openfaas.scale.min": "2",
+        "com.openfaas.scale.max": "4",
+        "com.openfaas.scale.zero": "true",
+        "com.openfaas.scale.zero-duration": "1h",
+    }
+    rule = scale_rule(labels, settings)
+    assert [rule.clamp(n) for n in (0, 1, 3, 9)] == [0, 2, 3, 4]
+    assert rule.zero_after == 3600
+    assert scale_rule({"com.openfaas.scale.zero": "false"}, settings).zero_after is None
+    quick = ProviderSettings(state_dir=tmp_path, zero_duration=2)
+    assert scale_rule(labels, quick).zero_after == 2
+    with pytest.raises(ValueError, match="not a number"):
+        scale_rule({"com.openfaas.scale.min": "two"}, settings)
+    with pytest.raises(ValueError, match="less than"):
+        scale_rule({"com.openfaas.scale.min": "5", "com.openfaas.scale.max": "4"}, settings)
+
+
+def test_settings_take_durations_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZERO_DURATION", "90s")
+    monkeypatch.setenv("GATEWAY_PORT", "9000")
+    monkeypatch.setenv("STATE_DIR", "")
+    settings = ProviderSettings()
+    assert (settings.zero_duration, settings.gateway_port) == (90, 9000)
+    assert settings.state_dir == Path(".universe")
+
+
+def test_the_image_names_the_code(tmp_path: Path) -> None:
+    for folder in ("functions/process_batch", "my-fn"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "handler.py").touch()
+    code = find_code(tmp_path, "x", "ghcr.io:5000/u/process-batch:1@sha256:ab", {})
+    assert (code.module, code.python_path) == ("functions.process_batch.handler", (tmp_path,))
+    assert find_code(tmp_path, "x", "my-fn:latest", {}).module == "my-fn.handler"
+    assert find_code(tmp_path, "my-fn", "", {}).module == "my-fn.handler"
+    outside = tmp_path / "root"
+    outside.mkdir()
+    code = find_code(outside, "x", "", {"com.universe.handler": str(tmp_path / "my-fn")})
+    assert (code.module, code.python_path) == ("my-fn.handler", (outside, tmp_path))
+    with pytest.raises(ValueError, match=r"functions/nothing/handler\.py"):
+        find_code(tmp_path, "x", "u/nothing:1", {})
+
+
+def test_a_deployment_tolerates_what_it_does_not_know() -> None:
+    body = '{"service": "a", "new": [], "labels": null, "envVars": {"N": 1}, "envProcess": "x"}'
+    deployment = FunctionDeployment.model_validate_json(body)
+    assert deployment.env_vars == {"N": "1"}
+    assert deployment.labels == {}
+    for bad in ("A", "../x", "", "a_b", "-a", "a" * 64):
+        with pytest.raises(ValueError, match="name"):
+            FunctionDeployment(service=bad)
+
+
+def test_a_log_file_is_bounded_and_keeps_order(tmp_path: Path) -> None:
+    log = LogFile(tmp_path / "a" / "current.log", max_bytes=4096)
+    for number in range(200):
+        log.write("a-1", [b"line %d" % number, b""])
+    stored = sum(path.stat().st_size for path in (tmp_path / "a").iterdir())
+    assert stored <= 2 * 4096
+    lines = [line for line in log.stored().read() if line.text]
+    assert lines[-1].text == "line 199"
+    assert lines[-1].time.tzinfo is UTC
+    numbers = [int(line.text.split()[1]) for line in lines]
+    assert numbers == list(range(numbers[0], 200))
+    log.close()
+
+
+def test_invocations_are_counted_by_code() -> None:
+    invocations = Invocations()
+    for code, seconds in ((200, 0.005), (200, 0.02), (502, 99.0)):
+        invocations.begin()
+        invocations.end(code, seconds)
+    assert invocations.completed == invocations.started == 3
+    assert invocations.in_flight == 0
+    assert invocations.by_code[200].buckets[:3] == [1, 0, 1]
+    assert invocations.by_code[502].buckets[-1] == 1
