@@ -13,9 +13,11 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 from nats.js.errors import APIError, NotFoundError
 from pydantic import Field
 
+from functions.common.jetstream_errors import JetStreamErrorCode
+from functions.common.log_on_change import LogOnChange
 from functions.common.settings import ComponentSettings, secrets_dir
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 EVENTS = "EVENTS"
 EVENTS_DLQ = "EVENTS_DLQ"
@@ -23,7 +25,6 @@ EVENTS_SUBJECT = "events"
 DLQ_SUBJECT = "dlq.events"
 
 EVENT_COUNT = "Event-Count"
-CALL_ID_HEADER = "X-Call-Id"
 MSG_ID = "Nats-Msg-Id"
 
 DLQ_DAYS = 30
@@ -34,24 +35,31 @@ _NOT_A_TOKEN = re.compile(r"[^A-Za-z0-9_-]")
 class BrokerSettings(ComponentSettings):
     """How to reach NATS, and the limits of the streams."""
 
-    nats_url: str = Field("nats://127.0.0.1:4222", description="NATS servers, comma-separated")
-    nats_user: str | None = Field(None, description="user name")
-    nats_password: str | None = Field(None, description="password of nats_user")
-    nats_token: str | None = Field(None, description="token, instead of a user")
+    nats_url: str = Field(
+        default="nats://127.0.0.1:4222", description="NATS servers, comma-separated"
+    )
+    nats_user: str | None = Field(default=None, description="user name")
+    nats_password: str | None = Field(default=None, description="password of nats_user")
+    nats_token: str | None = Field(default=None, description="token, instead of a user")
     nats_creds_file: Path | None = Field(
-        None, description="credentials file; by default the secret file nats-creds, if there"
+        default=None,
+        description="credentials file; by default the secret file nats-creds, if there",
     )
     nats_nkey_seed_file: Path | None = Field(
-        None, description="nkey seed file; by default the secret file nats-nkey, if there"
+        default=None, description="nkey seed file; by default the secret file nats-nkey, if there"
     )
     nats_ca_file: Path | None = Field(
-        None, description="CA certificate for TLS; by default the secret file nats-ca, if there"
+        default=None,
+        description="CA certificate for TLS; by default the secret file nats-ca, if there",
     )
-    nats_connect_timeout: float = Field(2.0, description="seconds for one attempt to connect")
+    nats_connect_timeout: float = Field(
+        default=2.0, description="seconds for one attempt to connect"
+    )
     stream_max_bytes: int = Field(
-        4 * 1024**3, description="size of the stream EVENTS in bytes; publishing beyond it fails"
+        default=4 * 1024**3,
+        description="size of the stream EVENTS in bytes; publishing beyond it fails",
     )
-    stream_replicas: int = Field(1, description="copies of each stream in the NATS cluster")
+    stream_replicas: int = Field(default=1, description="copies of each stream in the NATS cluster")
 
 
 def _file(configured: Path | None, secret: str) -> str | None:
@@ -72,22 +80,17 @@ async def connect(settings: BrokerSettings, name: str, *, forever: bool = True) 
     """
     ca = _file(settings.nats_ca_file, "nats-ca")
 
-    said = ""
+    on_change = LogOnChange(logger)
 
     async def on_error(error: Exception) -> None:
-        nonlocal said
-        text = str(error) or type(error).__name__
-        if text != said:  # not again for each of many attempts to reconnect
-            said = text
-            log.warning("NATS: %s", text)
+        on_change.log("error", f"NATS: {str(error) or type(error).__name__}")
 
     async def on_disconnect() -> None:
-        log.warning("NATS connection lost")
+        logger.warning("NATS connection lost")
 
     async def on_reconnect() -> None:
-        nonlocal said
-        said = ""
-        log.info("NATS connection is back")
+        on_change.recovered("error")
+        logger.info("NATS connection is back")
 
     nc = await nats.connect(
         [url.strip() for url in settings.nats_url.split(",")],
@@ -157,16 +160,13 @@ async def ensure_stream(js: JetStreamContext, config: StreamConfig) -> None:
         try:
             await js.add_stream(config)
         except APIError as error:
-            if error.err_code != _STREAM_NAME_IN_USE:  # somebody else was faster
+            if error.err_code != JetStreamErrorCode.STREAM_NAME_EXIST:  # created meanwhile
                 raise
         return
     wanted = {key: value for key, value in config.as_dict().items() if value is not None}
     if any(existing.as_dict().get(key) != value for key, value in wanted.items()):
-        log.info("changing the limits of stream %s", config.name)
+        logger.info("changing the limits of stream %s", config.name)
         await js.update_stream(config)
-
-
-_STREAM_NAME_IN_USE = 10058
 
 
 async def ensure_streams(js: JetStreamContext, settings: BrokerSettings) -> None:

@@ -1,6 +1,9 @@
 """Durations as Go writes them (`90s`, `1h30m`, `250ms`), which OpenFaaS labels use."""
 
 import re
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
 
 _UNITS = {
     "ns": 1e-9,
@@ -33,11 +36,9 @@ def parse_duration(text: str) -> float:
     return seconds
 
 
-def format_duration(seconds: float) -> str:
-    """Return seconds for people to read: `45s`, `5m0s`, `1h30m0s`."""
-    whole = int(seconds)
-    if whole < 60:
-        return f"{seconds:g}s"
-    hours, rest = divmod(whole, 3600)
-    minutes, second = divmod(rest, 60)
-    return f"{hours}h{minutes}m{second}s" if hours else f"{minutes}m{second}s"
+def _seconds(value: object) -> object:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0)]
+"""The type of a setting in seconds, written as a number or as a duration such as `1m30s`."""

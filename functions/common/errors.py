@@ -1,4 +1,4 @@
-"""The base of every error that Universe raises on purpose."""
+"""The root of the tree of errors, and the errors that several components share."""
 
 
 class UniverseError(Exception):
@@ -7,3 +7,70 @@ class UniverseError(Exception):
     The message is one plain sentence that says what failed and, where it helps, what to do about
     it. Commands print it as one line instead of a stack trace.
     """
+
+
+class RequestRefusedError(UniverseError):
+    """An HTTP request that is not served; the front door answers it with problem details.
+
+    Attributes:
+        status: the HTTP status of the response.
+        detail: what is wrong and what to do about it.
+        title: what kind of problem it is; None: the phrase of the status.
+        headers: further headers of the response.
+        extensions: further members of the problem details.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        title: str | None = None,
+        headers: dict[str, str] | None = None,
+        retry_after: int | None = None,
+        **extensions: object,
+    ) -> None:
+        """Refuse a request.
+
+        Args:
+            status: as the attribute.
+            detail: as the attribute.
+            title: as the attribute.
+            headers: as the attribute.
+            retry_after: seconds after which the same request may succeed, where that is so.
+            extensions: as the attribute.
+        """
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.title = title
+        self.headers = dict(headers or {})
+        if retry_after is not None:
+            self.headers["Retry-After"] = str(retry_after)
+        self.extensions = extensions
+
+
+class GzipError(UniverseError, ValueError):
+    """A gzip body that is broken, truncated or has too many members."""
+
+
+class BodyTooLargeError(UniverseError):
+    """A body that is longer than allowed once it is decompressed."""
+
+
+class DatabaseUnavailableError(UniverseError):
+    """The database cannot be used at present; the same work may succeed later.
+
+    Attributes:
+        detail: the message, for a person to read.
+        state: the SQLSTATE, or a word where there is none: `pool`, `clock`, `none`.
+    """
+
+    def __init__(self, detail: str, state: str = "none") -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.state = state
+
+
+class QueryTimeoutError(UniverseError):
+    """The database cancelled a statement because it took longer than the statement timeout."""

@@ -1,17 +1,11 @@
-"""Gzip bodies of requests, from callers who may mean harm."""
+"""Gzip bodies of requests, with bounds on the memory and time that they take."""
 
 import zlib
 
-MOST_MEMBERS = 256
+from functions.common.errors import BodyTooLargeError, GzipError
+
+MAX_MEMBERS = 256
 """Each member costs a look at all the rest, so a body of many empty ones would take minutes."""
-
-
-class GzipError(ValueError):
-    """A body that is not whole gzip; the message is a sentence for whoever sent it."""
-
-
-class TooLarge(Exception):
-    """A body that is longer than allowed once it is decompressed."""
 
 
 def gunzip(body: bytes, limit: int) -> bytes:
@@ -23,20 +17,20 @@ def gunzip(body: bytes, limit: int) -> bytes:
 
     Raises:
         GzipError: it is broken or truncated, or has absurdly many members.
-        TooLarge: the result is longer than `limit`.
+        BodyTooLargeError: the result is longer than `limit`.
     """
     parts: list[bytes] = []
     size = 0
     rest = body
     try:
         while rest:
-            if len(parts) == MOST_MEMBERS:
-                raise GzipError(f"The gzip body has more than {MOST_MEMBERS} members.")
+            if len(parts) == MAX_MEMBERS:
+                raise GzipError(f"The gzip body has more than {MAX_MEMBERS} members.")
             member = zlib.decompressobj(wbits=31)
             part = member.decompress(rest, limit - size + 1)
             size += len(part)
             if size > limit:
-                raise TooLarge
+                raise BodyTooLargeError(f"The body is larger than {limit} bytes, decompressed.")
             if not member.eof:
                 raise GzipError("The gzip body is truncated.")
             parts.append(part)

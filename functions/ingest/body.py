@@ -7,7 +7,8 @@ import orjson
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
-from functions.common.gzip_body import GzipError, TooLarge, gunzip
+from functions.common.errors import BodyTooLargeError, GzipError
+from functions.common.gzip_body import gunzip
 
 from .errors import Refusal
 
@@ -75,7 +76,7 @@ def decode(body: bytes, encoding: str, limit: int) -> bytes:
         return gunzip(body, limit)
     except GzipError as error:
         raise Refusal(400, str(error)) from error
-    except TooLarge:
+    except BodyTooLargeError:
         raise too_large(limit) from None
 
 

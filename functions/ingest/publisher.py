@@ -12,7 +12,6 @@ from nats.js import JetStreamContext
 from nats.js.errors import APIError, NoStreamResponseError
 
 from functions.common.broker import (
-    CALL_ID_HEADER,
     DLQ_SUBJECT,
     EVENT_COUNT,
     EVENTS_SUBJECT,
@@ -21,8 +20,10 @@ from functions.common.broker import (
     ensure_streams,
     largest_payload,
 )
+from functions.common.correlation import CALL_ID_HEADER
 from functions.common.dead_letter import dead_letter_headers
 from functions.common.events import summarize
+from functions.common.jetstream_errors import JetStreamErrorCode
 
 from . import metrics
 from .check import Rejected
@@ -32,7 +33,6 @@ from .settings import IngestSettings
 
 log = logging.getLogger(__name__)
 
-STREAM_FULL = 10077
 RETRY_AFTER = 2
 MOST_AT_ONCE = 256
 
@@ -187,7 +187,7 @@ def _away(why: str) -> Refusal:
 
 
 def _refusal(error: BaseException) -> BaseException:
-    if isinstance(error, APIError) and error.err_code == STREAM_FULL:
+    if isinstance(error, APIError) and error.err_code == JetStreamErrorCode.STREAM_STORE_FAILED:
         metrics.PUBLISH_FAILURES.labels("full").inc()
         return Refusal(
             503, "The stream is full: events come faster than they are stored.", RETRY_AFTER * 5

@@ -9,7 +9,8 @@ from typing import Any
 
 import orjson
 
-from functions.common.gzip_body import GzipError, TooLarge, gunzip
+from functions.common.errors import BodyTooLargeError, GzipError
+from functions.common.gzip_body import gunzip
 
 BATCH = "application/cloudevents-batch+json"
 STRUCTURED = "application/cloudevents+json"
@@ -148,7 +149,7 @@ def _decompress(body: bytes, encoding: str, limit: int) -> bytes:
             return gunzip(body, limit)
         except GzipError as error:
             raise BadBody(400, str(error)) from error
-        except TooLarge:
+        except BodyTooLargeError:
             raise too_large(limit) from None
     elif encoding not in ("", "identity"):
         raise BadBody(415, f"The content encoding {encoding} is not supported.")

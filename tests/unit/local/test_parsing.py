@@ -4,10 +4,7 @@ from datetime import UTC
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from functions.common.durations import format_duration, parse_duration
 from infra.local.api_models import FunctionDeployment
 from infra.local.errors import PlatformError
 from infra.local.functions.handler_resolver import find_code
@@ -17,34 +14,6 @@ from infra.local.functions.stack import read_stack, read_stacks, substitute
 from infra.local.gateway.proxy import split_target
 from infra.local.process.logfile import LogFile
 from infra.local.settings import ProviderSettings
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("5m", 300),
-        ("15s", 15),
-        ("1h30m", 5400),
-        ("1h1m1.5s", 3661.5),
-        ("250ms", 0.25),
-        ("1.5h", 5400),
-        ("3", 3),
-        ("0s", 0),
-    ],
-)
-def test_go_durations_are_read(text: str, seconds: float) -> None:
-    assert parse_duration(text) == pytest.approx(seconds)
-
-
-@pytest.mark.parametrize("text", ["", "m", "5 m", "-5m", "5x", "5mm", "1h-3m", "NaN"])
-def test_other_text_is_no_duration(text: str) -> None:
-    with pytest.raises(ValueError, match="not a duration"):
-        parse_duration(text)
-
-
-@given(st.integers(0, 400_000))
-def test_a_written_duration_is_read_back(seconds: int) -> None:
-    assert parse_duration(format_duration(seconds)) == seconds
 
 
 def test_variables_are_substituted_as_faas_cli_does() -> None:
