@@ -35,11 +35,12 @@ def sums(
         params: what else the statement takes.
     """
     if query.exact or grain is None:
-        rows = "campaign_events" if by_campaign else "events"
+        rows = "sums_campaign_events" if by_campaign else "sums_events"
     else:
         rows = _rollup(query, by_country, by_campaign)
     pieces = cut(query.from_, query.to, grain or "day")
-    return now.rows(statements.over(rows, name), query.params() | pieces.params() | params)
+    statement = statements.over(name, sums=rows)
+    return now.rows(statement, query.params() | pieces.params() | params)
 
 
 def span(
@@ -59,9 +60,9 @@ def span(
 
 
 def _rollup(query: ReportQuery, by_country: bool, by_campaign: bool) -> str:
-    """Return the smallest rollup that can tell what is asked."""
+    """Return the fragment that reads the smallest rollup which can tell what is asked."""
     country = by_country or query.country is not None
     campaign = by_campaign or query.campaignId is not None
     if country:
-        return "campaign_countries" if campaign else "countries"
-    return "campaigns" if campaign else "types"
+        return "sums_campaign_countries" if campaign else "sums_countries"
+    return "sums_campaigns" if campaign else "sums_types"

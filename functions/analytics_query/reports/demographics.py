@@ -77,10 +77,13 @@ def _sums(now: Snapshot, query: DemographicsQuery) -> Sums:
     if query.exact or campaign_and_country:  # there is no rollup by both
         _count_events(now.stream(SQL["demographics_events_exact"], params), sums)
         return sums
-    kind = "of_campaign" if query.campaignId is not None else "of_all"
     if query.country is not None:
-        kind = "of_country"
-    for row in now.rows(SQL.over(kind, "demographics"), params):
+        groups = "groups_of_country"
+    elif query.campaignId is not None:
+        groups = "groups_of_campaign"
+    else:
+        groups = "groups_of_all"
+    for row in now.rows(SQL.over("demographics", groups=groups), params):
         _add(sums, (row["source"], row["dimension"], row["value"]), row["events"], row["revenue"])
     if pieces.edges:
         _count_events(now.rows(SQL["demographics_events"], params), sums)
