@@ -3,7 +3,7 @@
 import click
 
 from infra.cli.options import clear_errors, console
-from infra.cli.owner import owner_url
+from infra.cli.owner_url import owner_url
 from infra.database import migrate as migrations
 
 

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from functions.common.errors import UniverseError
-from infra.local import runtime
-from infra.local.platform_settings import PlatformSettings
+from infra.local import state_dir
+from infra.local.settings import PlatformSettings
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -51,4 +51,4 @@ def platform_settings() -> PlatformSettings:
 
 def platform_nats_url() -> str:
     """Return where the NATS server of the running platform is. Raises PlatformError."""
-    return runtime.load(platform_settings().state_dir).nats_url
+    return state_dir.load_addresses(platform_settings().state_dir).nats_url

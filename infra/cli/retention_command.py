@@ -5,7 +5,7 @@ from datetime import timedelta
 import click
 
 from infra.cli.options import clear_errors, console
-from infra.cli.owner import owner_url
+from infra.cli.owner_url import owner_url
 from infra.database import maintenance
 
 _url = click.option(

@@ -16,8 +16,8 @@ from functions.process_batch.settings import ProcessBatchSettings
 from infra.cli.options import console
 from infra.connector.help_text import show
 from infra.connector.settings import ConnectorSettings
-from infra.local.platform_settings import PlatformSettings
-from infra.local.settings import ProviderSettings
+from infra.local.gateway.settings import GatewaySettings
+from infra.local.settings import PlatformSettings
 from infra.monitoring.exporter.settings import ExporterSettings
 
 COMPONENTS: dict[str, tuple[type[BaseSettings], ...]] = {
@@ -25,7 +25,7 @@ COMPONENTS: dict[str, tuple[type[BaseSettings], ...]] = {
     "process-batch": (ProcessBatchSettings,),
     "analytics-query": (AnalyticsQuerySettings,),
     "connector": (ConnectorSettings,),
-    "platform": (PlatformSettings, ProviderSettings),
+    "platform": (PlatformSettings, GatewaySettings),
     "exporter": (ExporterSettings,),
 }
 """The settings classes of each component."""

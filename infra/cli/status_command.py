@@ -13,10 +13,10 @@ from rich.table import Table
 
 from infra.cli.options import clear_errors, console, platform_settings
 from infra.cli.stream_state import StreamState, stream_state
-from infra.local import runtime
+from infra.local import state_dir
 from infra.local.errors import PlatformError
-from infra.local.platform_settings import PlatformSettings
-from infra.local.runtime import Runtime
+from infra.local.settings import PlatformSettings
+from infra.local.state_dir import PlatformAddresses
 
 TIMEOUT = 5.0
 
@@ -27,7 +27,7 @@ TIMEOUT = 5.0
 def status(as_json: bool) -> None:
     """Show the functions, the backlog, the dead letters and the rows stored."""
     settings = platform_settings()
-    running = runtime.load(settings.state_dir)
+    running = state_dir.load_addresses(settings.state_dir)
     functions, streams = asyncio.run(_ask(settings, running))
     rows = _rows(settings)
     if as_json:
@@ -51,9 +51,9 @@ def status(as_json: bool) -> None:
 
 
 async def _ask(
-    settings: PlatformSettings, running: Runtime
+    settings: PlatformSettings, running: PlatformAddresses
 ) -> tuple[list[dict[str, Any]], StreamState]:
-    password = runtime.secret(settings.state_dir, "basic-auth-password")
+    password = state_dir.read_secret(settings.state_dir, "basic-auth-password")
     timeout = aiohttp.ClientTimeout(total=TIMEOUT)
     auth = aiohttp.BasicAuth("admin", password)
     try:
@@ -75,7 +75,7 @@ async def _ask(
 
 
 def _rows(settings: PlatformSettings) -> int:
-    url = runtime.secret(settings.state_dir, "database-reader-url")
+    url = state_dir.read_secret(settings.state_dir, "database-reader-url")
     try:
         with psycopg.connect(url, connect_timeout=int(TIMEOUT)) as connection:
             row = connection.execute("SELECT count(*) FROM events").fetchone()
@@ -86,7 +86,7 @@ def _rows(settings: PlatformSettings) -> int:
 
 
 def _as_dict(
-    running: Runtime, functions: list[dict[str, Any]], streams: StreamState, rows: int
+    running: PlatformAddresses, functions: list[dict[str, Any]], streams: StreamState, rows: int
 ) -> dict[str, object]:
     return {
         "gateway": running.gateway_url,

@@ -1,4 +1,4 @@
-"""The single-machine platform: servers, migrations, provider and connector, started in order."""
+"""The single-machine platform: servers, migrations, gateway and connector, started in order."""
 
 import asyncio
 import contextlib
@@ -23,17 +23,17 @@ from functions.process_batch.settings import ProcessBatchSettings
 from infra.connector.settings import ConnectorSettings
 from infra.database import housekeeping
 from infra.database.migrate import migrate
-from infra.local import runtime, state_dir
+from infra.local import state_dir
 from infra.local.errors import PlatformError
-from infra.local.gateway.app import Provider
-from infra.local.platform_settings import PlatformSettings
+from infra.local.gateway.app import LocalGateway
+from infra.local.gateway.settings import GatewaySettings
 from infra.local.process.logfile import LogFile
 from infra.local.process.process import Command, Supervisor
-from infra.local.runtime import Runtime
 from infra.local.servers.nats import EmbeddedNats
 from infra.local.servers.ports import LOOPBACK, free_port, is_free
 from infra.local.servers.postgres import READER, WRITER, EmbeddedPostgres
-from infra.local.settings import ProviderSettings
+from infra.local.settings import PlatformSettings
+from infra.local.state_dir import PlatformAddresses
 from infra.monitoring.exporter.settings import ExporterSettings
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class Platform:
     nats_url: str
     connector_url: str
     databases: Databases
-    provider: Provider
+    gateway: LocalGateway
 
 
 @asynccontextmanager
@@ -86,7 +86,7 @@ async def running(
     """
     folder = settings.state_dir.resolve()
     async with AsyncExitStack() as stack:
-        stack.enter_context(state_dir.claim(folder))
+        stack.enter_context(state_dir.lock_state_dir(folder))
         if settings.gateway_port and not is_free(settings.gateway_port):
             raise PlatformError(
                 f"port {settings.gateway_port} is in use: choose another with GATEWAY_PORT"
@@ -102,37 +102,38 @@ async def running(
         state_dir.write_secret(folder, "basic-auth-user", "admin")
 
         say("starting the gateway")
-        provider = Provider(
-            ProviderSettings(
+        gateway = LocalGateway(
+            GatewaySettings(
                 state_dir=folder,
                 gateway_port=settings.gateway_port,
                 nats_url=nats_url,
                 function_env=_own_settings(*FUNCTION_SETTINGS) | {"NATS_URL": nats_url},
             )
         )
-        await provider.start()
-        stack.push_async_callback(provider.stop)
+        await gateway.start()
+        stack.push_async_callback(gateway.stop)
         files = [Path(file.strip()) for file in settings.stack_files.split(",")]
-        await provider.deploy_stack(files, {"NATS_URL": nats_url})
+        await gateway.deploy_stack(files, {"NATS_URL": nats_url})
 
         connector_port = settings.connector_port or free_port()
         if settings.connector:
             say("starting the connector")
-            connector = _connector(folder, provider.url, nats_url, connector_port)
+            connector = _connector(folder, gateway.url, nats_url, connector_port)
             await connector.start()
             stack.push_async_callback(connector.stop)
-            provider.services["connector"] = f"{LOOPBACK}:{connector_port}"
+            gateway.services["connector"] = f"{LOOPBACK}:{connector_port}"
         if settings.exporter:
             exporter_port = settings.exporter_port or free_port()
             exporter = _exporter(folder, nats_url, exporter_port)
             await exporter.start()
             stack.push_async_callback(exporter.stop)
-            provider.services["exporter"] = f"{LOOPBACK}:{exporter_port}"
+            gateway.services["exporter"] = f"{LOOPBACK}:{exporter_port}"
 
         connector_url = f"http://{LOOPBACK}:{connector_port}"
-        Runtime(os.getpid(), provider.url, nats_url, connector_url).save(folder)
-        stack.callback(runtime.forget, folder)
-        yield Platform(folder, provider.url, nats_url, connector_url, databases, provider)
+        addresses = PlatformAddresses(os.getpid(), gateway.url, nats_url, connector_url)
+        state_dir.save_addresses(folder, addresses)
+        stack.callback(state_dir.remove_addresses, folder)
+        yield Platform(folder, gateway.url, nats_url, connector_url, databases, gateway)
         say("stopping")
 
 

@@ -1,18 +1,39 @@
-"""The state folder: one platform at a time, writable, with its secrets."""
+"""The state folder of a platform: locked by one at a time, with secrets and addresses in it."""
 
 import fcntl
+import json
 import os
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
 from infra.local.errors import PlatformError
 
+ADDRESSES_FILE = "platform.json"
 
-def claim(folder: Path) -> IO[str]:
-    """Make the state folder and lock it; keep what is returned open as long as it is used.
+
+@dataclass(frozen=True)
+class PlatformAddresses:
+    """Where the parts of a running platform listen; passwords stay in their secret files.
+
+    Attributes:
+        pid: the platform's process.
+        gateway_url: the OpenFaaS gateway.
+        nats_url: the NATS server.
+        connector_url: the connector's health and metrics endpoints.
+    """
+
+    pid: int
+    gateway_url: str
+    nats_url: str
+    connector_url: str
+
+
+def lock_state_dir(folder: Path) -> IO[str]:
+    """Create the state folder and lock it. The lock is held as long as the returned file is open.
 
     Raises:
-        PlatformError: it cannot be used, or another platform uses it.
+        PlatformError: the folder cannot be used, or another platform holds the lock.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -41,7 +62,7 @@ def claim(folder: Path) -> IO[str]:
 
 
 def write_secret(folder: Path, name: str, value: str) -> None:
-    """Write a secret file that only its owner may read."""
+    """Write a secret file readable by its owner only."""
     path = folder / "secrets" / name
     temporary = path.with_name(f".{name}.new")
     temporary.unlink(missing_ok=True)
@@ -49,3 +70,42 @@ def write_secret(folder: Path, name: str, value: str) -> None:
     with os.fdopen(descriptor, "w") as file:
         file.write(value)
     temporary.replace(path)
+
+
+def read_secret(folder: Path, name: str) -> str:
+    """Return a secret of the platform.
+
+    Raises:
+        PlatformError: the secret does not exist, or this user may not read it.
+    """
+    try:
+        return (folder / "secrets" / name).read_text().strip()
+    except OSError as error:
+        raise PlatformError(f"the secret {name} cannot be read: {error.strerror}") from error
+
+
+def save_addresses(folder: Path, addresses: PlatformAddresses) -> None:
+    """Write the addresses of a platform that has started."""
+    (folder / ADDRESSES_FILE).write_text(json.dumps(asdict(addresses), indent=2) + "\n")
+
+
+def load_addresses(folder: Path) -> PlatformAddresses:
+    """Return the addresses of the platform that runs with this state folder.
+
+    Raises:
+        PlatformError: no platform runs with it.
+    """
+    try:
+        addresses = PlatformAddresses(**json.loads((folder / ADDRESSES_FILE).read_text()))
+        os.kill(addresses.pid, 0)
+    except (OSError, ValueError, TypeError) as error:
+        raise PlatformError(
+            f"no platform runs with the state folder {folder}: start one with 'universe up', "
+            "or name another folder with STATE_DIR"
+        ) from error
+    return addresses
+
+
+def remove_addresses(folder: Path) -> None:
+    """Delete the addresses of a platform that has stopped."""
+    (folder / ADDRESSES_FILE).unlink(missing_ok=True)

@@ -34,10 +34,10 @@ from nats.js.errors import NotFoundError
 from functions.common.broker import BrokerSettings, ensure_streams
 from infra.cli.generate import Mix, generate
 from infra.database.migrate import migrate
-from infra.local.gateway.app import Provider
+from infra.local.gateway.app import LocalGateway
+from infra.local.gateway.settings import GatewaySettings
 from infra.local.servers.nats import EmbeddedNats
 from infra.local.servers.postgres import WRITER, EmbeddedPostgres
-from infra.local.settings import ProviderSettings
 from tests.support.connector import ConnectorProcess, drained
 from tests.support.functions import running
 
@@ -241,25 +241,25 @@ class _Bench:
         async with self.stream() as js:
             with self.database() as name:
                 owner = self.postgres.url(database=name)
-                settings = ProviderSettings(state_dir=self.folder / "state", gateway_port=0)
-                async with Provider(settings) as provider:
-                    login = aiohttp.encode_basic_auth("admin", provider.password or "")
+                settings = GatewaySettings(state_dir=self.folder / "state", gateway_port=0)
+                async with LocalGateway(settings) as gateway:
+                    login = aiohttp.encode_basic_auth("admin", gateway.password or "")
                     async with aiohttp.ClientSession(headers={"Authorization": login}) as client:
-                        await _deploy(client, provider.url, self.postgres.url(WRITER, name))
+                        await _deploy(client, gateway.url, self.postgres.url(WRITER, name))
                         secrets = self.folder / "connector-secrets"
                         secrets.mkdir(exist_ok=True)
                         (secrets / "basic-auth-user").write_text("admin")
-                        (secrets / "basic-auth-password").write_text(provider.password or "")
+                        (secrets / "basic-auth-password").write_text(gateway.password or "")
                         with ConnectorProcess(
                             self.folder,
                             self.nats.url,
-                            GATEWAY_URL=provider.url,
+                            GATEWAY_URL=gateway.url,
                             SECRETS_DIR=str(secrets),
                         ) as connector:
                             connector.start()
                             await asyncio.to_thread(connector.bound)
                             for event in made:
-                                await _scale(client, provider.url, 0)
+                                await _scale(client, gateway.url, 0)
                                 times.append(await self._time_one(js, owner, event))
         return {"median_ms": statistics.median(times) * 1e3, "max_ms": max(times) * 1e3}
 
@@ -310,7 +310,7 @@ async def _scale(client: aiohttp.ClientSession, url: str, replicas: int) -> None
             if (await answer.json()).get("availableReplicas", 0) == replicas:
                 return
         await asyncio.sleep(0.05)
-    raise AssertionError("the provider does not scale")
+    raise AssertionError("the gateway does not scale")
 
 
 @contextmanager

@@ -21,7 +21,7 @@ import uvloop
 
 from functions.common.paths import ROOT
 from infra.local.gateway.upstream import Upstream
-from tests.support.local_gateway import platform
+from tests.support.local_gateway import running_gateway
 
 
 @dataclass(frozen=True)
@@ -154,10 +154,10 @@ def _served() -> Iterator[tuple[Target, Target]]:
 
 async def _serve(folder: Path) -> None:
     """Run a gateway with a function until the standard input ends."""
-    async with platform(folder) as gateway:
+    async with running_gateway(folder) as gateway:
         await gateway.deploy()
         await gateway.call()
-        replica = gateway.provider.registry.get("echo").ready[0]
+        replica = gateway.server.registry.get("echo").ready[0]
         gateway_port = int(gateway.url.rsplit(":", 1)[1])
         print(json.dumps({"replica": replica.port, "gateway": gateway_port}), flush=True)
         await asyncio.to_thread(sys.stdin.read)

@@ -13,7 +13,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from tests.support.local_gateway import Platform, platform
+from tests.support.local_gateway import RunningGateway, running_gateway
 
 T = TypeVar("T")
 
@@ -33,13 +33,13 @@ def browser() -> Iterator[WebDriver]:
 
 
 @pytest.fixture
-async def gateway(tmp_path: Path, nats_url: str) -> AsyncIterator[Platform]:
-    async with platform(tmp_path, nats_url=nats_url) as running:
+async def gateway(tmp_path: Path, nats_url: str) -> AsyncIterator[RunningGateway]:
+    async with running_gateway(tmp_path, nats_url=nats_url) as running:
         yield running
 
 
-async def open_page(browser: WebDriver, gateway: Platform) -> None:
-    login = f"admin:{gateway.provider.password}@"
+async def open_page(browser: WebDriver, gateway: RunningGateway) -> None:
+    login = f"admin:{gateway.server.password}@"
     url = gateway.url.replace("http://", f"http://{login}") + "/ui/"
     await asyncio.to_thread(browser.get, url)
     await shows(browser, "#connection", "live")
@@ -68,7 +68,7 @@ async def click(browser: WebDriver, selector: str) -> None:
 
 
 async def test_functions_are_shown_scaled_and_invoked(
-    browser: WebDriver, gateway: Platform
+    browser: WebDriver, gateway: RunningGateway
 ) -> None:
     await gateway.deploy()
     await gateway.call()
@@ -108,9 +108,9 @@ async def test_functions_are_shown_scaled_and_invoked(
     assert problems == []
 
 
-async def test_what_is_wrong_is_shown(browser: WebDriver, gateway: Platform) -> None:
+async def test_what_is_wrong_is_shown(browser: WebDriver, gateway: RunningGateway) -> None:
     await gateway.deploy("broken", "broken")
     await open_page(browser, gateway)
     await shows(browser, "tr[data-function=broken] .problem", "exited with status 1")
-    await gateway.provider.stop()
+    await gateway.server.stop()
     await shows(browser, "#connection", "no connection")

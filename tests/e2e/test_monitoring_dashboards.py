@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from functions.common.paths import ROOT
-from infra.local import runtime
+from infra.local import state_dir
 from infra.monitoring.dashboards.__main__ import FOLDER
 from tests.support.net import wait_until
 from tests.support.platform import UNIVERSE, RunningPlatform
@@ -114,7 +114,7 @@ def load(up: RunningPlatform) -> Iterator[None]:
 
 async def make_dead_letters(up: RunningPlatform, count: int) -> None:
     """Put invalid events into the stream past ingest, as a bug in a producer of messages would."""
-    nc = await nats.connect(runtime.load(up.state_dir).nats_url)
+    nc = await nats.connect(state_dir.load_addresses(up.state_dir).nats_url)
     for number in range(count):
         await nc.jetstream().publish("events.facebook", b'{"eventId": "dead-%d"}' % number)
     await nc.close()

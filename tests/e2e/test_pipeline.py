@@ -15,7 +15,7 @@ import pytest
 
 from infra.cli.generate import Event, Generated, Mix, generate
 from infra.cli.stream_state import dead_letters
-from infra.local import runtime
+from infra.local import state_dir
 from tests.support.net import wait_until
 from tests.support.platform import RunningPlatform
 from tests.support.reference import Reference, reference
@@ -141,7 +141,7 @@ def test_a_range_and_a_filter(up: RunningPlatform, sent: list[Generated]) -> Non
 async def test_invalid_events_are_dead_letters_with_a_reason(
     up: RunningPlatform, sent: list[Generated]
 ) -> None:
-    nc = await nats.connect(runtime.load(up.state_dir).nats_url)
+    nc = await nats.connect(state_dir.load_addresses(up.state_dir).nats_url)
     try:
         reasons = (await dead_letters(nc.jetstream())).reasons
     finally:

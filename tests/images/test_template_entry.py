@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.support.functions import ENTRY, ROOT, running
-from tests.support.local_gateway import platform
+from tests.support.local_gateway import running_gateway
 from tests.support.net import wait_until
 from tests.support.tools import tool
 
@@ -131,7 +131,7 @@ def test_newcomers_function_works(newcomer: Path) -> None:
 
 
 async def test_newcomers_stack_works_on_the_local_platform(newcomer: Path) -> None:
-    async with platform(newcomer / "state") as gateway:
-        await gateway.provider.deploy_stack([newcomer / "stack.yaml"])
+    async with running_gateway(newcomer / "state") as gateway:
+        await gateway.server.deploy_stack([newcomer / "stack.yaml"])
         async with gateway.client.post(f"{gateway.url}/function/hello", data=b"Ada") as answer:
             assert (answer.status, await answer.text()) == (200, "Hello, Ada!\n")

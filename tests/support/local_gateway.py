@@ -1,4 +1,4 @@
-"""A provider of a test's own."""
+"""A local gateway for one test."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,8 +7,8 @@ from typing import Any
 
 import aiohttp
 
-from infra.local.gateway.app import Provider
-from infra.local.settings import ProviderSettings
+from infra.local.gateway.app import LocalGateway
+from infra.local.gateway.settings import GatewaySettings
 
 HANDLERS = "tests/support/handlers"
 
@@ -19,17 +19,17 @@ def deployment(name: str = "echo", handler: str = "echo", **fields: Any) -> dict
     return {"service": name, "image": f"x/{name}:1", "annotations": annotations, **fields}
 
 
-class Platform:
-    """A running provider and a client logged in to it."""
+class RunningGateway:
+    """A local gateway and a client logged in to it."""
 
-    def __init__(self, provider: Provider, client: aiohttp.ClientSession) -> None:
-        self.provider = provider
+    def __init__(self, server: LocalGateway, client: aiohttp.ClientSession) -> None:
+        self.server = server
         self.client = client
 
     @property
     def url(self) -> str:
         """Where it listens."""
-        return self.provider.url
+        return self.server.url
 
     async def deploy(self, name: str = "echo", handler: str = "echo", **fields: Any) -> None:
         """Deploy one of the handlers."""
@@ -52,12 +52,12 @@ class Platform:
 
 
 @asynccontextmanager
-async def platform(state_dir: Path, **settings: Any) -> AsyncIterator[Platform]:
-    """Run a provider on a free port."""
+async def running_gateway(state_dir: Path, **settings: Any) -> AsyncIterator[RunningGateway]:
+    """Run a local gateway on a free port."""
     settings = {"gateway_port": 0, "term_timeout": 10.0, **settings}
-    async with Provider(ProviderSettings(state_dir=state_dir, **settings)) as provider:
+    async with LocalGateway(GatewaySettings(state_dir=state_dir, **settings)) as server:
         headers = {}
-        if provider.password:
-            headers["Authorization"] = aiohttp.encode_basic_auth("admin", provider.password)
+        if server.password:
+            headers["Authorization"] = aiohttp.encode_basic_auth("admin", server.password)
         async with aiohttp.ClientSession(headers=headers) as client:
-            yield Platform(provider, client)
+            yield RunningGateway(server, client)

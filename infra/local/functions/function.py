@@ -20,11 +20,11 @@ from infra.local.api_models import FunctionDeployment
 from infra.local.functions.handler_resolver import FunctionCode, find_code
 from infra.local.functions.invocations import Invocations
 from infra.local.functions.scaling import ScaleEvents, ScaleRule, scale_rule
+from infra.local.gateway.settings import GatewaySettings
 from infra.local.gateway.upstream import ConnectFailedError, Upstream, UpstreamError, probe
 from infra.local.process.logfile import LogFile
 from infra.local.process.process import Backoff, Command, ManagedProcess, start_process
 from infra.local.servers.ports import LOOPBACK, free_port
-from infra.local.settings import ProviderSettings
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ class Version:
     away must still be asked, to answer 503 itself, and must not be kept from starting."""
 
 
-def read_deployment(deployment: FunctionDeployment, settings: ProviderSettings) -> Version:
+def read_deployment(deployment: FunctionDeployment, settings: GatewaySettings) -> Version:
     """Check a deployment.
 
     Raises:
@@ -132,7 +132,7 @@ class Function:
         self,
         version: Version,
         *,
-        settings: ProviderSettings,
+        settings: GatewaySettings,
         log: LogFile,
         start_slots: asyncio.Semaphore,
         events: ScaleEvents,
@@ -523,7 +523,7 @@ class Function:
         )
 
 
-def _link_secrets(settings: ProviderSettings, deployment: FunctionDeployment) -> Path:
+def _link_secrets(settings: GatewaySettings, deployment: FunctionDeployment) -> Path:
     """Return a folder with links to the function's own secrets and to no others.
 
     Links, so that an updated secret is there for whoever reads the file again. It keeps mistakes

@@ -12,8 +12,8 @@ from typing import Any
 from infra.local.api_models import FunctionDeployment
 from infra.local.functions.function import Function, read_deployment
 from infra.local.functions.scaling import ScaleEvents
+from infra.local.gateway.settings import GatewaySettings
 from infra.local.process.logfile import LogFile
-from infra.local.settings import ProviderSettings
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class Registry:
     next start; those of stack files come from the stack files each time.
     """
 
-    def __init__(self, settings: ProviderSettings) -> None:
+    def __init__(self, settings: GatewaySettings) -> None:
         self.settings = settings
         self.events = ScaleEvents()
         self._functions: dict[str, Function] = {}

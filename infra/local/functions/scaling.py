@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from functions.common.durations import parse_duration
-from infra.local.settings import ProviderSettings
+from infra.local.gateway.settings import GatewaySettings
 
 DEFAULT_MAX = 20
 DEFAULT_ZERO_SECONDS = 300.0
@@ -27,7 +27,7 @@ class ScaleRule:
         return 0 if replicas == 0 else max(self.minimum, min(replicas, self.maximum))
 
 
-def scale_rule(labels: Mapping[str, str], settings: ProviderSettings) -> ScaleRule:
+def scale_rule(labels: Mapping[str, str], settings: GatewaySettings) -> ScaleRule:
     """Read `com.openfaas.scale.{min,max,zero,zero-duration}`; an empty one does not say.
 
     Raises:

@@ -29,21 +29,21 @@ from infra.local.gateway.routes.metrics import MetricsRoutes
 from infra.local.gateway.routes.scale import ScaleRoutes
 from infra.local.gateway.routes.secrets import SecretRoutes
 from infra.local.gateway.routes.ui import UiRoutes
-from infra.local.settings import ProviderSettings
+from infra.local.gateway.settings import GatewaySettings
 
 logger = logging.getLogger(__name__)
 
 _HEADER_LIMIT = 64 * 1024
 
 
-class Provider:
+class LocalGateway:
     """Runs functions as processes and serves OpenFaaS's REST API for them.
 
     Use it as an asynchronous context manager, or call `start` and `stop`.
     """
 
-    def __init__(self, settings: ProviderSettings | None = None) -> None:
-        self.settings = settings or ProviderSettings()
+    def __init__(self, settings: GatewaySettings | None = None) -> None:
+        self.settings = settings or GatewaySettings()
         self.password: str | None = None
         """The admin's password once started, or None without authentication."""
         self.services: dict[str, str] = {}

@@ -17,9 +17,9 @@ from infra.monitoring.dashboards.panels import (
 F = 'function=~"$function"'
 TOTAL = "gateway_function_invocation_total"
 SECONDS = "gateway_functions_seconds"
-STARTS = "universe_provider_replica_starts_total"
-START_SECONDS = "universe_provider_replica_start_seconds_total"
-FAILURES = "universe_provider_replica_failures_total"
+STARTS = "universe_gateway_replica_starts_total"
+START_SECONDS = "universe_gateway_replica_start_seconds_total"
+FAILURES = "universe_gateway_replica_failures_total"
 QUEUED = "universe_async_calls_queued_total"
 COMPLETED = "universe_async_calls_completed_total"
 RETRIED = "universe_async_calls_retried_total"
@@ -58,13 +58,13 @@ DASHBOARD = Dashboard(
                 number(
                     "Waiting",
                     "Requests that wait for a replica to start.",
-                    f"sum(universe_provider_waiting_requests{{{F}}})",
+                    f"sum(universe_gateway_waiting_requests{{{F}}})",
                     limits=Limits(50, 500),
                 ),
                 number(
                     "Replicas",
                     "Processes that take requests.",
-                    f'sum(universe_provider_replicas{{state="ready", {F}}})',
+                    f'sum(universe_gateway_replicas{{state="ready", {F}}})',
                 ),
                 number(
                     "Cold start",
@@ -125,7 +125,7 @@ DASHBOARD = Dashboard(
                         "in flight {{function}}",
                     ),
                     Query(
-                        f"sum by (function) (universe_provider_waiting_requests{{{F}}})",
+                        f"sum by (function) (universe_gateway_waiting_requests{{{F}}})",
                         "waiting {{function}}",
                     ),
                 ),
@@ -139,14 +139,14 @@ DASHBOARD = Dashboard(
                     "Processes that take requests, by function. Zero without traffic is as it "
                     "should be.",
                     Query(
-                        f'sum by (function) (universe_provider_replicas{{state="ready", {F}}})',
+                        f'sum by (function) (universe_gateway_replicas{{state="ready", {F}}})',
                         "{{function}}",
                     ),
                 ),
                 chart(
                     "Replicas by state",
                     "starting, ready, and draining: finishing the requests in hand.",
-                    Query(f"sum by (state) (universe_provider_replicas{{{F}}})", "{{state}}"),
+                    Query(f"sum by (state) (universe_gateway_replicas{{{F}}})", "{{state}}"),
                     stacked=True,
                     colours={"starting": ORANGE, "ready": GREEN},
                 ),

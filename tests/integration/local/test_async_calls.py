@@ -13,7 +13,7 @@ from multidict import CIMultiDictProxy
 
 from infra.local.async_calls import AsyncCall, RetryRule
 from infra.local.servers.nats import EmbeddedNats
-from tests.support.local_gateway import Platform, platform
+from tests.support.local_gateway import RunningGateway, running_gateway
 from tests.support.net import eventually
 
 
@@ -49,13 +49,13 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 @pytest.fixture
-async def gateway(tmp_path: Path, nats_url: str) -> AsyncIterator[Platform]:
-    async with platform(tmp_path, nats_url=nats_url) as running:
+async def gateway(tmp_path: Path, nats_url: str) -> AsyncIterator[RunningGateway]:
+    async with running_gateway(tmp_path, nats_url=nats_url) as running:
         yield running
 
 
 async def post(
-    gateway: Platform, path: str, receiver: Receiver | None, body: bytes = b"", **headers: str
+    gateway: RunningGateway, path: str, receiver: Receiver | None, body: bytes = b"", **headers: str
 ) -> str:
     """Send an asynchronous call once the queue is there; return its call id."""
     if receiver is not None:
@@ -81,7 +81,7 @@ def got(receiver: Receiver, count: int = 1):
 
 
 async def test_a_call_is_made_later_and_its_result_posted(
-    gateway: Platform, receiver: Receiver
+    gateway: RunningGateway, receiver: Receiver
 ) -> None:
     await gateway.deploy(labels={"com.openfaas.scale.min": "0"})
     body = bytes(range(256))
@@ -102,7 +102,9 @@ async def test_a_call_is_made_later_and_its_result_posted(
     assert "x-callback-url" not in seen
 
 
-async def test_a_host_of_any_bytes_is_passed_on(gateway: Platform, receiver: Receiver) -> None:
+async def test_a_host_of_any_bytes_is_passed_on(
+    gateway: RunningGateway, receiver: Receiver
+) -> None:
     await gateway.deploy()
     url = urlsplit(gateway.url)
     reader, writer = await asyncio.open_connection(url.hostname, url.port)
@@ -125,7 +127,7 @@ async def test_a_host_of_any_bytes_is_passed_on(gateway: Platform, receiver: Rec
     writer.close()
 
 
-async def test_many_calls_are_each_made_once(gateway: Platform, receiver: Receiver) -> None:
+async def test_many_calls_are_each_made_once(gateway: RunningGateway, receiver: Receiver) -> None:
     await gateway.deploy()
     ids = [await post(gateway, f"echo/{number}", receiver) for number in range(30)]
     await eventually(got(receiver, 30))
@@ -135,7 +137,7 @@ async def test_many_calls_are_each_made_once(gateway: Platform, receiver: Receiv
 
 
 async def test_a_failed_call_is_tried_again(
-    gateway: Platform, receiver: Receiver, tmp_path: Path
+    gateway: RunningGateway, receiver: Receiver, tmp_path: Path
 ) -> None:
     marker = tmp_path / "marker"
     await gateway.deploy(
@@ -149,7 +151,7 @@ async def test_a_failed_call_is_tried_again(
 
 
 async def test_a_call_that_keeps_failing_is_given_up(
-    gateway: Platform, receiver: Receiver, tmp_path: Path
+    gateway: RunningGateway, receiver: Receiver, tmp_path: Path
 ) -> None:
     await gateway.deploy(
         envVars={"MARKER": str(tmp_path / "marker"), "FAILURES": "99"},
@@ -161,7 +163,9 @@ async def test_a_call_that_keeps_failing_is_given_up(
     assert (tmp_path / "marker").read_text().count("\n") == 3
 
 
-async def test_a_clients_error_is_not_tried_again(gateway: Platform, receiver: Receiver) -> None:
+async def test_a_clients_error_is_not_tried_again(
+    gateway: RunningGateway, receiver: Receiver
+) -> None:
     await gateway.deploy()
     await post(gateway, "echo/status?code=404", receiver)
     await eventually(got(receiver))
@@ -169,7 +173,7 @@ async def test_a_clients_error_is_not_tried_again(gateway: Platform, receiver: R
     assert (await gateway.status())["invocationCount"] == 1
 
 
-async def test_a_callback_is_tried_again(gateway: Platform, receiver: Receiver) -> None:
+async def test_a_callback_is_tried_again(gateway: RunningGateway, receiver: Receiver) -> None:
     await gateway.deploy()
     receiver.fail = 2
     await post(gateway, "echo/x", receiver)
@@ -181,12 +185,12 @@ async def test_stored_calls_survive_platform_and_broker(
     tmp_path: Path, nats_server: EmbeddedNats, receiver: Receiver
 ) -> None:
     annotations = {"com.openfaas.retry.min_wait": "50ms", "com.openfaas.retry.attempts": "200"}
-    async with platform(tmp_path, nats_url=nats_server.url) as gateway:
+    async with running_gateway(tmp_path, nats_url=nats_server.url) as gateway:
         await gateway.deploy("echo", "broken", annotations=annotations)
         ids = [await post(gateway, f"echo/{number}", receiver) for number in range(5)]
     nats_server.kill()
     nats_server.start()
-    async with platform(tmp_path, nats_url=nats_server.url) as gateway:
+    async with running_gateway(tmp_path, nats_url=nats_server.url) as gateway:
         await gateway.deploy("echo", "echo", annotations=annotations)
         await eventually(got(receiver, 5), 60)
     assert {headers["X-Call-Id"] for headers, _ in receiver.received} == set(ids)
@@ -194,9 +198,9 @@ async def test_stored_calls_survive_platform_and_broker(
 
 
 async def test_what_cannot_be_stored_is_refused(
-    tmp_path: Path, gateway: Platform, nats_server: EmbeddedNats
+    tmp_path: Path, gateway: RunningGateway, nats_server: EmbeddedNats
 ) -> None:
-    async def status(gateway: Platform, path: str, body: bytes = b"", **headers: str) -> int:
+    async def status(gateway: RunningGateway, path: str, body: bytes = b"", **headers: str) -> int:
         url = f"{gateway.url}/async-function/{path}"
         async with gateway.client.post(url, data=body, headers=headers) as answer:
             return answer.status
@@ -206,11 +210,11 @@ async def test_what_cannot_be_stored_is_refused(
     assert await status(gateway, "nothing") == 404
     assert await status(gateway, "echo", b"x" * (8 * 1024**2 + 1)) == 413
     assert await status(gateway, "echo", b"", **{"X-Callback-Url": "file:///etc/passwd"}) == 400
-    async with platform(tmp_path / "without") as without:
+    async with running_gateway(tmp_path / "without") as without:
         await without.deploy()
         assert await status(without, "echo") == 501
     nats_server.stop()
-    async with platform(tmp_path / "away", nats_url=nats_server.url) as away:
+    async with running_gateway(tmp_path / "away", nats_url=nats_server.url) as away:
         await away.deploy()
         assert await status(away, "echo") == 503
         assert (await away.call())["method"] == "GET"

@@ -1,4 +1,4 @@
-"""The real faas-cli against the provider."""
+"""The real faas-cli against the local gateway."""
 
 import asyncio
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from functions.common.paths import ROOT
-from tests.support.local_gateway import HANDLERS, Platform, platform
+from tests.support.local_gateway import HANDLERS, RunningGateway, running_gateway
 from tests.support.net import eventually
 from tests.support.tools import tool
 
@@ -33,7 +33,7 @@ class Cli:
 
     program: Path
     home: Path
-    gateway: Platform
+    gateway: RunningGateway
 
     async def run(self, *args: str, stdin: str = "", status: int = 0, **env: str) -> str:
         """Run a command to its end and return what it wrote."""
@@ -69,10 +69,10 @@ async def cli(tmp_path: Path, nats_url: str) -> AsyncIterator[Cli]:
     home.mkdir()
     (home / "template").symlink_to(ROOT / "templates")
     (home / "stack.yml").write_text(STACK)
-    async with platform(tmp_path / "state", nats_url=nats_url) as gateway:
+    async with running_gateway(tmp_path / "state", nats_url=nats_url) as gateway:
         cli = Cli(program, home, gateway)
         assert "Unauthorized" in await cli.run("list", status=1)
-        password = gateway.provider.password or ""
+        password = gateway.server.password or ""
         assert "credentials saved" in await cli.run("login", "--password-stdin", stdin=password)
         yield cli
 
@@ -112,7 +112,7 @@ async def test_functions_are_invoked(cli: Cli) -> None:
         return b"submitted asynchronously" in said
 
     await eventually(submitted)
-    echo = cli.gateway.provider.registry.get("echo")
+    echo = cli.gateway.server.registry.get("echo")
 
     async def made() -> bool:
         return echo.invocations.completed >= 3

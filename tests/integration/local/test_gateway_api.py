@@ -1,4 +1,4 @@
-"""The system API: what faas-cli and a gateway in front ask of a provider."""
+"""The system API: what faas-cli and an OpenFaaS gateway in front request."""
 
 import asyncio
 import socket
@@ -11,26 +11,28 @@ import pytest
 
 from functions.common.paths import ROOT
 from infra.local.errors import PlatformError
-from infra.local.gateway.app import Provider
-from infra.local.settings import ProviderSettings
-from tests.support.local_gateway import HANDLERS, Platform, deployment, platform
+from infra.local.gateway.app import LocalGateway
+from infra.local.gateway.settings import GatewaySettings
+from tests.support.local_gateway import HANDLERS, RunningGateway, deployment, running_gateway
 from tests.support.net import eventually
 
 ECHO = ROOT / HANDLERS / "echo"
 
 
 @pytest.fixture
-async def gateway(tmp_path: Path) -> AsyncIterator[Platform]:
-    async with platform(tmp_path) as running:
+async def gateway(tmp_path: Path) -> AsyncIterator[RunningGateway]:
+    async with running_gateway(tmp_path) as running:
         yield running
 
 
-async def send(gateway: Platform, method: str, path: str, json: object = None) -> tuple[int, str]:
+async def send(
+    gateway: RunningGateway, method: str, path: str, json: object = None
+) -> tuple[int, str]:
     async with gateway.client.request(method, f"{gateway.url}/system/{path}", json=json) as answer:
         return answer.status, await answer.text()
 
 
-async def test_a_functions_life(gateway: Platform) -> None:
+async def test_a_functions_life(gateway: RunningGateway) -> None:
     body = deployment(
         labels={"a": "b"},
         annotations={"topic": "x"},
@@ -80,19 +82,23 @@ async def test_a_functions_life(gateway: Platform) -> None:
         {**deployment(), "namespace": "other"},
     ],
 )
-async def test_a_deployment_that_cannot_run_is_refused(gateway: Platform, body: object) -> None:
+async def test_a_deployment_that_cannot_run_is_refused(
+    gateway: RunningGateway, body: object
+) -> None:
     status, text = await send(gateway, "POST", "functions", body)
     assert status == 400
     assert text.strip()
     assert await send(gateway, "GET", "functions") == (200, "[]")
 
 
-async def test_a_missing_secret_is_named(gateway: Platform) -> None:
+async def test_a_missing_secret_is_named(gateway: RunningGateway) -> None:
     status, text = await send(gateway, "POST", "functions", deployment(secrets=["database-url"]))
     assert (status, text) == (400, "unable to find secret: database-url\n")
 
 
-async def test_a_function_sees_its_own_secrets_only(gateway: Platform, tmp_path: Path) -> None:
+async def test_a_function_sees_its_own_secrets_only(
+    gateway: RunningGateway, tmp_path: Path
+) -> None:
     for name in ("one", "two"):
         (tmp_path / "secrets" / name).write_text(f"secret {name}")
     await gateway.deploy(secrets=["one"])
@@ -108,9 +114,9 @@ async def test_a_function_sees_its_own_secrets_only(gateway: Platform, tmp_path:
 @pytest.mark.parametrize(
     "path", ["functions", "function/echo", "info", "namespaces", "scale-function/echo"]
 )
-async def test_the_system_api_asks_for_the_password(gateway: Platform, path: str) -> None:
+async def test_the_system_api_asks_for_the_password(gateway: RunningGateway, path: str) -> None:
     async with aiohttp.ClientSession() as client:
-        for login in (None, ("admin", "wrong"), ("root", gateway.provider.password or "")):
+        for login in (None, ("admin", "wrong"), ("root", gateway.server.password or "")):
             headers = {"Authorization": aiohttp.encode_basic_auth(*login)} if login else {}
             method = "POST" if "scale" in path else "GET"
             url = f"{gateway.url}/system/{path}"
@@ -119,7 +125,7 @@ async def test_the_system_api_asks_for_the_password(gateway: Platform, path: str
                 assert answer.headers["WWW-Authenticate"].startswith("Basic")
 
 
-async def test_functions_and_health_are_open(gateway: Platform) -> None:
+async def test_functions_and_health_are_open(gateway: RunningGateway) -> None:
     await gateway.deploy()
     async with aiohttp.ClientSession() as client:
         for path in ("/function/echo", "/healthz", "/metrics"):
@@ -128,20 +134,20 @@ async def test_functions_and_health_are_open(gateway: Platform) -> None:
 
 
 async def test_the_password_is_kept_and_private(tmp_path: Path) -> None:
-    async with platform(tmp_path) as gateway:
-        first = gateway.provider.password
+    async with running_gateway(tmp_path) as gateway:
+        first = gateway.server.password
     file = tmp_path / "secrets" / "basic-auth-password"
     assert file.stat().st_mode & 0o077 == 0
-    async with platform(tmp_path) as gateway:
-        assert gateway.provider.password == first == file.read_text()
+    async with running_gateway(tmp_path) as gateway:
+        assert gateway.server.password == first == file.read_text()
 
 
 async def test_authentication_can_be_switched_off(tmp_path: Path) -> None:
-    async with platform(tmp_path, basic_auth=False) as gateway:
+    async with running_gateway(tmp_path, basic_auth=False) as gateway:
         assert await send(gateway, "GET", "functions") == (200, "[]")
 
 
-async def test_info_reads_for_clients_and_for_a_gateway_in_front(gateway: Platform) -> None:
+async def test_info_reads_for_clients_and_for_a_gateway_in_front(gateway: RunningGateway) -> None:
     url = f"{gateway.url}/system/info"
     async with gateway.client.get(url) as answer:
         info = await answer.json()
@@ -156,7 +162,7 @@ async def test_info_reads_for_clients_and_for_a_gateway_in_front(gateway: Platfo
     assert (await send(gateway, "POST", "namespace/other", {"name": "other"}))[0] == 501
 
 
-async def test_functions_of_another_namespace_are_not_there(gateway: Platform) -> None:
+async def test_functions_of_another_namespace_are_not_there(gateway: RunningGateway) -> None:
     await gateway.deploy()
     assert await send(gateway, "GET", "functions?namespace=other") == (200, "[]")
     assert (await send(gateway, "GET", "function/echo?namespace=other"))[0] == 404
@@ -166,25 +172,25 @@ async def test_functions_of_another_namespace_are_not_there(gateway: Platform) -
 async def test_what_the_api_deployed_survives_a_restart(tmp_path: Path) -> None:
     stack = tmp_path / "stack.yml"
     stack.write_text(f"functions: {{from-stack: {{handler: {ECHO}, image: x}}}}")
-    async with platform(tmp_path / "state") as gateway:
-        assert await gateway.provider.deploy_stack([stack]) == ["from-stack"]
+    async with running_gateway(tmp_path / "state") as gateway:
+        assert await gateway.server.deploy_stack([stack]) == ["from-stack"]
         await gateway.deploy("by-hand", envVars={"VERSION": "7"})
         created = (await gateway.status("by-hand"))["createdAt"]
         await gateway.deploy("removed")
         await send(gateway, "DELETE", "functions", {"functionName": "removed"})
-    async with platform(tmp_path / "state") as gateway:
-        names = [function.name for function in gateway.provider.registry]
+    async with running_gateway(tmp_path / "state") as gateway:
+        names = [function.name for function in gateway.server.registry]
         assert names == ["by-hand"]
         assert (await gateway.call("by-hand"))["version"] == "7"
         assert (await gateway.status("by-hand"))["createdAt"] == created
-        await gateway.provider.deploy_stack([stack])
+        await gateway.server.deploy_stack([stack])
         assert (await gateway.call("from-stack"))["name"] == "from-stack"
 
 
 async def test_what_cannot_be_deployed_at_a_start_stays_on_record(tmp_path: Path) -> None:
     secret = tmp_path / "secrets" / "key"
     names = ("deleted", "kept", "replaced")
-    async with platform(tmp_path) as gateway:
+    async with running_gateway(tmp_path) as gateway:
         secret.write_text("k")
         for name in names:
             await gateway.deploy(name, secrets=["key"])
@@ -192,16 +198,16 @@ async def test_what_cannot_be_deployed_at_a_start_stays_on_record(tmp_path: Path
         created = (await gateway.status("kept"))["createdAt"]
     secret.unlink()
     before = (tmp_path / "functions.json").read_text()
-    async with platform(tmp_path) as gateway:
-        assert [function.name for function in gateway.provider.registry] == ["plain"]
+    async with running_gateway(tmp_path) as gateway:
+        assert [function.name for function in gateway.server.registry] == ["plain"]
         assert (tmp_path / "functions.json").read_text() == before
         await gateway.deploy("replaced", envVars={"VERSION": "2"})
         delete = {"functionName": "deleted"}
         assert (await send(gateway, "DELETE", "functions", delete))[0] == 200
         assert (await send(gateway, "DELETE", "functions", delete))[0] == 404
     secret.write_text("k")
-    async with platform(tmp_path) as gateway:
-        restored = sorted(function.name for function in gateway.provider.registry)
+    async with running_gateway(tmp_path) as gateway:
+        restored = sorted(function.name for function in gateway.server.registry)
         assert restored == ["kept", "plain", "replaced"]
         assert (await gateway.status("kept"))["createdAt"] == created
         assert (await gateway.call("replaced"))["version"] == "2"
@@ -212,11 +218,11 @@ async def test_the_platforms_environment_goes_before_the_deployments(tmp_path: P
     stack.write_text(
         f"functions: {{echo: {{handler: {ECHO}, environment: {{VERSION: '${{V:-1}}'}}}}}}"
     )
-    async with platform(tmp_path / "a") as gateway:
-        await gateway.provider.deploy_stack([stack], {"V": "2"})
+    async with running_gateway(tmp_path / "a") as gateway:
+        await gateway.server.deploy_stack([stack], {"V": "2"})
         assert (await gateway.call())["version"] == "2"
-    async with platform(tmp_path / "b", function_env={"VERSION": "3"}) as gateway:
-        await gateway.provider.deploy_stack([stack], {"V": "2"})
+    async with running_gateway(tmp_path / "b", function_env={"VERSION": "3"}) as gateway:
+        await gateway.server.deploy_stack([stack], {"V": "2"})
         assert (await gateway.call())["version"] == "3"
 
 
@@ -224,15 +230,15 @@ async def test_the_projects_own_stack_is_understood(tmp_path: Path) -> None:
     (tmp_path / "secrets").mkdir()
     for secret in ("database-url", "database-reader-url"):
         (tmp_path / "secrets" / secret).touch()
-    async with platform(tmp_path) as gateway:
-        names = await gateway.provider.deploy_stack([Path("stack.yml")])
+    async with running_gateway(tmp_path) as gateway:
+        names = await gateway.server.deploy_stack([Path("stack.yml")])
         assert sorted(names) == ["analytics-query", "ingest", "process-batch"]
         annotations = (await gateway.status("process-batch"))["annotations"]
         assert annotations["topic"] == "events.>"
 
 
 async def test_two_platforms_run_side_by_side(tmp_path: Path) -> None:
-    async with platform(tmp_path / "a") as one, platform(tmp_path / "b") as two:
+    async with running_gateway(tmp_path / "a") as one, running_gateway(tmp_path / "b") as two:
         await asyncio.gather(one.deploy(envVars={"VERSION": "a"}), two.deploy())
         assert (await one.call())["version"] == "a"
         assert (await two.call())["version"] == "1"
@@ -240,18 +246,18 @@ async def test_two_platforms_run_side_by_side(tmp_path: Path) -> None:
 
 async def test_a_port_in_use_is_told_in_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        settings = ProviderSettings(state_dir=tmp_path, gateway_port=taken.getsockname()[1])
+        settings = GatewaySettings(state_dir=tmp_path, gateway_port=taken.getsockname()[1])
         with pytest.raises(PlatformError, match=r"is in use: set GATEWAY_PORT"):
-            await Provider(settings).start()
+            await LocalGateway(settings).start()
 
 
 async def test_a_state_folder_that_is_a_file_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "state").touch()
     with pytest.raises(PlatformError, match="state folder"):
-        await Provider(ProviderSettings(state_dir=tmp_path / "state", gateway_port=0)).start()
+        await LocalGateway(GatewaySettings(state_dir=tmp_path / "state", gateway_port=0)).start()
 
 
-async def test_a_secrets_life(gateway: Platform, tmp_path: Path) -> None:
+async def test_a_secrets_life(gateway: RunningGateway, tmp_path: Path) -> None:
     file = tmp_path / "secrets" / "api-key"
     assert await send(gateway, "GET", "secrets") == (200, "[]")
     secret = {"name": "api-key", "value": "one"}
@@ -277,13 +283,13 @@ async def test_a_secrets_life(gateway: Platform, tmp_path: Path) -> None:
     [("../functions.json", 400), ("", 400), ("a/b", 400), ("basic-auth-password", 403)],
 )
 async def test_secrets_keep_to_their_folder(
-    gateway: Platform, method: str, name: str, status: int
+    gateway: RunningGateway, method: str, name: str, status: int
 ) -> None:
     assert (await send(gateway, method, "secrets", {"name": name, "value": "x"}))[0] == status
     assert (await send(gateway, "GET", "secrets"))[1] == "[]"
 
 
-async def test_other_sites_cannot_use_a_browsers_login(gateway: Platform) -> None:
+async def test_other_sites_cannot_use_a_browsers_login(gateway: RunningGateway) -> None:
     url = f"{gateway.url}/system/functions"
     for origin, front, status in (
         ("http://evil.example", "", 403),
@@ -296,21 +302,21 @@ async def test_other_sites_cannot_use_a_browsers_login(gateway: Platform) -> Non
             assert answer.status == status
 
 
-async def test_prometheus_is_told_live_replicas_only(gateway: Platform) -> None:
+async def test_prometheus_is_told_live_replicas_only(gateway: RunningGateway) -> None:
     await gateway.deploy()
     await gateway.deploy("asleep", "slow_start", labels={"com.openfaas.scale.min": "0"})
     await gateway.call()
-    gateway.provider.services["connector"] = "127.0.0.1:1"
+    gateway.server.services["connector"] = "127.0.0.1:1"
     async with gateway.client.get(f"{gateway.url}/system/http-sd") as answer:
         groups = await answer.json()
-    replica = gateway.provider.registry.get("echo").ready[0]
+    replica = gateway.server.registry.get("echo").ready[0]
     assert {"targets": ["127.0.0.1:1"], "labels": {"job": "connector"}} in groups
     told = [group for group in groups if group["labels"].get("function")]
     labels = {"job": "function", "function": "echo", "replica": replica.name}
     assert told == [{"targets": [replica.address], "labels": labels}]
 
 
-async def test_the_page_and_its_state_are_served(gateway: Platform) -> None:
+async def test_the_page_and_its_state_are_served(gateway: RunningGateway) -> None:
     await gateway.deploy()
     await gateway.call()
     for path, kind in (

@@ -10,24 +10,24 @@ from typing import Any
 
 import pytest
 
-from tests.support.local_gateway import Platform, platform
+from tests.support.local_gateway import RunningGateway, running_gateway
 from tests.support.net import eventually
 
 
 @pytest.fixture
-async def gateway(tmp_path: Path) -> AsyncIterator[Platform]:
-    async with platform(tmp_path) as running:
+async def gateway(tmp_path: Path) -> AsyncIterator[RunningGateway]:
+    async with running_gateway(tmp_path) as running:
         await running.deploy()
         yield running
 
 
-async def say(gateway: Platform, text: str) -> None:
+async def say(gateway: RunningGateway, text: str) -> None:
     url = f"{gateway.url}/function/echo/print"
     async with gateway.client.get(url, params={"text": text}) as answer:
         assert answer.status == 200
 
 
-async def logs(gateway: Platform, **query: str) -> list[dict[str, Any]]:
+async def logs(gateway: RunningGateway, **query: str) -> list[dict[str, Any]]:
     url = f"{gateway.url}/system/logs"
     async with gateway.client.get(url, params={"name": "echo", **query}) as answer:
         assert answer.status == 200, await answer.text()
@@ -35,11 +35,11 @@ async def logs(gateway: Platform, **query: str) -> list[dict[str, Any]]:
         return [json.loads(line) for line in (await answer.text()).splitlines()]
 
 
-async def texts(gateway: Platform, **query: str) -> list[str]:
+async def texts(gateway: RunningGateway, **query: str) -> list[str]:
     return [line["text"] for line in await logs(gateway, **query)]
 
 
-async def test_lines_are_told_with_time_and_instance(gateway: Platform) -> None:
+async def test_lines_are_told_with_time_and_instance(gateway: RunningGateway) -> None:
     await say(gateway, "h\u00e9llo {} \U0001f30d")
 
     async def logged() -> bool:
@@ -49,12 +49,12 @@ async def test_lines_are_told_with_time_and_instance(gateway: Platform) -> None:
     line = (await logs(gateway))[-1]
     assert line["name"] == "echo"
     assert line["namespace"] == "openfaas-fn"
-    assert line["instance"] == gateway.provider.registry.get("echo").ready[0].name
+    assert line["instance"] == gateway.server.registry.get("echo").ready[0].name
     age = datetime.now(UTC) - datetime.fromisoformat(line["timestamp"])
     assert timedelta() <= age < timedelta(minutes=2)
 
 
-async def test_lines_are_chosen_by_tail_since_and_instance(gateway: Platform) -> None:
+async def test_lines_are_chosen_by_tail_since_and_instance(gateway: RunningGateway) -> None:
     for number in range(6):
         await say(gateway, f"line {number}")
 
@@ -71,7 +71,7 @@ async def test_lines_are_chosen_by_tail_since_and_instance(gateway: Platform) ->
     assert len(await logs(gateway, instance=third["instance"])) == len(everything)
 
 
-async def test_following_goes_on_without_gap_or_double(gateway: Platform) -> None:
+async def test_following_goes_on_without_gap_or_double(gateway: RunningGateway) -> None:
     seen: list[str] = []
 
     async def follow() -> None:
@@ -95,7 +95,7 @@ async def test_following_goes_on_without_gap_or_double(gateway: Platform) -> Non
     await eventually(all_seen)
     assert [text for text in seen if text.startswith("line ")] == [f"line {n}" for n in range(60)]
     following.cancel()
-    log = gateway.provider.registry.log("echo")
+    log = gateway.server.registry.log("echo")
 
     async def let_go() -> bool:
         return not log._followers
@@ -104,17 +104,17 @@ async def test_following_goes_on_without_gap_or_double(gateway: Platform) -> Non
 
 
 async def test_followers_do_not_hold_up_the_end(tmp_path: Path) -> None:
-    async with platform(tmp_path) as gateway:
+    async with running_gateway(tmp_path) as gateway:
         await gateway.deploy()
         url = f"{gateway.url}/system/logs?name=echo&follow=true"
         answer = await gateway.client.get(url)
         started = time.monotonic()
-        await gateway.provider.stop()
+        await gateway.server.stop()
         assert time.monotonic() - started < 9  # the limit for requests in hand is 10 s
         await answer.read()
 
 
-async def test_bad_queries_are_refused(gateway: Platform) -> None:
+async def test_bad_queries_are_refused(gateway: RunningGateway) -> None:
     for query, status in (
         ("name=nothing", 404),
         ("name=echo&since=yesterday", 422),

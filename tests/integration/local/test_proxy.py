@@ -12,18 +12,18 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.support.local_gateway import Platform, platform
+from tests.support.local_gateway import RunningGateway, running_gateway
 from tests.support.net import eventually
 
 
 @pytest.fixture
-async def gateway(tmp_path: Path) -> AsyncIterator[Platform]:
-    async with platform(tmp_path) as running:
+async def gateway(tmp_path: Path) -> AsyncIterator[RunningGateway]:
+    async with running_gateway(tmp_path) as running:
         await running.deploy(envVars={"MARKER": str(tmp_path / "marker")})
         yield running
 
 
-async def raw(gateway: Platform, request: bytes) -> tuple[bytes, bytes]:
+async def raw(gateway: RunningGateway, request: bytes) -> tuple[bytes, bytes]:
     """Send bytes on a connection of its own; return head and body of the answer."""
     host, port = gateway.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
@@ -39,7 +39,7 @@ def fields(described: dict[str, Any], name: str) -> list[str]:
     return [value for key, value in described["headers"] if key == name]
 
 
-async def test_path_query_and_header_bytes_are_kept(gateway: Platform) -> None:
+async def test_path_query_and_header_bytes_are_kept(gateway: RunningGateway) -> None:
     head, body = await raw(
         gateway,
         b"GET /function/echo/a%2Fb/../%7e//c;d?x=%20+&&y=%zz&x HTTP/1.1\r\nHost: some.host:1\r\n"
@@ -59,14 +59,14 @@ async def test_path_query_and_header_bytes_are_kept(gateway: Platform) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
-async def test_any_method_is_passed_on(gateway: Platform, method: str) -> None:
+async def test_any_method_is_passed_on(gateway: RunningGateway, method: str) -> None:
     body = None if method == "GET" else b"\x00\xffbody"
     described = await gateway.call("echo/p", method, data=body)
     assert (described["method"], described["rawPath"]) == (method, "/p")
     assert described["body"] == (body or b"").decode("latin-1")
 
 
-async def test_answers_without_a_body_leave_the_connection_usable(gateway: Platform) -> None:
+async def test_answers_without_a_body_leave_the_connection_usable(gateway: RunningGateway) -> None:
     for _ in range(2):
         async with gateway.client.head(f"{gateway.url}/function/echo/gzip") as answer:
             assert answer.status == 200
@@ -79,7 +79,7 @@ async def test_answers_without_a_body_leave_the_connection_usable(gateway: Platf
     assert (await gateway.call())["method"] == "GET"
 
 
-async def test_the_call_id_is_made_passed_on_and_returned(gateway: Platform) -> None:
+async def test_the_call_id_is_made_passed_on_and_returned(gateway: RunningGateway) -> None:
     url = f"{gateway.url}/function/echo"
     async with gateway.client.get(url) as answer:
         made = answer.headers["X-Call-Id"]
@@ -91,7 +91,7 @@ async def test_the_call_id_is_made_passed_on_and_returned(gateway: Platform) -> 
         assert fields(await answer.json(), "x-call-id") == ["given"]
 
 
-async def test_encoded_bodies_are_not_touched(gateway: Platform) -> None:
+async def test_encoded_bodies_are_not_touched(gateway: RunningGateway) -> None:
     packed = gzip.compress(b"hello " * 100)
     async with aiohttp.ClientSession(auto_decompress=False) as client:
         async with client.get(f"{gateway.url}/function/echo/gzip") as answer:
@@ -104,12 +104,12 @@ async def test_encoded_bodies_are_not_touched(gateway: Platform) -> None:
     assert described["body"] == packed.decode("latin-1")
 
 
-async def test_repeated_answer_headers_are_kept(gateway: Platform) -> None:
+async def test_repeated_answer_headers_are_kept(gateway: RunningGateway) -> None:
     async with gateway.client.get(f"{gateway.url}/function/echo/cookies") as answer:
         assert answer.headers.getall("Set-Cookie") == ["a=1", "b=2"]
 
 
-async def test_answers_stream(gateway: Platform) -> None:
+async def test_answers_stream(gateway: RunningGateway) -> None:
     arrived: list[tuple[float, float]] = []
     async with gateway.client.get(f"{gateway.url}/function/echo/stream?n=4") as answer:
         async for line in answer.content:
@@ -119,7 +119,7 @@ async def test_answers_stream(gateway: Platform) -> None:
     assert arrived[0][1] < arrived[-1][0]
 
 
-async def test_requests_stream(gateway: Platform) -> None:
+async def test_requests_stream(gateway: RunningGateway) -> None:
     async def slowly() -> AsyncIterator[bytes]:
         for _ in range(4):
             yield b"x" * 1000
@@ -132,7 +132,7 @@ async def test_requests_stream(gateway: Platform) -> None:
     assert counted["seconds"] > 0.3  # the function saw the first piece long before the last
 
 
-async def test_large_bodies_go_both_ways_at_once(gateway: Platform) -> None:
+async def test_large_bodies_go_both_ways_at_once(gateway: RunningGateway) -> None:
     sent, size = hashlib.sha256(), 0
 
     async def pieces() -> AsyncIterator[bytes]:
@@ -152,19 +152,19 @@ async def test_large_bodies_go_both_ways_at_once(gateway: Platform) -> None:
     assert received.digest() == sent.digest()
 
 
-async def test_a_fixed_length_upload_arrives_whole(gateway: Platform) -> None:
+async def test_a_fixed_length_upload_arrives_whole(gateway: RunningGateway) -> None:
     described = await gateway.call("echo/x", "POST", data=b"y" * 3_000_000)
     assert described["length"] == 3_000_000
     assert fields(described, "content-length") == ["3000000"]
 
 
-async def test_old_clients_get_unframed_answers(gateway: Platform) -> None:
+async def test_old_clients_get_unframed_answers(gateway: RunningGateway) -> None:
     head, body = await raw(gateway, b"GET /function/echo/stream?n=2 HTTP/1.0\r\n\r\n")
     assert b"transfer-encoding" not in head.lower()
     assert len(body.splitlines()) == 2
 
 
-async def test_clients_that_ask_before_sending_are_told_to_go_on(gateway: Platform) -> None:
+async def test_clients_that_ask_before_sending_are_told_to_go_on(gateway: RunningGateway) -> None:
     host, port = gateway.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(
@@ -179,7 +179,7 @@ async def test_clients_that_ask_before_sending_are_told_to_go_on(gateway: Platfo
     writer.close()
 
 
-async def test_an_early_answer_does_not_wait_for_the_upload(gateway: Platform) -> None:
+async def test_an_early_answer_does_not_wait_for_the_upload(gateway: RunningGateway) -> None:
     host, port = gateway.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(
@@ -191,7 +191,7 @@ async def test_an_early_answer_does_not_wait_for_the_upload(gateway: Platform) -
     assert (await gateway.call())["method"] == "GET"
 
 
-async def test_pipelined_requests_are_answered_in_order(gateway: Platform) -> None:
+async def test_pipelined_requests_are_answered_in_order(gateway: RunningGateway) -> None:
     requests = b"".join(
         b"POST /function/echo/%d HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n%s\r\n%d"
         % (number, b"Connection: close\r\n" if number == 3 else b"", number)
@@ -203,14 +203,16 @@ async def test_pipelined_requests_are_answered_in_order(gateway: Platform) -> No
     assert positions == sorted(positions)
 
 
-async def test_an_answer_that_breaks_off_is_not_taken_for_whole(gateway: Platform) -> None:
+async def test_an_answer_that_breaks_off_is_not_taken_for_whole(gateway: RunningGateway) -> None:
     async with gateway.client.get(f"{gateway.url}/function/echo/cut") as answer:
         assert answer.status == 200
         with pytest.raises(aiohttp.ClientPayloadError):
             await answer.read()
 
 
-async def test_a_client_that_goes_away_cancels_the_call(gateway: Platform, tmp_path: Path) -> None:
+async def test_a_client_that_goes_away_cancels_the_call(
+    gateway: RunningGateway, tmp_path: Path
+) -> None:
     marker = tmp_path / "marker"
 
     async def marked(text: str) -> bool:
@@ -220,7 +222,7 @@ async def test_a_client_that_goes_away_cancels_the_call(gateway: Platform, tmp_p
     await eventually(lambda: marked("waiting"))
     call.cancel()
     await eventually(lambda: marked("gone"))
-    echo = gateway.provider.registry.get("echo")
+    echo = gateway.server.registry.get("echo")
 
     async def idle() -> bool:
         return echo.invocations.in_flight == 0
@@ -229,12 +231,12 @@ async def test_a_client_that_goes_away_cancels_the_call(gateway: Platform, tmp_p
     assert echo.invocations.by_code[499].count == 1
 
 
-async def test_a_malformed_body_ends_with_its_connection(gateway: Platform) -> None:
+async def test_a_malformed_body_ends_with_its_connection(gateway: RunningGateway) -> None:
     host, port = gateway.url.removeprefix("http://").split(":")
     _, writer = await asyncio.open_connection(host, int(port))
     head = b"POST /function/echo/upload HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
     writer.write(head + b"3\r\nabc\r\n")
-    echo = gateway.provider.registry.get("echo")
+    echo = gateway.server.registry.get("echo")
 
     async def busy() -> bool:
         return any(replica.in_flight for replica in echo.ready)
@@ -250,7 +252,7 @@ async def test_a_malformed_body_ends_with_its_connection(gateway: Platform) -> N
     assert (await gateway.call())["method"] == "GET"
 
 
-async def test_an_unknown_function_is_a_problem(gateway: Platform) -> None:
+async def test_an_unknown_function_is_a_problem(gateway: RunningGateway) -> None:
     async with gateway.client.get(f"{gateway.url}/function/nothing/x") as answer:
         assert answer.status == 404
         assert answer.content_type == "application/problem+json"
@@ -258,7 +260,7 @@ async def test_an_unknown_function_is_a_problem(gateway: Platform) -> None:
 
 
 async def test_a_function_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
-    async with platform(tmp_path, upstream_timeout=0.3) as gateway:
+    async with running_gateway(tmp_path, upstream_timeout=0.3) as gateway:
         await gateway.deploy()
         async with gateway.client.get(f"{gateway.url}/function/echo/sleep?s=3") as answer:
             assert answer.status == 504
@@ -266,5 +268,5 @@ async def test_a_function_that_takes_too_long_is_given_up(tmp_path: Path) -> Non
         assert (await gateway.call("echo/sleep?s=0"))["method"] == "GET"
 
 
-async def test_the_namespace_may_be_named(gateway: Platform) -> None:
+async def test_the_namespace_may_be_named(gateway: RunningGateway) -> None:
     assert (await gateway.call("echo.openfaas-fn/x"))["rawPath"] == "/x"

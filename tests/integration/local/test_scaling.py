@@ -11,34 +11,36 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.local_gateway import HANDLERS, Platform, deployment, platform
+from tests.support.local_gateway import HANDLERS, RunningGateway, deployment, running_gateway
 from tests.support.net import eventually
 
 
 @pytest.fixture
-async def gateway(tmp_path: Path) -> AsyncIterator[Platform]:
-    async with platform(tmp_path) as running:
+async def gateway(tmp_path: Path) -> AsyncIterator[RunningGateway]:
+    async with running_gateway(tmp_path) as running:
         yield running
 
 
-def replicas(gateway: Platform, count: int, name: str = "echo") -> Callable[[], Awaitable[bool]]:
+def replicas(
+    gateway: RunningGateway, count: int, name: str = "echo"
+) -> Callable[[], Awaitable[bool]]:
     """Return a check for the number of replicas that are ready, with no other process left."""
 
     async def check() -> bool:
-        function = gateway.provider.registry.get(name)
+        function = gateway.server.registry.get(name)
         return function.available == len(function.replicas) == count
 
     return check
 
 
-async def scale(gateway: Platform, count: int, name: str = "echo") -> int:
+async def scale(gateway: RunningGateway, count: int, name: str = "echo") -> int:
     body = {"serviceName": name, "replicas": count}
     url = f"{gateway.url}/system/scale-function/{name}"
     async with gateway.client.post(url, json=body) as answer:
         return answer.status
 
 
-async def test_the_first_requests_wait_for_one_replica(gateway: Platform) -> None:
+async def test_the_first_requests_wait_for_one_replica(gateway: RunningGateway) -> None:
     await gateway.deploy("slow", "slow_start", labels={"com.openfaas.scale.min": "0"})
     assert (await gateway.status("slow"))["replicas"] == 0
 
@@ -50,12 +52,12 @@ async def test_the_first_requests_wait_for_one_replica(gateway: Platform) -> Non
     answers = [answer.split() for answer in await asyncio.gather(*map(ask, range(12)))]
     assert [path for _, path in answers] == [f"/{number}" for number in range(12)]
     assert len({pid for pid, _ in answers}) == 1
-    assert gateway.provider.registry.get("slow").started_replicas == 1
+    assert gateway.server.registry.get("slow").started_replicas == 1
 
 
-async def test_a_request_that_waits_outlives_a_scale_to_zero(gateway: Platform) -> None:
+async def test_a_request_that_waits_outlives_a_scale_to_zero(gateway: RunningGateway) -> None:
     await gateway.deploy("slow", "slow_start", labels={"com.openfaas.scale.min": "0"})
-    function = gateway.provider.registry.get("slow")
+    function = gateway.server.registry.get("slow")
 
     async def ask() -> int:
         async with gateway.client.get(f"{gateway.url}/function/slow/") as answer:
@@ -71,7 +73,7 @@ async def test_a_request_that_waits_outlives_a_scale_to_zero(gateway: Platform) 
     assert await asyncio.wait_for(asking, 30) == 200
 
 
-async def test_an_update_keeps_to_its_own_bounds(gateway: Platform) -> None:
+async def test_an_update_keeps_to_its_own_bounds(gateway: RunningGateway) -> None:
     await gateway.deploy()
     await scale(gateway, 4)
     await eventually(replicas(gateway, 4))
@@ -79,7 +81,7 @@ async def test_an_update_keeps_to_its_own_bounds(gateway: Platform) -> None:
     await eventually(replicas(gateway, 2))
 
 
-async def test_an_idle_function_goes_to_zero_and_comes_back(gateway: Platform) -> None:
+async def test_an_idle_function_goes_to_zero_and_comes_back(gateway: RunningGateway) -> None:
     labels = {"com.openfaas.scale.zero": "true", "com.openfaas.scale.zero-duration": "1s"}
     await gateway.deploy(labels=labels)
     process = psutil.Process((await gateway.call())["master"])
@@ -88,26 +90,26 @@ async def test_an_idle_function_goes_to_zero_and_comes_back(gateway: Platform) -
     assert (status["replicas"], status["availableReplicas"]) == (0, 0)
     assert not process.is_running()
     assert (await gateway.call())["method"] == "GET"
-    reasons = [event.reason for event in gateway.provider.registry.events.last(3)]
+    reasons = [event.reason for event in gateway.server.registry.events.last(3)]
     assert reasons == ["request", "idle", "deploy"]
 
 
 async def test_no_replica_goes_while_it_has_a_request(tmp_path: Path) -> None:
-    async with platform(tmp_path, zero_duration=0.3) as gateway:
+    async with running_gateway(tmp_path, zero_duration=0.3) as gateway:
         await gateway.deploy()
         assert (await gateway.call("echo/sleep?s=2"))["query"] == "s=2"
         await eventually(replicas(gateway, 0))
 
 
 async def test_functions_may_stay_awake(tmp_path: Path) -> None:
-    async with platform(tmp_path, zero_duration=0.1) as gateway:
+    async with running_gateway(tmp_path, zero_duration=0.1) as gateway:
         await gateway.deploy(labels={"com.openfaas.scale.zero": "false"})
         await eventually(replicas(gateway, 1))
         await asyncio.sleep(1)
         assert (await gateway.status())["replicas"] == 1
 
 
-async def test_requests_are_balanced(gateway: Platform) -> None:
+async def test_requests_are_balanced(gateway: RunningGateway) -> None:
     await gateway.deploy()
     assert await scale(gateway, 3) == 202
     await eventually(replicas(gateway, 3))
@@ -118,7 +120,7 @@ async def test_requests_are_balanced(gateway: Platform) -> None:
     assert sorted(pids.count(pid) for pid in set(pids)) == [2, 2, 2]
 
 
-async def test_scaling_keeps_to_the_bounds(gateway: Platform) -> None:
+async def test_scaling_keeps_to_the_bounds(gateway: RunningGateway) -> None:
     labels = {"com.openfaas.scale.min": "1", "com.openfaas.scale.max": "2"}
     await gateway.deploy(labels=labels)
     await scale(gateway, 9)
@@ -129,12 +131,12 @@ async def test_scaling_keeps_to_the_bounds(gateway: Platform) -> None:
     assert await scale(gateway, 1, "nothing") == 404
 
 
-async def test_scaling_down_finishes_requests_in_hand(gateway: Platform) -> None:
+async def test_scaling_down_finishes_requests_in_hand(gateway: RunningGateway) -> None:
     await gateway.deploy()
     await scale(gateway, 2)
     await eventually(replicas(gateway, 2))
     calls = [asyncio.create_task(gateway.call("echo/sleep?s=1.5")) for _ in range(4)]
-    function = gateway.provider.registry.get("echo")
+    function = gateway.server.registry.get("echo")
 
     async def all_busy() -> bool:
         return [replica.in_flight for replica in function.ready] == [2, 2]
@@ -145,7 +147,7 @@ async def test_scaling_down_finishes_requests_in_hand(gateway: Platform) -> None
     await eventually(replicas(gateway, 0))
 
 
-async def test_a_crashed_replica_is_replaced(gateway: Platform) -> None:
+async def test_a_crashed_replica_is_replaced(gateway: RunningGateway) -> None:
     await gateway.deploy()
     first = await gateway.call()
     worker = psutil.Process(first["pid"])
@@ -161,7 +163,7 @@ async def test_a_crashed_replica_is_replaced(gateway: Platform) -> None:
     await eventually(gone)
 
 
-async def test_a_replica_killed_between_requests_is_not_noticed(gateway: Platform) -> None:
+async def test_a_replica_killed_between_requests_is_not_noticed(gateway: RunningGateway) -> None:
     await gateway.deploy()
     for _ in range(3):
         # all of it at once: a worker that outlives its master may be killed amid the next answer
@@ -170,7 +172,7 @@ async def test_a_replica_killed_between_requests_is_not_noticed(gateway: Platfor
 
 
 async def test_a_function_that_does_not_start_says_so_at_once(
-    gateway: Platform, caplog: pytest.LogCaptureFixture
+    gateway: RunningGateway, caplog: pytest.LogCaptureFixture
 ) -> None:
     await gateway.deploy("broken", "broken")
     started = time.monotonic()
@@ -180,7 +182,7 @@ async def test_a_function_that_does_not_start_says_so_at_once(
             assert int(answer.headers["Retry-After"]) >= 1
             assert "status 1" in (await answer.json())["detail"]
     assert time.monotonic() - started < 30
-    lines = [line.text for line in gateway.provider.registry.log("broken").stored().read()]
+    lines = [line.text for line in gateway.server.registry.log("broken").stored().read()]
     assert any("no configuration, no service" in line for line in lines)
     failures = [r for r in caplog.records if "while starting" in r.getMessage()]
     assert "no configuration" in " ".join(failures[0].__dict__["lastLines"])
@@ -188,7 +190,7 @@ async def test_a_function_that_does_not_start_says_so_at_once(
 
 
 async def test_a_start_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
-    async with platform(tmp_path, cold_start_timeout=1) as gateway:
+    async with running_gateway(tmp_path, cold_start_timeout=1) as gateway:
         labels = {"com.openfaas.scale.min": "0"}
         await gateway.deploy("slow", "slow_start", labels=labels, envVars={"START_SECONDS": "60"})
         async with gateway.client.get(f"{gateway.url}/function/slow") as answer:
@@ -196,14 +198,14 @@ async def test_a_start_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
 
 
 async def test_functions_that_hang_at_start_hold_up_no_other(tmp_path: Path) -> None:
-    async with platform(tmp_path, parallel_starts=1) as gateway:
+    async with running_gateway(tmp_path, parallel_starts=1) as gateway:
         for number in range(2):
             await gateway.deploy(f"slow{number}", "slow_start", envVars={"START_SECONDS": "90"})
         await gateway.deploy()
         assert (await gateway.call())["name"] == "echo"
 
 
-async def test_an_update_drops_no_request(gateway: Platform) -> None:
+async def test_an_update_drops_no_request(gateway: RunningGateway) -> None:
     await gateway.deploy(envVars={"VERSION": "1"})
     await scale(gateway, 2)
     await eventually(replicas(gateway, 2))
@@ -215,7 +217,7 @@ async def test_an_update_drops_no_request(gateway: Platform) -> None:
             versions.append((await gateway.call("echo/sleep?s=0.01", "POST", data=b"x"))["version"])
 
     workers = [asyncio.create_task(load()) for _ in range(8)]
-    function = gateway.provider.registry.get("echo")
+    function = gateway.server.registry.get("echo")
     for version in ("2", "3"):
         body = deployment(envVars={"VERSION": version})
         async with gateway.client.put(f"{gateway.url}/system/functions", json=body) as answer:
@@ -233,11 +235,11 @@ async def test_an_update_drops_no_request(gateway: Platform) -> None:
     assert set(function.invocations.by_code) == {200}
 
 
-async def test_a_broken_update_leaves_the_old_version_serving(gateway: Platform) -> None:
+async def test_a_broken_update_leaves_the_old_version_serving(gateway: RunningGateway) -> None:
     await gateway.deploy()
     await eventually(replicas(gateway, 1))
     await gateway.deploy("echo", "broken")
-    function = gateway.provider.registry.get("echo")
+    function = gateway.server.registry.get("echo")
 
     async def failed() -> bool:
         return function.failed_replicas > 0
@@ -246,9 +248,9 @@ async def test_a_broken_update_leaves_the_old_version_serving(gateway: Platform)
     assert (await gateway.call())["version"] == "1"
 
 
-async def test_a_removed_function_finishes_its_requests(gateway: Platform) -> None:
+async def test_a_removed_function_finishes_its_requests(gateway: RunningGateway) -> None:
     await gateway.deploy()
-    function = gateway.provider.registry.get("echo")
+    function = gateway.server.registry.get("echo")
     call = asyncio.create_task(gateway.call("echo/sleep?s=1"))
 
     async def busy() -> bool:
@@ -271,9 +273,9 @@ async def test_a_removed_function_finishes_its_requests(gateway: Platform) -> No
 _ALONE = f"""
 import asyncio, sys
 from pathlib import Path
-from tests.support.local_gateway import platform
+from tests.support.local_gateway import running_gateway
 async def main():
-    async with platform(Path(sys.argv[1])) as gateway:
+    async with running_gateway(Path(sys.argv[1])) as gateway:
         await gateway.deploy(annotations={{"com.universe.handler": "{HANDLERS}/echo"}})
         answer = await gateway.call()
         print(answer["pid"], answer["master"], flush=True)
@@ -301,7 +303,7 @@ async def test_nothing_outlives_a_killed_platform(tmp_path: Path) -> None:
     await eventually(all_gone, 40)
 
 
-async def test_metrics_have_the_gateways_names(gateway: Platform) -> None:
+async def test_metrics_have_the_gateways_names(gateway: RunningGateway) -> None:
     await gateway.deploy()
     await gateway.call()
     async with gateway.client.get(f"{gateway.url}/function/echo/status?code=404") as answer:

@@ -7,17 +7,17 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.support.local_gateway import Platform, platform
+from tests.support.local_gateway import RunningGateway, running_gateway
 from tests.support.net import eventually
 
 
 @pytest.fixture
-async def gateway(tmp_path: Path) -> AsyncIterator[Platform]:
-    async with platform(tmp_path) as running:
+async def gateway(tmp_path: Path) -> AsyncIterator[RunningGateway]:
+    async with running_gateway(tmp_path) as running:
         yield running
 
 
-async def targets(gateway: Platform, job: str) -> dict[str, dict[str, str]]:
+async def targets(gateway: RunningGateway, job: str) -> dict[str, dict[str, str]]:
     """Return the labels of a job's targets by address."""
     async with gateway.client.get(f"{gateway.url}/system/http-sd") as answer:
         assert answer.status == 200
@@ -31,7 +31,7 @@ async def targets(gateway: Platform, job: str) -> dict[str, dict[str, str]]:
     }
 
 
-async def test_replicas_are_named_one_by_one_and_sleep_on(gateway: Platform) -> None:
+async def test_replicas_are_named_one_by_one_and_sleep_on(gateway: RunningGateway) -> None:
     await gateway.deploy("echo", labels={"com.openfaas.scale.max": "3"})
     await gateway.deploy("sleeper", labels={"com.openfaas.scale.min": "1"})
     body = {"serviceName": "echo", "replicas": 2}
@@ -48,7 +48,7 @@ async def test_replicas_are_named_one_by_one_and_sleep_on(gateway: Platform) -> 
     assert len({labels["replica"] for labels in found.values()}) == 2
 
     # each address is one replica's own: asked twice, the same process answers
-    invocations = gateway.provider.registry.get("echo").invocations.started
+    invocations = gateway.server.registry.get("echo").invocations.started
     workers = set()
     for address in found:
         pids = set()
@@ -58,21 +58,21 @@ async def test_replicas_are_named_one_by_one_and_sleep_on(gateway: Platform) -> 
         assert len(pids) == 1
         workers |= pids
     assert len(workers) == 2
-    assert gateway.provider.registry.get("echo").invocations.started == invocations
-    assert gateway.provider.registry.get("sleeper").desired == 0
+    assert gateway.server.registry.get("echo").invocations.started == invocations
+    assert gateway.server.registry.get("sleeper").desired == 0
 
 
-async def test_the_gateway_and_the_services_beside_it(gateway: Platform) -> None:
+async def test_the_gateway_and_the_services_beside_it(gateway: RunningGateway) -> None:
     address = gateway.url.removeprefix("http://")
     assert list(await targets(gateway, "gateway")) == [address]
     async with gateway.client.get(f"http://{address}/metrics") as answer:
         assert b"gateway_service_count" in await answer.read()
     assert await targets(gateway, "connector") == {}
-    gateway.provider.services["connector"] = "127.0.0.1:9"
+    gateway.server.services["connector"] = "127.0.0.1:9"
     assert list(await targets(gateway, "connector")) == ["127.0.0.1:9"]
 
 
-async def test_strangers_are_told_nothing(gateway: Platform) -> None:
+async def test_strangers_are_told_nothing(gateway: RunningGateway) -> None:
     async with (
         aiohttp.ClientSession() as stranger,
         stranger.get(f"{gateway.url}/system/http-sd") as answer,

@@ -9,7 +9,7 @@ from functions.common.paths import ROOT
 from infra.local.api_models import FunctionDeployment
 from infra.local.functions.scaling import scale_rule
 from infra.local.functions.stack import read_stack
-from infra.local.settings import ProviderSettings
+from infra.local.gateway.settings import GatewaySettings
 
 TEMPLATE = ROOT / "templates" / "python3-functions-framework"
 COMMUNITY_REPLICAS = 5
@@ -55,7 +55,7 @@ def test_scale_to_zero_is_asked_for_where_it_can_be_had() -> None:
 
 @pytest.mark.parametrize("wanted", [True, False])
 def test_local_platform_decides_where_the_stack_says_nothing(wanted: bool, tmp_path: Path) -> None:
-    settings = ProviderSettings(state_dir=tmp_path, scale_to_zero=wanted)
+    settings = GatewaySettings(state_dir=tmp_path, scale_to_zero=wanted)
     for function in functions().values():
         assert (scale_rule(function.labels, settings).zero_after is not None) is wanted
 

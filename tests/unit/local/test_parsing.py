@@ -1,4 +1,4 @@
-"""What the provider reads: durations, stack files, labels, targets, logs."""
+"""What the local gateway reads: durations, stack files, labels, targets, logs."""
 
 from datetime import UTC
 from pathlib import Path
@@ -12,8 +12,8 @@ from infra.local.functions.invocations import Invocations
 from infra.local.functions.scaling import scale_rule
 from infra.local.functions.stack import read_stack, read_stacks, substitute
 from infra.local.gateway.proxy import split_target
+from infra.local.gateway.settings import GatewaySettings
 from infra.local.process.logfile import LogFile
-from infra.local.settings import ProviderSettings
 
 
 def test_variables_are_substituted_as_faas_cli_does() -> None:
@@ -112,7 +112,7 @@ def test_targets_are_taken_apart_as_they_came(path: str, name: str, target: str)
 
 
 def test_labels_say_how_many_replicas(tmp_path: Path) -> None:
-    settings = ProviderSettings(state_dir=tmp_path)
+    settings = GatewaySettings(state_dir=tmp_path)
     rule = scale_rule({}, settings)
     assert (rule.minimum, rule.maximum, rule.zero_after) == (1, 20, 300)
     labels = {
@@ -125,7 +125,7 @@ def test_labels_say_how_many_replicas(tmp_path: Path) -> None:
     assert [rule.clamp(n) for n in (0, 1, 3, 9)] == [0, 2, 3, 4]
     assert rule.zero_after == 3600
     assert scale_rule({"com.openfaas.scale.zero": "false"}, settings).zero_after is None
-    quick = ProviderSettings(state_dir=tmp_path, zero_duration=2)
+    quick = GatewaySettings(state_dir=tmp_path, zero_duration=2)
     assert scale_rule(labels, quick).zero_after == 2
     with pytest.raises(ValueError, match="not a number"):
         scale_rule({"com.openfaas.scale.min": "two"}, settings)
@@ -137,7 +137,7 @@ def test_settings_take_durations_from_the_environment(monkeypatch: pytest.Monkey
     monkeypatch.setenv("ZERO_DURATION", "90s")
     monkeypatch.setenv("GATEWAY_PORT", "9000")
     monkeypatch.setenv("STATE_DIR", "")
-    settings = ProviderSettings()
+    settings = GatewaySettings()
     assert (settings.zero_duration, settings.gateway_port) == (90, 9000)
     assert settings.state_dir == Path(".universe")
 

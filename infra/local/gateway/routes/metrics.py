@@ -42,27 +42,27 @@ class _FunctionCollector(Collector):
             "gateway_function_in_flight", "Invocations in hand.", labels=["function_name"]
         )
         waiting = GaugeMetricFamily(
-            "universe_provider_waiting_requests",
+            "universe_gateway_waiting_requests",
             "Requests that wait for a replica.",
             labels=["function_name"],
         )
         replicas = GaugeMetricFamily(
-            "universe_provider_replicas",
+            "universe_gateway_replicas",
             "Replicas by state.",
             labels=["function_name", "state"],
         )
         restarts = CounterMetricFamily(
-            "universe_provider_replica_failures",
+            "universe_gateway_replica_failures",
             "Replicas that did not start or ended unasked.",
             labels=["function_name"],
         )
         cold = CounterMetricFamily(
-            "universe_provider_replica_starts",
+            "universe_gateway_replica_starts",
             "Replicas that became ready.",
             labels=["function_name"],
         )
         cold_seconds = CounterMetricFamily(
-            "universe_provider_replica_start_seconds",
+            "universe_gateway_replica_start_seconds",
             "Seconds from asking for a replica to its readiness, summed.",
             labels=["function_name"],
         )

@@ -1,7 +1,7 @@
-"""The database as its owner, for commands that change it."""
+"""The database URL with the owner's role, for commands that change the database."""
 
 from infra.cli.options import platform_settings
-from infra.local import runtime
+from infra.local import state_dir
 from infra.local.errors import PlatformError
 
 
@@ -13,9 +13,9 @@ def owner_url(url: str | None) -> str:
     """
     if url:
         return url
-    state_dir = platform_settings().state_dir
-    runtime.load(state_dir)
+    folder = platform_settings().state_dir
+    state_dir.load_addresses(folder)
     try:
-        return runtime.secret(state_dir, "database-owner-url")
+        return state_dir.read_secret(folder, "database-owner-url")
     except PlatformError as error:
         raise PlatformError("name the database with --url or DATABASE_URL") from error
