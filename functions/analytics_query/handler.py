@@ -9,12 +9,12 @@ from prometheus_client import Counter, Histogram
 from functions.common import health, logs, metrics
 from functions.common.correlation import CALL_ID, CALL_ID_HEADER, call_id_from
 
-from . import pages
 from .access import API_KEY_HEADER, allowed
-from .ask import ask
 from .database import DatabaseAway, TooSlow, ping
 from .problems import problem_response
 from .reports import REPORTS
+from .web import pages
+from .web.run_report import run_report
 
 logs.configure("analytics-query")
 log = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ def _answer(request: flask.Request, route: str) -> flask.Response:
     if refusal := _refusal(request, route):
         return refusal
     if route.startswith(ANALYTICS):
-        return ask(REPORTS[route.removeprefix(ANALYTICS)], request)
+        return run_report(REPORTS[route.removeprefix(ANALYTICS)], request)
     if route == health.METRICS:
         body, content_type = metrics.render()
         return flask.Response(body, content_type=content_type)

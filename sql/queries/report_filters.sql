@@ -5,7 +5,7 @@
 -- partitions outside the range are never looked at.
 --
 -- A range is read in pieces that do not overlap: whole UTC days out of live_day_*, whole hours out
--- of live_hour_*, what is left at both ends out of events. functions/analytics_query/pieces.py cuts.
+-- of live_hour_*, what is left at both ends out of events. functions/analytics_query/query/time_range.py cuts.
 
 -- name: event_filters
 -- Which rows of `events` a question is about.

@@ -102,8 +102,8 @@ def _ours(
     os.environ["DATABASE_READER_URL"] = dataset.reader_url
     os.environ["REPORT_TIMEOUT"] = "120"
     # imported here: the function reads its configuration once
-    from functions.analytics_query.answers import to_json
     from functions.analytics_query.database import snapshot
+    from functions.analytics_query.formatting import to_json
     from functions.analytics_query.reports import REPORTS
 
     report_name, params = QUESTIONS[name]

@@ -16,17 +16,17 @@ from selenium.webdriver.support.ui import Select
 
 from infra.cli.generate import Mix
 from infra.local.servers.postgres import EmbeddedPostgres
-from tests.support import obvious_reports as obvious
+from tests.support import oracle
 from tests.support.analytics import Analytics, analytics
 from tests.support.browser import Page, browser
 from tests.support.net import wait_until
-from tests.support.obvious_reports import Fact
+from tests.support.oracle import Fact
 from tests.support.prefix_proxy import mounted
 from tests.support.stored_events import fold, generated, store
 
 NOW = datetime.now(UTC)
 EVENTS = generated(3000, seed=11, mix=Mix(days=20, users=400), until=NOW)
-FACTS = obvious.facts(EVENTS)
+FACTS = oracle.facts(EVENTS)
 CARDS = ("events-over-time", "funnel", "revenue-over-time", "countries", "campaigns", "audience")
 
 
@@ -79,7 +79,7 @@ def loaded(page: Page, how: str = "yes") -> None:
 
 
 def within(start: datetime, end: datetime, **filters: str) -> list[Fact]:
-    return obvious.chosen(FACTS, {"from": obvious.utc(start), "to": obvious.utc(end), **filters})
+    return oracle.chosen(FACTS, {"from": oracle.utc(start), "to": oracle.utc(end), **filters})
 
 
 def midnight(days_ago: int) -> datetime:
@@ -96,15 +96,15 @@ def total(page: Page, name: str) -> str:
 
 def check_totals(page: Page, some: list[Fact]) -> None:
     assert total(page, "events") == str(len(some))
-    assert total(page, "purchases") == str(obvious.purchases(some))
-    assert Decimal(total(page, "revenue")) == obvious.amount(some)
-    users = obvious.users(some)
+    assert total(page, "purchases") == str(oracle.purchases(some))
+    assert Decimal(total(page, "revenue")) == oracle.amount(some)
+    users = oracle.users(some)
     assert abs(int(total(page, "uniqueUsers")) - users) <= 0.05 * users
 
 
 def shows(page: Page, **filters: str) -> list[Fact]:
     """Wait until the page shows the events that some filters choose, and return those."""
-    some = obvious.chosen(FACTS, filters)
+    some = oracle.chosen(FACTS, filters)
     wait_until(lambda: total(page, "events") == str(len(some)))
     loaded(page)
     return some
@@ -127,11 +127,11 @@ def test_every_number_equals_the_events(page: Page, live: Analytics) -> None:
     some = within(midnight(6), NOW + timedelta(minutes=2))
     check_totals(page, some)
 
-    top, bottom = obvious.stages(some)
+    top, bottom = oracle.stages(some)
     subtitle = page.one(card("events-over-time", "[data-sub]")).text
     assert subtitle.startswith(f"{len(some):,} events")
     funnel = page.one(card("funnel", ".chart")).get_attribute("aria-label")
-    assert funnel == f"Funnel: Top {top:,}, Bottom {bottom:,}, Purchase {obvious.purchases(some):,}"
+    assert funnel == f"Funnel: Top {top:,}, Bottom {bottom:,}, Purchase {oracle.purchases(some):,}"
 
     drawn: list[dict[str, Any]] = page.script(
         "return document.querySelector(arguments[0]).data.map("
@@ -139,7 +139,7 @@ def test_every_number_equals_the_events(page: Page, live: Analytics) -> None:
         card("events-over-time", ".chart"),
     )
     assert {series["name"].lower(): series["sum"] for series in drawn} == {
-        source: len(of) for source, of in obvious.grouped(some, lambda f: f.source).items()
+        source: len(of) for source, of in oracle.grouped(some, lambda f: f.source).items()
     }
 
     page.script("document.querySelector(arguments[0]).click()", card("countries", "button"))
@@ -147,17 +147,17 @@ def test_every_number_equals_the_events(page: Page, live: Analytics) -> None:
         [cell.text for cell in row.find_elements("css selector", "th, td")]
         for row in page.all(card("countries", "tbody tr"))
     ]
-    countries = obvious.grouped((fact for fact in some if fact.country), lambda fact: fact.country)
+    countries = oracle.grouped((fact for fact in some if fact.country), lambda fact: fact.country)
     assert sorted(number(row[1]) for row in rows) == sorted(len(of) for of in countries.values())
-    assert sum(number(row[4]) for row in rows) == sum(map(obvious.amount, countries.values()))
+    assert sum(number(row[4]) for row in rows) == sum(map(oracle.amount, countries.values()))
 
-    campaigns = obvious.grouped((f for f in some if f.campaignId), lambda fact: fact.campaignId)
+    campaigns = oracle.grouped((f for f in some if f.campaignId), lambda fact: fact.campaignId)
     shown = {
         cells[0]: (number(cells[1]), number(cells[5]))
         for row in page.all(card("campaigns", "tbody tr"))
         for cells in [[c.text for c in row.find_elements("css selector", "th, td")]]
     }
-    assert shown == {name: (len(of), obvious.amount(of)) for name, of in campaigns.items()}
+    assert shown == {name: (len(of), oracle.amount(of)) for name, of in campaigns.items()}
     assert len(page.all(card("latest", "tbody tr"))) == 12
 
 
@@ -177,7 +177,7 @@ def test_filters_narrow_everything_and_are_in_the_address(page: Page, live: Anal
     Select(page.one("#source")).select_by_visible_text("Facebook")
     loaded(page)
     wait_until(
-        lambda: total(page, "events") == str(len(obvious.chosen(FACTS, {"source": "facebook"})))
+        lambda: total(page, "events") == str(len(oracle.chosen(FACTS, {"source": "facebook"})))
     )
     Select(page.one("#country")).select_by_visible_text("Germany")
     filters = {"source": "facebook", "country": "DE"}
@@ -217,8 +217,8 @@ def test_revenue_by_campaign_of_last_week_as_csv(page: Page, live: Analytics) ->
         row["campaignId"]: Decimal(row["revenue"]) for row in csv.DictReader(io.StringIO(text))
     }
     some = within(monday, monday + timedelta(days=7))
-    expected = obvious.grouped((f for f in some if f.campaignId), lambda fact: fact.campaignId)
-    assert revenue == {name: obvious.amount(of) for name, of in expected.items()}
+    expected = oracle.grouped((f for f in some if f.campaignId), lambda fact: fact.campaignId)
+    assert revenue == {name: oracle.amount(of) for name, of in expected.items()}
 
 
 @pytest.mark.parametrize("name", [name for name in CARDS if name != "campaigns"])
@@ -289,7 +289,7 @@ def test_live_shows_new_events_within_seconds(page: Page, live: Analytics) -> No
     if event["funnelStage"] == "bottom" and event["source"] == "tiktok":
         pytest.fail("this seed's event has no country")
     store(live.owner_url, [event])
-    FACTS.extend(obvious.facts([event]))
+    FACTS.extend(oracle.facts([event]))
     wait_until(lambda: total(page, "events") == "1", 30)
     page.one("#live").click()
     loaded(page)

@@ -7,11 +7,11 @@ from typing import Any, Literal
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from ..answers import Count, Money, Range, Rate, Time, average, money, rate, time, utc
 from ..database import Row, Snapshot
-from ..filters import ReportQuery
-from ..statements import Statements
-from ..sums import sums
+from ..formatting import Count, Money, Range, Rate, Time, average, money, rate, time, utc
+from ..query.filters import ReportQuery
+from ..query.rollup_query import sums
+from ..query.statements import Statements
 from .report import Report
 
 SQL = Statements("report_campaigns.sql")

@@ -3,12 +3,12 @@
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from ..answers import Count, Money, Range, Rate, money, rate, time
 from ..database import Row, Snapshot
-from ..filters import ReportQuery
-from ..statements import Statements
-from ..sums import sums
-from ..unique_users import RelativeAccuracy, unique_users_by_country
+from ..formatting import Count, Money, Range, Rate, money, rate, time
+from ..query.filters import ReportQuery
+from ..query.rollup_query import sums
+from ..query.statements import Statements
+from ..users.unique_users import RelativeAccuracy, unique_users_by_country
 from .report import Report
 
 SQL = Statements("report_countries.sql")

@@ -9,11 +9,11 @@ from typing_extensions import TypedDict
 
 from functions.common.events import demographics as groups_of
 
-from ..answers import Count, Money, Range, money, time
 from ..database import Row, Snapshot
-from ..filters import ReportQuery
-from ..pieces import cut
-from ..statements import Statements
+from ..formatting import Count, Money, Range, money, time
+from ..query.filters import ReportQuery
+from ..query.statements import Statements
+from ..query.time_range import cut
 from .report import Report
 
 SQL = Statements("report_demographics.sql")

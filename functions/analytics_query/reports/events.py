@@ -11,11 +11,11 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
-from ..answers import Money, Time, money, utc
 from ..database import Row, Snapshot
-from ..filters import Filters, Text
-from ..statements import Statements
-from ..unanswerable import Unanswerable
+from ..errors import UnsupportedQueryError
+from ..formatting import Money, Time, money, utc
+from ..query.filters import Filters, Text
+from ..query.statements import Statements
 from .report import Report
 
 SQL = Statements("report_events.sql")
@@ -184,7 +184,9 @@ def search(now: Snapshot, query: EventsQuery) -> Events:
     """Compute a page."""
     limit = query.limit or PAGE
     if limit > LARGEST_PAGE:
-        raise Unanswerable("limit", f"A page has at most {LARGEST_PAGE} events; export takes more")
+        raise UnsupportedQueryError(
+            "limit", f"A page has at most {LARGEST_PAGE} events; export takes more"
+        )
     params = query.params()
     rows: list[Row] = []
     for window in _windows(*(_bounds(now, query) or (_NEVER, _NEVER)), FIRST_WINDOW, WIDEN):

@@ -3,12 +3,12 @@
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from ..answers import Count, Money, Range, Rate, money, rate, time
-from ..conversion import Conversion, conversion
 from ..database import Row, Snapshot
-from ..filters import ReportQuery
-from ..statements import Statements
-from ..sums import sums
+from ..formatting import Count, Money, Range, Rate, money, rate, time
+from ..query.filters import ReportQuery
+from ..query.rollup_query import sums
+from ..query.statements import Statements
+from ..users.conversion import Conversion, conversion
 from .report import Report
 
 SQL = Statements("report_funnel.sql")

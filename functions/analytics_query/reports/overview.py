@@ -5,12 +5,12 @@ from decimal import Decimal
 
 from typing_extensions import TypedDict
 
-from ..answers import Count, Money, Range, Time, average, money, time
 from ..database import Row, Snapshot
-from ..filters import ReportQuery, Stage
-from ..statements import Statements
-from ..sums import sums
-from ..unique_users import Accuracy, unique_users
+from ..formatting import Count, Money, Range, Time, average, money, time
+from ..query.filters import ReportQuery, Stage
+from ..query.rollup_query import sums
+from ..query.statements import Statements
+from ..users.unique_users import Accuracy, unique_users
 from .report import Report
 
 SQL = Statements("report_overview.sql")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..database import Snapshot
-from ..filters import Query
+from ..query.filters import Query
 
 
 @dataclass(frozen=True)

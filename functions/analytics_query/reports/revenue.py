@@ -6,12 +6,12 @@ from typing import Any
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from ..answers import Count, Money, Range, Time, average, money, time, utc
 from ..database import Row, Snapshot
-from ..filters import ReportQuery
-from ..intervals import GRAIN, Interval, starts
-from ..statements import Statements
-from ..sums import span, sums
+from ..formatting import Count, Money, Range, Time, average, money, time, utc
+from ..query.filters import ReportQuery
+from ..query.intervals import GRAIN, Interval, starts
+from ..query.rollup_query import span, sums
+from ..query.statements import Statements
 from .report import Report
 
 SQL = Statements("report_revenue.sql")

@@ -7,11 +7,11 @@ from typing_extensions import TypedDict
 
 from functions.common.events import SOURCES
 
-from ..answers import Count, Money, Range, Time, money, time, utc
 from ..database import Row, Snapshot
-from ..filters import ReportQuery
-from ..pieces import cut
-from ..statements import Statements
+from ..formatting import Count, Money, Range, Time, money, time, utc
+from ..query.filters import ReportQuery
+from ..query.statements import Statements
+from ..query.time_range import cut
 from .report import Report
 
 SQL = Statements("report_users.sql")

@@ -14,7 +14,7 @@ import pytest
 from infra.cli.generate import Mix
 from infra.database.maintenance import seal_finished_days
 from infra.local.servers.postgres import EmbeddedPostgres
-from tests.support import obvious_reports as obvious
+from tests.support import oracle
 from tests.support.analytics import Analytics, analytics
 from tests.support.net import wait_until
 from tests.support.stored_events import generated, store
@@ -46,7 +46,7 @@ def newest_first(events: list[dict[str, Any]]) -> list[str]:
     return [
         event["eventId"]
         for event in sorted(
-            events, key=lambda e: (obvious.moment(e["timestamp"]), e["eventId"]), reverse=True
+            events, key=lambda e: (oracle.moment(e["timestamp"]), e["eventId"]), reverse=True
         )
     ]
 
@@ -64,7 +64,7 @@ def chosen(question: dict[str, Any]) -> list[dict[str, Any]]:
     return [
         event
         for event in SENT
-        if obvious.chosen(obvious.facts([event]), question)
+        if oracle.chosen(oracle.facts([event]), question)
         and contains(event["data"], where)
         and question.get("userId") in (None, event["data"]["user"]["userId"])
     ]

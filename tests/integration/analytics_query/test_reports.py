@@ -17,15 +17,15 @@ import pytest
 from infra.cli.generate import Mix
 from infra.database.maintenance import seal_finished_days
 from infra.local.servers.postgres import EmbeddedPostgres
-from tests.support import obvious_reports as obvious
+from tests.support import oracle
 from tests.support.analytics import HANDLER, Analytics, analytics
 from tests.support.functions import running
-from tests.support.obvious_reports import Fact, chosen
+from tests.support.oracle import Fact, chosen
 from tests.support.stored_events import UNTIL, fold, generated, store
 
 EVENTS = generated(4000, seed=7, mix=Mix(days=9, users=500, shuffled=7200))
 LATE = generated(300, seed=8, mix=Mix(days=9, users=600))
-FACTS = obvious.facts(EVENTS + LATE)
+FACTS = oracle.facts(EVENTS + LATE)
 
 RANGES: list[dict[str, str]] = [
     {},
@@ -99,8 +99,8 @@ def within(figure: int, accuracy: dict[str, Any], true: int) -> bool:
 
 def check_bounds(answer: dict[str, Any], question: dict[str, str]) -> None:
     for name in ("from", "to"):
-        asked = obvious.moment(question.get(name))
-        assert answer[name] == (asked and obvious.utc(asked))
+        asked = oracle.moment(question.get(name))
+        assert answer[name] == (asked and oracle.utc(asked))
 
 
 @each_question
@@ -111,21 +111,21 @@ def test_overview(live: Analytics, question: dict[str, str], exact: bool) -> Non
     check_bounds(answer, question)
     totals = answer["totals"]
     assert totals["events"] == len(some)
-    assert money(totals["revenue"]) == obvious.amount(some)
-    assert totals["purchases"] == obvious.purchases(some)
-    assert totals["firstEvent"] == (obvious.utc(min(f.at for f in some)) if some else None)
-    assert totals["lastEvent"] == (obvious.utc(max(f.at for f in some)) if some else None)
+    assert money(totals["revenue"]) == oracle.amount(some)
+    assert totals["purchases"] == oracle.purchases(some)
+    assert totals["firstEvent"] == (oracle.utc(min(f.at for f in some)) if some else None)
+    assert totals["lastEvent"] == (oracle.utc(max(f.at for f in some)) if some else None)
     accuracy = totals["uniqueUsersAccuracy"]
     assert accuracy["exact"] or not exact
-    assert within(totals["uniqueUsers"], accuracy, obvious.users(some))
+    assert within(totals["uniqueUsers"], accuracy, oracle.users(some))
     assert {
         item["source"]: (item["events"], money(item["revenue"])) for item in answer["bySource"]
     } == {
-        source: (len(of), obvious.amount(of))
-        for source, of in obvious.grouped(some, lambda fact: fact.source).items()
+        source: (len(of), oracle.amount(of))
+        for source, of in oracle.grouped(some, lambda fact: fact.source).items()
     }
     assert {item["funnelStage"]: item["events"] for item in answer["byFunnelStage"]} == {
-        stage: len(of) for stage, of in obvious.grouped(some, lambda f: f.funnelStage).items()
+        stage: len(of) for stage, of in oracle.grouped(some, lambda f: f.funnelStage).items()
     }
     assert {
         (item["source"], item["funnelStage"], item["eventType"]): (
@@ -134,8 +134,8 @@ def test_overview(live: Analytics, question: dict[str, str], exact: bool) -> Non
         )
         for item in answer["byEventType"]
     } == {
-        kind: (len(of), obvious.amount(of))
-        for kind, of in obvious.grouped(
+        kind: (len(of), oracle.amount(of))
+        for kind, of in oracle.grouped(
             some, lambda f: (f.source, f.funnelStage, f.eventType)
         ).items()
     }
@@ -172,19 +172,19 @@ def check_timeseries(
     if split == "campaignId":
         some = [fact for fact in some if fact.campaignId is not None]
     assert (answer["interval"], answer["split"], answer["omittedSeries"]) == (interval, split, 0)
-    expected = obvious.grouped(some, lambda f: key_of(f, split))
+    expected = oracle.grouped(some, lambda f: key_of(f, split))
     if split == "none":
         expected.setdefault("all", [])
     assert {series["key"] for series in answer["series"]} == set(expected)
-    start = obvious.moment(question.get("from")) or min((f.at for f in some), default=None)
-    end = obvious.moment(question.get("to")) or max((f.at for f in some), default=None)
+    start = oracle.moment(question.get("from")) or min((f.at for f in some), default=None)
+    end = oracle.moment(question.get("to")) or max((f.at for f in some), default=None)
     for series in answer["series"]:
         points = series["points"]
-        by_time = obvious.grouped(
-            expected[series["key"]], lambda f: obvious.utc(obvious.start_of(f.at, interval))
+        by_time = oracle.grouped(
+            expected[series["key"]], lambda f: oracle.utc(oracle.start_of(f.at, interval))
         )
         assert {p["time"]: (p["events"], money(p["revenue"])) for p in points if p["events"]} == {
-            at: (len(of), obvious.amount(of)) for at, of in by_time.items()
+            at: (len(of), oracle.amount(of)) for at, of in by_time.items()
         }
         times = [point["time"] for point in points]
         if (
@@ -196,10 +196,10 @@ def check_timeseries(
             assert times == []
             continue
         last = end - timedelta(microseconds=1) if "to" in question else end
-        assert times[0] == obvious.utc(obvious.start_of(start, interval))
-        assert times[-1] == obvious.utc(obvious.start_of(last, interval))
-        step = timedelta(seconds=obvious.LENGTH[interval])
-        moments = [obvious.moment(at) for at in times]
+        assert times[0] == oracle.utc(oracle.start_of(start, interval))
+        assert times[-1] == oracle.utc(oracle.start_of(last, interval))
+        step = timedelta(seconds=oracle.LENGTH[interval])
+        moments = [oracle.moment(at) for at in times]
         assert all(
             b is not None and a is not None and b - a == step
             for a, b in itertools.pairwise(moments)
@@ -207,9 +207,9 @@ def check_timeseries(
 
 
 def check_stages(answer: dict[str, Any], some: list[Fact]) -> None:
-    top, bottom = obvious.stages(some)
+    top, bottom = oracle.stages(some)
     assert (answer["top"], answer["bottom"]) == (top, bottom)
-    assert money(answer["revenue"]) == obvious.amount(some)
+    assert money(answer["revenue"]) == oracle.amount(some)
     rate = round(bottom / top, 6) if top else (None if bottom else 0)
     assert answer["conversionRate"] == rate
 
@@ -226,7 +226,7 @@ def test_funnel(live: Analytics, question: dict[str, str], exact: bool) -> None:
         ("byCampaign", "campaignId"),
         ("byCountry", "country"),
     ):
-        expected = obvious.grouped(some, lambda fact, key=key: getattr(fact, key))
+        expected = oracle.grouped(some, lambda fact, key=key: getattr(fact, key))
         if name == "byCampaign":
             expected.pop(None, None)
         assert {part[key] for part in answer[name]} == set(expected)
@@ -234,9 +234,9 @@ def test_funnel(live: Analytics, question: dict[str, str], exact: bool) -> None:
             check_stages(part, expected[part[key]])
     users = answer["users"]
     assert users["accuracy"]["exact"] or not exact
-    assert within(users["converted"], users["accuracy"], obvious.converted(some))
+    assert within(users["converted"], users["accuracy"], oracle.converted(some))
     for stage in ("top", "bottom"):
-        true = obvious.users(fact for fact in some if fact.funnelStage == stage)
+        true = oracle.users(fact for fact in some if fact.funnelStage == stage)
         assert abs(users[stage] - true) <= (0 if exact else 0.05 * true)
 
 
@@ -246,17 +246,17 @@ def test_countries(live: Analytics, question: dict[str, str], exact: bool) -> No
     answer = live.report("countries", **question, exact=exact)
     some = chosen(FACTS, question)
     check_bounds(answer, question)
-    expected = obvious.grouped(some, lambda fact: fact.country)
+    expected = oracle.grouped(some, lambda fact: fact.country)
     assert answer["uniqueUsersAccuracy"]["exact"] or not exact
     parts = {item["country"]: item for item in answer["items"]} | {None: answer["unknown"]}
     assert set(parts) == set(expected) | {None}
     for country, part in parts.items():
         of = expected.get(country, [])
         assert part["events"] == len(of)
-        assert part["purchases"] == obvious.purchases(of)
-        assert money(part["revenue"]) == obvious.amount(of)
+        assert part["purchases"] == oracle.purchases(of)
+        assert money(part["revenue"]) == oracle.amount(of)
         error = answer["uniqueUsersAccuracy"]["relativeError"]
-        assert abs(part["uniqueUsers"] - obvious.users(of)) <= 2 * error * obvious.users(of)
+        assert abs(part["uniqueUsers"] - oracle.users(of)) <= 2 * error * oracle.users(of)
     assert [i["events"] for i in answer["items"]] == sorted(
         (i["events"] for i in answer["items"]), reverse=True
     )
@@ -267,7 +267,7 @@ def test_countries(live: Analytics, question: dict[str, str], exact: bool) -> No
 def test_campaigns(live: Analytics, question: dict[str, str], exact: bool) -> None:
     answer = live.report("campaigns", **question, sort="revenue", exact=exact)
     check_bounds(answer, question)
-    expected = obvious.grouped(chosen(FACTS, question), lambda fact: fact.campaignId)
+    expected = oracle.grouped(chosen(FACTS, question), lambda fact: fact.campaignId)
     expected.pop(None, None)
     assert {item["campaignId"] for item in answer["items"]} == set(expected)
     for item in answer["items"]:
@@ -279,10 +279,10 @@ def test_campaigns(live: Analytics, question: dict[str, str], exact: bool) -> No
             clicks,
             conversions,
         )
-        assert money(item["revenue"]) == obvious.amount(of)
-        assert item["purchases"] == obvious.purchases(of)
-        assert item["firstEvent"] == obvious.utc(min(fact.at for fact in of))
-        assert item["lastEvent"] == obvious.utc(max(fact.at for fact in of))
+        assert money(item["revenue"]) == oracle.amount(of)
+        assert item["purchases"] == oracle.purchases(of)
+        assert item["firstEvent"] == oracle.utc(min(fact.at for fact in of))
+        assert item["lastEvent"] == oracle.utc(max(fact.at for fact in of))
     revenues = [money(item["revenue"]) for item in answer["items"]]
     assert revenues == sorted(revenues, reverse=True)
 
@@ -293,20 +293,20 @@ def test_campaigns(live: Analytics, question: dict[str, str], exact: bool) -> No
 def test_users(live: Analytics, question: dict[str, str], by: str, limit: int) -> None:
     answer = live.report("users", **question, by=by, limit=limit)
     check_bounds(answer, question)
-    expected = obvious.grouped(chosen(FACTS, question), lambda fact: fact.userId)
-    figure = obvious.amount if by == "revenue" else len
+    expected = oracle.grouped(chosen(FACTS, question), lambda fact: fact.userId)
+    figure = oracle.amount if by == "revenue" else len
     order = sorted(expected, key=lambda u: (-figure(expected[u]), -len(expected[u]), u))
     assert [item["userId"] for item in answer["items"]] == order[:limit]
     for item in answer["items"]:
         of = expected[item["userId"]]
         assert item["events"] == len(of)
-        assert (item["topEvents"], item["bottomEvents"]) == obvious.stages(of)
+        assert (item["topEvents"], item["bottomEvents"]) == oracle.stages(of)
         assert (item["purchases"], money(item["revenue"])) == (
-            obvious.purchases(of),
-            obvious.amount(of),
+            oracle.purchases(of),
+            oracle.amount(of),
         )
-        assert item["firstEvent"] == obvious.utc(min(fact.at for fact in of))
-        assert item["lastEvent"] == obvious.utc(max(fact.at for fact in of))
+        assert item["firstEvent"] == oracle.utc(min(fact.at for fact in of))
+        assert item["lastEvent"] == oracle.utc(max(fact.at for fact in of))
 
 
 @each_question
@@ -321,18 +321,18 @@ def test_revenue(live: Analytics, question: dict[str, str], exact: bool) -> None
         ("byCampaign", "campaignId"),
         ("byCountry", "country"),
     ):
-        expected = obvious.grouped(some, lambda fact, key=key: getattr(fact, key))
+        expected = oracle.grouped(some, lambda fact, key=key: getattr(fact, key))
         assert {part[key] for part in answer[name]} == set(expected)
         for part in answer[name]:
             check_figures(part, expected[part[key]])
-    by_time = obvious.grouped(some, lambda f: obvious.utc(obvious.start_of(f.at, "day")))
+    by_time = oracle.grouped(some, lambda f: oracle.utc(oracle.start_of(f.at, "day")))
     assert set(by_time) <= {point["time"] for point in answer["points"]}
     for point in answer["points"]:
         check_figures(point, by_time.get(point["time"], []))
 
 
 def check_figures(answer: dict[str, Any], some: list[Fact]) -> None:
-    number, total = len(some), obvious.amount(some)
+    number, total = len(some), oracle.amount(some)
     assert (answer["purchases"], money(answer["revenue"])) == (number, total)
     if number:
         assert abs(money(answer["averageOrderValue"]) - total / number) <= Decimal("0.005")
@@ -353,7 +353,7 @@ def test_demographics(live: Analytics, question: dict[str, str], exact: bool) ->
         (of["source"], of["dimension"], item["value"]): (item["events"], money(item["revenue"]))
         for of in answer["dimensions"]
         for item in of["items"]
-    } == {key: (len(of), obvious.amount(of)) for key, of in expected.items()}
+    } == {key: (len(of), oracle.amount(of)) for key, of in expected.items()}
 
 
 SAMPLED: list[dict[str, str]] = [
@@ -381,8 +381,8 @@ def test_users_of_very_many_events_are_sampled(
     some = chosen(FACTS, question)
     totals = sampling.get("/analytics/overview", params=question).json()["totals"]
     users = sampling.get("/analytics/funnel", params=question).json()["users"]
-    assert within(totals["uniqueUsers"], totals["uniqueUsersAccuracy"], obvious.users(some))
-    assert within(users["converted"], users["accuracy"], obvious.converted(some))
+    assert within(totals["uniqueUsers"], totals["uniqueUsersAccuracy"], oracle.users(some))
+    assert within(users["converted"], users["accuracy"], oracle.converted(some))
     assert users["accuracy"]["exact"] is (not some)
 
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from functions.analytics_query.statements import QUERIES, Statements, fragments
+from functions.analytics_query.query.statements import QUERIES, Statements, fragments
 from functions.common.paths import ROOT
 
 

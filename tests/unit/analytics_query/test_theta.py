@@ -3,7 +3,7 @@
 import pytest
 from datasketches import update_theta_sketch  # pyright: ignore[reportAttributeAccessIssue]
 
-from functions.analytics_query.theta import sample_of, sample_stored
+from functions.analytics_query.users.theta import sample_of, sample_stored
 from functions.common.sketches import add_to_theta
 
 

@@ -3,8 +3,8 @@
 from datetime import datetime, timedelta
 from typing import Literal
 
-from .pieces import Grain
-from .unanswerable import Unanswerable
+from ..errors import UnsupportedQueryError
+from .time_range import Grain
 
 Interval = Literal["minute", "hour", "day"]
 LENGTH = {
@@ -49,7 +49,7 @@ def starts(
         last: moment of the last.
 
     Raises:
-        Unanswerable: there are more than `MOST_POINTS`.
+        UnsupportedQueryError: there are more than `MOST_POINTS`.
     """
     start = start or first
     end = end or (last and last + timedelta.resolution)
@@ -59,7 +59,7 @@ def starts(
     at = floor(start, interval)
     number = -((at - end) // LENGTH[interval])
     if number > MOST_POINTS:
-        raise Unanswerable(
+        raise UnsupportedQueryError(
             "interval",
             f"The range has {number:,} intervals of a {interval}, at most {MOST_POINTS:,} are "
             "answered: ask for longer ones or a shorter range.",

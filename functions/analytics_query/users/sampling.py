@@ -2,11 +2,11 @@
 
 import math
 
-from .database import Snapshot
-from .filters import ReportQuery
-from .settings import settings
-from .statements import Statements
-from .sums import sums
+from ..database import Snapshot
+from ..query.filters import ReportQuery
+from ..query.rollup_query import sums
+from ..query.statements import Statements
+from ..settings import settings
 
 SQL = Statements("report_unique_users.sql")
 

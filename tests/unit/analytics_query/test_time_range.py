@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.analytics_query.answer_cache import AnswerCache, answer
-from functions.analytics_query.intervals import MOST_POINTS, starts
-from functions.analytics_query.pieces import DAY, HOUR, Grain, Span, cut
-from functions.analytics_query.unanswerable import Unanswerable
+from functions.analytics_query.errors import UnsupportedQueryError
+from functions.analytics_query.query.intervals import MOST_POINTS, starts
+from functions.analytics_query.query.time_range import DAY, HOUR, Grain, Span, cut
+from functions.analytics_query.web.report_cache import AnswerCache, answer
 
 FROM = datetime(2024, 6, 10, tzinfo=UTC)
 # near the bounds of hours and days, where cutting goes wrong
@@ -70,7 +70,7 @@ def test_points_reach_from_the_start_to_the_end() -> None:
 
 def test_too_many_points_are_refused_before_they_are_computed() -> None:
     starts(FROM, FROM + timedelta(minutes=MOST_POINTS), "minute", None, None)
-    with pytest.raises(Unanswerable, match="interval"):
+    with pytest.raises(UnsupportedQueryError, match="interval"):
         starts(FROM, FROM + timedelta(minutes=MOST_POINTS + 1), "minute", None, None)
 
 

@@ -9,17 +9,17 @@ from psycopg import DataError
 from pydantic import ValidationError
 from werkzeug.datastructures import MultiDict
 
-from .answer_cache import Answer, AnswerCache, answer
-from .answers import to_json
-from .database import snapshot
+from ..database import snapshot
+from ..errors import UnsupportedQueryError
+from ..formatting import to_json
+from ..problems import faults_of, invalid
+from ..query.filters import Query
+from ..reports.events import EventsQuery
+from ..reports.report import Report
+from ..settings import settings
 from .export import stream, wanted_format
-from .filters import Query
-from .problems import faults_of, invalid
-from .reports.events import EventsQuery
-from .reports.report import Report
-from .sending import send
-from .settings import settings
-from .unanswerable import Unanswerable
+from .http_response import send
+from .report_cache import Answer, AnswerCache, answer
 
 SECONDS = Histogram(
     "universe_analytics_query_report_seconds",
@@ -67,7 +67,7 @@ def _compute(report: Report, query: Query) -> Answer:
     return result
 
 
-def ask(report: Report, request: flask.Request) -> flask.Response:
+def run_report(report: Report, request: flask.Request) -> flask.Response:
     """Answer a request for a report."""
     query = parse(report.query, request.args)
     if isinstance(query, flask.Response):
@@ -79,7 +79,7 @@ def ask(report: Report, request: flask.Request) -> flask.Response:
     except DataError as error:
         message = f"The database cannot look for it: {error.diag.message_primary}"
         return invalid([{"parameter": "where", "message": message, "type": "unsearchable"}])
-    except Unanswerable as error:
+    except UnsupportedQueryError as error:
         return invalid(
             [{"parameter": error.parameter, "message": error.detail, "type": "unanswerable"}]
         )

@@ -3,10 +3,10 @@
 from datetime import datetime
 from typing import Any
 
-from .database import Row, Snapshot
+from ..database import Row, Snapshot
 from .filters import ReportQuery
-from .pieces import Grain, cut
 from .statements import Statements
+from .time_range import Grain, cut
 
 _SPAN = Statements("report_timeseries.sql")
 

@@ -8,13 +8,13 @@ from pydantic import TypeAdapter
 
 from functions.common.problem import PROBLEM_JSON
 
-from .access import API_KEY_HEADER
-from .reports import REPORTS
-from .reports.report import Report
+from ..access import API_KEY_HEADER
+from ..reports import REPORTS
+from ..reports.report import Report
 
 REF = "#/components/schemas/"
 
-EXAMPLES = Path(__file__).resolve().parent / "examples"
+EXAMPLES = Path(__file__).resolve().parent.parent / "reports" / "examples"
 """One answer a report."""
 
 PROBLEM_SCHEMA: dict[str, Any] = {

@@ -14,10 +14,10 @@ import flask
 import orjson
 from prometheus_client import Counter
 
-from .database import Row, snapshot
-from .problems import problem_response
-from .reports.events import EventsQuery, as_event, export
-from .settings import settings
+from ..database import Row, snapshot
+from ..problems import problem_response
+from ..reports.events import EventsQuery, as_event, export
+from ..settings import settings
 
 EXPORTED = Counter("universe_analytics_query_exported_events_total", "Events sent in exports")
 

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 from typing_extensions import TypedDict
 
-from .answers import Count, Rate, rate
-from .database import Row, Snapshot
-from .filters import ReportQuery
-from .pieces import Grain, cut
+from ..database import Row, Snapshot
+from ..formatting import Count, Rate, rate
+from ..query.filters import ReportQuery
+from ..query.statements import Statements
+from ..query.time_range import Grain, cut
 from .sampling import ONE_IN, bounds, worth_sampling
-from .statements import Statements
 from .theta import Sample, sample_of, sample_stored
 from .unique_users import CONFIDENCE, Accuracy, exactly
 

@@ -12,12 +12,12 @@ from typing_extensions import TypedDict
 
 from functions.common.sketches import HLL_ERROR, LG_K
 
-from .answers import Count
-from .database import Row, Snapshot
-from .filters import ReportQuery
-from .pieces import cut
+from ..database import Row, Snapshot
+from ..formatting import Count
+from ..query.filters import ReportQuery
+from ..query.statements import Statements
+from ..query.time_range import cut
 from .sampling import ONE_IN, bounds, worth_sampling
-from .statements import Statements
 
 SQL = Statements("report_unique_users.sql")
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import flask
 import orjson
 
+from .http_response import send
 from .openapi import document
-from .sending import send
 
-HERE = Path(__file__).resolve().parent / "page"
+HERE = Path(__file__).resolve().parent.parent / "page"
 DASHBOARD = "/"
 API = "/api"
 CONTRACT = "/openapi.json"

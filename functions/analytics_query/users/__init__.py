@@ -1,0 +1,1 @@
+"""Numbers of distinct users and of users who convert, exact or estimated."""

@@ -1,0 +1,1 @@
+"""The HTTP side: running a report for a request, exports, cached responses, OpenAPI, the pages."""
