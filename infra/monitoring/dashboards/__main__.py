@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+
 from infra.monitoring.dashboards import (
     analytics_query,
     connector,
@@ -13,7 +15,7 @@ from infra.monitoring.dashboards import (
     overview,
     process_batch,
 )
-from infra.monitoring.dashboards.dashboard import Dashboard, dashboard_json
+from infra.monitoring.dashboards.dashboard import Dashboard
 
 FOLDER = Path(__file__).resolve().parents[1] / "grafana" / "dashboards"
 DASHBOARDS: list[Dashboard] = [
@@ -31,7 +33,7 @@ DASHBOARDS: list[Dashboard] = [
 def files() -> dict[str, str]:
     """Return the text of each dashboard's file by its name."""
     return {
-        f"{dashboard.uid}.json": json.dumps(dashboard_json(dashboard), indent=2) + "\n"
+        dashboard.file_name: json.dumps(dashboard.build(), cls=JSONEncoder, indent=2) + "\n"
         for dashboard in DASHBOARDS
     }
 

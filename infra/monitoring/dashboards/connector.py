@@ -1,264 +1,251 @@
 """The JetStream connector."""
 
-from infra.monitoring.dashboards.colours import EVENTS, GREEN, ORANGE, RED
+from grafana_foundation_sdk.models import units
+
 from infra.monitoring.dashboards.dashboard import Dashboard
 from infra.monitoring.dashboards.panels import (
-    Limits,
-    Query,
-    Row,
-    average,
-    chart,
-    number,
-    or_zero,
-    quantiles,
-    rate,
-    states,
+    EVENT_COLOURS,
+    GREEN,
+    ORANGE,
+    RED,
+    Stat,
+    StateTimeline,
+    TimeSeries,
+    limits,
+    query,
 )
+from infra.monitoring.dashboards.promql import average, or_zero, quantiles, rate
 
-P = "universe_connector_"
-F = 'function=~"$function"'
+SELECTED = 'function=~"$function"'
 BY = "by (function, stream)"
 
-DASHBOARD = Dashboard(
-    uid="universe-connector",
-    title="Universe · Connector",
-    description="From JetStream to functions: lag, batches, retries, dead letters, scaling.",
-    by_function=True,
-    rows=[
-        Row(
-            "Now",
-            [
-                number(
-                    "Lag",
-                    "Messages pending or unacknowledged, as the connector sees it when it scales.",
-                    f"sum(max {BY} ({P}lag_messages{{{F}}})) or vector(0)",
-                    limits=Limits(1000, 10_000),
-                ),
-                number(
-                    "In hand",
-                    "Events between the stream and the function.",
-                    f"sum({P}in_hand_events{{{F}}})",
-                ),
-                number(
-                    "In flight",
-                    "Invocations that run.",
-                    f"sum({P}in_flight_invocations{{{F}}})",
-                ),
-                number(
-                    "Delivered",
-                    "Events that functions are done with.",
-                    or_zero(rate(P + "done_events_total", "", matchers=F)).expr,
-                    unit="eps",
-                ),
-                number(
-                    "Bindings",
-                    "Functions bound to a stream.",
-                    f"max({P}bindings)",
-                ),
-                number(
-                    "Not bound",
-                    "Functions with a topic that cannot be bound; /bindings says why.",
-                    f"max({P}unbound_functions)",
-                    limits=Limits(1, 1),
-                ),
-            ],
+DASHBOARD = (
+    Dashboard(
+        uid="universe-connector",
+        title="Universe · Connector",
+        description="From JetStream to functions: lag, batches, retries, dead letters, scaling.",
+    )
+    .by_function()
+    .row(
+        "Now",
+        Stat(
+            "Lag",
+            "Messages pending or unacknowledged, as the connector sees it when it scales.",
+            f"sum(max {BY} (universe_connector_lag_messages{{{SELECTED}}})) or vector(0)",
+        ).thresholds(limits(1000, 10_000)),
+        Stat(
+            "In hand",
+            "Events between the stream and the function.",
+            f"sum(universe_connector_in_hand_events{{{SELECTED}}})",
         ),
-        Row(
-            "Events",
-            [
-                chart(
-                    "What became of events",
-                    "Fetched from the stream; done: stored or recognized as duplicates; dead; "
-                    "returned to the stream.",
-                    rate(P + "fetched_events_total", "fetched", matchers=F),
-                    rate(P + "done_events_total", "done", matchers=F),
-                    rate(P + "dead_events_total", "dead", matchers=F),
-                    rate(P + "returned_events_total", "returned", matchers=F),
-                    unit="eps",
-                    width=12,
-                    colours=EVENTS,
-                ),
-                chart(
-                    "Unaccounted events",
-                    "Fetched less done, dead, returned and in hand. Zero, but for events counted "
-                    "while the figures were read.",
-                    Query(
-                        f"sum {BY} ({P}fetched_events_total{{{F}}})"
-                        f" - sum {BY} ({P}done_events_total{{{F}}})"
-                        f" - sum {BY} ({P}dead_events_total{{{F}}})"
-                        f" - sum {BY} ({P}returned_events_total{{{F}}})"
-                        f" - sum {BY} ({P}in_hand_events{{{F}}})",
-                        "{{function}} · {{stream}}",
-                    ),
-                    width=12,
-                    least=None,
-                ),
-                chart(
-                    "Lag",
-                    "Messages pending and unacknowledged, by JetStream's own account.",
-                    Query(
-                        f"sum {BY} (universe_consumer_pending_messages{{{F}}})",
-                        "pending {{function}}",
-                    ),
-                    Query(
-                        f"sum {BY} (universe_consumer_unacknowledged_messages{{{F}}})",
-                        "unacknowledged {{function}}",
-                    ),
-                    stacked=True,
-                ),
-                chart(
-                    "Messages",
-                    "Messages fetched and acknowledged.",
-                    rate(P + "fetched_messages_total", "fetched", matchers=F),
-                    rate(P + "acked_messages_total", "acknowledged", matchers=F),
-                    unit="mps",
-                ),
-                chart(
-                    "Age of the oldest in hand",
-                    "How long the oldest message has been in hand.",
-                    Query(
-                        f"max {BY} ({P}oldest_in_hand_seconds{{{F}}})", "{{function}} · {{stream}}"
-                    ),
-                    unit="s",
-                    limits=Limits(60, 300),
-                ),
-            ],
+        Stat(
+            "In flight",
+            "Invocations that run.",
+            f"sum(universe_connector_in_flight_invocations{{{SELECTED}}})",
         ),
-        Row(
-            "Invocations",
-            [
-                chart(
-                    "Invocations by answer",
-                    "How the function answered.",
-                    Query(
-                        f"sum by (answer) (rate({P}invocation_seconds_count{{{F}}}"
-                        "[$__rate_interval]))",
-                        "{{answer}}",
-                    ),
-                    unit="reqps",
-                    stacked=True,
-                ),
-                chart(
-                    "Time of an invocation",
-                    "From sending a batch to its answer.",
-                    *quantiles(P + "invocation_seconds", matchers=F),
-                    unit="s",
-                ),
-                chart(
-                    "In flight and in hand",
-                    "Invocations that run, and messages in hand.",
-                    Query(f"sum({P}in_flight_invocations{{{F}}})", "invocations"),
-                    Query(f"sum({P}in_hand_messages{{{F}}})", "messages in hand"),
-                ),
-                chart(
-                    "Events in a batch",
-                    "Small batches at low rates are right: nobody waits for a full one.",
-                    average(P + "batch_events", "average", matchers=F),
-                    *quantiles(P + "batch_events", matchers=F)[1:],
-                ),
-                chart(
-                    "Bytes in a batch",
-                    "Size of an invocation's body.",
-                    average(P + "batch_bytes", "average", matchers=F),
-                    *quantiles(P + "batch_bytes", matchers=F)[1:],
-                    unit="bytes",
-                ),
-                chart(
-                    "Bytes in hand",
-                    "Memory that waiting payloads take; it is bounded.",
-                    Query(f"sum {BY} ({P}in_hand_bytes{{{F}}})", "{{function}} · {{stream}}"),
-                    unit="bytes",
-                ),
-            ],
+        Stat(
+            "Delivered",
+            "Events that functions are done with.",
+            or_zero(rate("universe_connector_done_events_total", matchers=SELECTED)),
+        ).unit(units.EventsPerSecond),
+        Stat("Bindings", "Functions bound to a stream.", "max(universe_connector_bindings)"),
+        Stat(
+            "Not bound",
+            "Functions with a topic that cannot be bound; /bindings says why.",
+            "max(universe_connector_unbound_functions)",
+        ).thresholds(limits(1, 1)),
+    )
+    .row(
+        "Events",
+        TimeSeries(
+            "What became of events",
+            "Fetched from the stream; done: stored or recognized as duplicates; dead; "
+            "returned to the stream.",
+            query(rate("universe_connector_fetched_events_total", matchers=SELECTED), "fetched"),
+            query(rate("universe_connector_done_events_total", matchers=SELECTED), "done"),
+            query(rate("universe_connector_dead_events_total", matchers=SELECTED), "dead"),
+            query(rate("universe_connector_returned_events_total", matchers=SELECTED), "returned"),
+        )
+        .unit(units.EventsPerSecond)
+        .colours(EVENT_COLOURS)
+        .wide(),
+        TimeSeries(
+            "Unaccounted events",
+            "Fetched less done, dead, returned and in hand. Zero, but for events counted "
+            "while the figures were read.",
+            query(
+                f"sum {BY} (universe_connector_fetched_events_total{{{SELECTED}}})"
+                f" - sum {BY} (universe_connector_done_events_total{{{SELECTED}}})"
+                f" - sum {BY} (universe_connector_dead_events_total{{{SELECTED}}})"
+                f" - sum {BY} (universe_connector_returned_events_total{{{SELECTED}}})"
+                f" - sum {BY} (universe_connector_in_hand_events{{{SELECTED}}})",
+                "{{function}} · {{stream}}",
+            ),
+            negative=True,
+        ).wide(),
+        TimeSeries(
+            "Lag",
+            "Messages pending and unacknowledged, by JetStream's own account.",
+            query(
+                f"sum {BY} (universe_consumer_pending_messages{{{SELECTED}}})",
+                "pending {{function}}",
+            ),
+            query(
+                f"sum {BY} (universe_consumer_unacknowledged_messages{{{SELECTED}}})",
+                "unacknowledged {{function}}",
+            ),
+        ).stacked(),
+        TimeSeries(
+            "Messages",
+            "Messages fetched and acknowledged.",
+            query(rate("universe_connector_fetched_messages_total", matchers=SELECTED), "fetched"),
+            query(
+                rate("universe_connector_acked_messages_total", matchers=SELECTED), "acknowledged"
+            ),
+        ).unit(units.MessagesPerSecond),
+        TimeSeries(
+            "Age of the oldest in hand",
+            "How long the oldest message has been in hand.",
+            query(
+                f"max {BY} (universe_connector_oldest_in_hand_seconds{{{SELECTED}}})",
+                "{{function}} · {{stream}}",
+            ),
+        )
+        .unit(units.Seconds)
+        .thresholds(limits(60, 300)),
+    )
+    .row(
+        "Invocations",
+        TimeSeries(
+            "Invocations by answer",
+            "How the function answered.",
+            query(
+                rate("universe_connector_invocation_seconds_count", by="answer", matchers=SELECTED),
+                "{{answer}}",
+            ),
+        )
+        .unit(units.RequestsPerSecond)
+        .stacked(),
+        TimeSeries(
+            "Time of an invocation",
+            "From sending a batch to its answer.",
+            *quantiles("universe_connector_invocation_seconds", matchers=SELECTED),
+        ).unit(units.Seconds),
+        TimeSeries(
+            "In flight and in hand",
+            "Invocations that run, and messages in hand.",
+            query(f"sum(universe_connector_in_flight_invocations{{{SELECTED}}})", "invocations"),
+            query(f"sum(universe_connector_in_hand_messages{{{SELECTED}}})", "messages in hand"),
         ),
-        Row(
-            "Faults",
-            [
-                chart(
-                    "Retried messages",
-                    "To be delivered again. Charged: the attempt counts towards max-deliver; not "
-                    "charged: the function or the database was away.",
-                    or_zero(
-                        rate(
-                            P + "retried_messages_total",
-                            "charged: {{charged}}",
-                            by="charged",
-                            matchers=F,
-                        ),
-                        charged="none",
-                    ),
-                    unit="mps",
-                ),
-                chart(
-                    "Repeated deliveries",
-                    "Deliveries by JetStream of messages that were in hand or done already.",
-                    or_zero(rate(P + "repeated_deliveries_total", "repeated", matchers=F)),
-                    unit="mps",
-                ),
-                chart(
-                    "Dead events",
-                    "Events that were given up; they are in the DLQ with their reason.",
-                    rate(P + "dead_events_total", "{{function}}", by="function", matchers=F),
-                    unit="eps",
-                ),
-                states(
-                    "Breaker",
-                    "Open: nearly everything turned out dead, so the connector delivers nothing "
-                    "before the stream is emptied into the DLQ.",
-                    Query(f"max {BY} ({P}breaker_state{{{F}}})", "{{function}} · {{stream}}"),
-                    names={0: ("closed", GREEN), 1: ("half-open", ORANGE), 2: ("open", RED)},
-                    height=6,
-                ),
-                states(
-                    "Paused",
-                    "Paused: the function or what it needs is away, so nothing is delivered.",
-                    Query(f"max {BY} ({P}paused_state{{{F}}})", "{{function}} · {{stream}}"),
-                    names={0: ("delivering", GREEN), 1: ("paused", ORANGE)},
-                    height=6,
-                ),
-                chart(
-                    "Discovery failures",
-                    "Questions to the gateway that failed; bindings stay as they are meanwhile.",
-                    rate(P + "discovery_failures_total", "failures"),
-                    unit="ops",
-                    height=6,
-                ),
-            ],
+        TimeSeries(
+            "Events in a batch",
+            "Small batches at low rates are right: nobody waits for a full one.",
+            query(average("universe_connector_batch_events", matchers=SELECTED), "average"),
+            *quantiles("universe_connector_batch_events", matchers=SELECTED)[1:],
         ),
-        Row(
-            "Scaling and process",
-            [
-                chart(
-                    "Replicas",
-                    "Replicas that run, and that the connector asked for last.",
-                    Query(
-                        f'sum by (function) (up{{job="function", {F}}})'
-                        f" or sum by (function) (gateway_service_count{{{F}}}) * 0",
-                        "running {{function}}",
+        TimeSeries(
+            "Bytes in a batch",
+            "Size of an invocation's body.",
+            query(average("universe_connector_batch_bytes", matchers=SELECTED), "average"),
+            *quantiles("universe_connector_batch_bytes", matchers=SELECTED)[1:],
+        ).unit(units.BytesIEC),
+        TimeSeries(
+            "Bytes in hand",
+            "Memory that waiting payloads take; it is bounded.",
+            query(
+                f"sum {BY} (universe_connector_in_hand_bytes{{{SELECTED}}})",
+                "{{function}} · {{stream}}",
+            ),
+        ).unit(units.BytesIEC),
+    )
+    .row(
+        "Faults",
+        TimeSeries(
+            "Retried messages",
+            "To be delivered again. Charged: the attempt counts towards max-deliver; not "
+            "charged: the function or the database was away.",
+            query(
+                or_zero(
+                    rate(
+                        "universe_connector_retried_messages_total", by="charged", matchers=SELECTED
                     ),
-                    or_zero(
-                        Query(
-                            f"max by (function) ({P}asked_replicas{{{F}}})", "asked {{function}}"
-                        ),
-                        function="for none yet",
-                    ),
+                    charged="none",
                 ),
-                chart(
-                    "CPU",
-                    "Processor cores in use.",
-                    Query(
-                        'rate(process_cpu_seconds_total{job="connector"}[$__rate_interval])',
-                        "{{instance}}",
-                    ),
-                    unit="none",
+                "charged: {{charged}}",
+            ),
+        ).unit(units.MessagesPerSecond),
+        TimeSeries(
+            "Repeated deliveries",
+            "Deliveries by JetStream of messages that were in hand or done already.",
+            query(
+                or_zero(rate("universe_connector_repeated_deliveries_total", matchers=SELECTED)),
+                "repeated",
+            ),
+        ).unit(units.MessagesPerSecond),
+        TimeSeries(
+            "Dead events",
+            "Events that were given up; they are in the DLQ with their reason.",
+            query(
+                rate("universe_connector_dead_events_total", by="function", matchers=SELECTED),
+                "{{function}}",
+            ),
+        ).unit(units.EventsPerSecond),
+        StateTimeline(
+            "Breaker",
+            "Open: nearly everything turned out dead, so the connector delivers nothing "
+            "before the stream is emptied into the DLQ.",
+            query(
+                f"max {BY} (universe_connector_breaker_state{{{SELECTED}}})",
+                "{{function}} · {{stream}}",
+            ),
+            {0: ("closed", GREEN), 1: ("half-open", ORANGE), 2: ("open", RED)},
+        ).height(6),
+        StateTimeline(
+            "Paused",
+            "Paused: the function or what it needs is away, so nothing is delivered.",
+            query(
+                f"max {BY} (universe_connector_paused_state{{{SELECTED}}})",
+                "{{function}} · {{stream}}",
+            ),
+            {0: ("delivering", GREEN), 1: ("paused", ORANGE)},
+        ).height(6),
+        TimeSeries(
+            "Discovery failures",
+            "Questions to the gateway that failed; bindings stay as they are meanwhile.",
+            query(rate("universe_connector_discovery_failures_total"), "failures"),
+        )
+        .unit(units.OpsPerSecond)
+        .height(6),
+    )
+    .row(
+        "Scaling and process",
+        TimeSeries(
+            "Replicas",
+            "Replicas that run, and that the connector asked for last.",
+            query(
+                f'sum by (function) (up{{job="function", {SELECTED}}})'
+                f" or sum by (function) (gateway_service_count{{{SELECTED}}}) * 0",
+                "running {{function}}",
+            ),
+            query(
+                or_zero(
+                    f"max by (function) (universe_connector_asked_replicas{{{SELECTED}}})",
+                    function="for none yet",
                 ),
-                chart(
-                    "Memory",
-                    "Resident memory.",
-                    Query('process_resident_memory_bytes{job="connector"}', "{{instance}}"),
-                    unit="bytes",
-                ),
-            ],
+                "asked {{function}}",
+            ),
         ),
-    ],
+        TimeSeries(
+            "CPU",
+            "Processor cores in use.",
+            query(
+                'rate(process_cpu_seconds_total{job="connector"}[$__rate_interval])', "{{instance}}"
+            ),
+        ).unit(units.NoUnit),
+        TimeSeries(
+            "Memory",
+            "Resident memory.",
+            query('process_resident_memory_bytes{job="connector"}', "{{instance}}"),
+        ).unit(units.BytesIEC),
+    )
 )

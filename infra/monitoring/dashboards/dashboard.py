@@ -1,143 +1,101 @@
-"""A dashboard of rows of panels, as Grafana stores it."""
+"""What all dashboards have in common: refresh, time range, links, variables, alert annotations."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Self
 
-from infra.monitoring.dashboards.panels import Row, as_json
+from grafana_foundation_sdk.builders import dashboard
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.models.dashboard import (
+    AnnotationQuery,
+    DashboardCursorSync,
+    DashboardLinkType,
+    Panel,
+    VariableOption,
+    VariableRefresh,
+    VariableSort,
+)
 
-COLUMNS = 24
-ROW_HEIGHT = 1
-SCHEMA_VERSION = 39
-"""Grafana 11 and newer read it as it is."""
-
-
-@dataclass(frozen=True)
-class Dashboard:
-    """A dashboard.
-
-    Attributes:
-        uid: its address in Grafana and the name of its file.
-        title: as Grafana lists it.
-        description: what it is for.
-        rows: what it shows.
-        by_function: whether one chooses functions on it.
-    """
-
-    uid: str
-    title: str
-    description: str
-    rows: Sequence[Row]
-    by_function: bool = False
+from infra.monitoring.dashboards.panels import DATASOURCE
 
 
-def dashboard_json(dashboard: Dashboard) -> dict[str, Any]:
-    """Return the dashboard in Grafana's format."""
-    return {
-        "uid": dashboard.uid,
-        "title": dashboard.title,
-        "description": dashboard.description,
-        "tags": ["universe"],
-        "schemaVersion": SCHEMA_VERSION,
-        "version": 1,
-        "editable": False,
-        "graphTooltip": 1,
-        "timezone": "browser",
-        "refresh": "10s",
-        "time": {"from": "now-30m", "to": "now"},
-        "timepicker": {"refresh_intervals": ["5s", "10s", "30s", "1m", "5m"]},
-        "links": [
-            {
-                "type": "dashboards",
-                "title": "Universe",
-                "tooltip": "The platform's other dashboards",
-                "url": "",
-                "tags": ["universe"],
-                "asDropdown": True,
-                "includeVars": True,
-                "keepTime": True,
-                "icon": "external link",
-                "targetBlank": False,
-            }
-        ],
-        "annotations": {"list": [_ALERTS]},
-        "templating": {"list": _variables(dashboard)},
-        "panels": _panels(dashboard.rows),
-    }
+class Dashboard(dashboard.Dashboard):
+    """A dashboard of rows of panels."""
+
+    def __init__(self, uid: str, title: str, description: str) -> None:
+        """Start a dashboard without panels.
+
+        Args:
+            uid: its address in Grafana and the name of its file.
+            title: as Grafana lists it.
+            description: what it is for.
+        """
+        super().__init__(title)
+        self.panel_count = 0
+        self.file_name = f"{uid}.json"
+        self.uid(uid).description(description).tags(["universe"]).version(1).readonly()
+        self.time("now-30m", "now").timezone("browser").refresh("10s")
+        self.timepicker(dashboard.TimePicker().refresh_intervals(["5s", "10s", "30s", "1m", "5m"]))
+        self.tooltip(DashboardCursorSync.CROSSHAIR)
+        self.with_variable(_datasource_variable()).annotation(_AlertAnnotation()).link(_link())
+
+    def by_function(self) -> Self:
+        """Offer a choice of functions, as the variable `$function`."""
+        return self.with_variable(_function_variable())
+
+    def row(self, title: str, *panels: Builder[Panel]) -> Self:
+        """Add a heading with panels under it, in lines as they fit."""
+        self.with_row(dashboard.Row(title).id(self._next_id()))
+        for panel in panels:
+            panel.build().id_val = self._next_id()
+            self.with_panel(panel)
+        return self
+
+    def _next_id(self) -> int:
+        self.panel_count += 1
+        return self.panel_count
 
 
-_ALERTS = {
-    "name": "Alerts",
-    "datasource": {"type": "prometheus", "uid": "${datasource}"},
-    "enable": True,
-    "hide": False,
-    "iconColor": "red",
-    "expr": 'ALERTS{alertname=~"Universe.+", alertstate="firing"}',
-    "titleFormat": "{{alertname}}",
-    "textFormat": "{{severity}} {{function}}{{stream}}{{table}}",
-    "step": "30s",
-}
+class _AlertAnnotation(dashboard.AnnotationQuery):
+    """Marks when alerts fire; with the fields of Prometheus annotations, which the SDK lacks."""
+
+    def build(self) -> AnnotationQuery:
+        return _PrometheusAnnotation(
+            name="Alerts",
+            datasource=DATASOURCE,
+            icon_color="red",
+            expr='ALERTS{alertname=~"Universe.+", alertstate="firing"}',
+        )
 
 
-def _variables(dashboard: Dashboard) -> list[dict[str, Any]]:
-    datasource = {
-        "name": "datasource",
-        "type": "datasource",
-        "label": "Data source",
-        "description": "The Prometheus that scrapes the platform",
-        "query": "prometheus",
-        "hide": 0,
-        "refresh": 1,
-        "regex": "",
-        "multi": False,
-        "includeAll": False,
-        "options": [],
-    }
-    function = {
-        "name": "function",
-        "type": "query",
-        "label": "Function",
-        "description": "The functions that are shown",
-        "datasource": {"type": "prometheus", "uid": "${datasource}"},
-        "query": {
+class _PrometheusAnnotation(AnnotationQuery):
+    def to_json(self) -> dict[str, object]:
+        return super().to_json() | {
+            "titleFormat": "{{alertname}}",
+            "textFormat": "{{severity}} {{function}}{{stream}}{{table}}",
+            "step": "30s",
+        }
+
+
+def _link() -> dashboard.DashboardLink:
+    link = dashboard.DashboardLink("Universe").type(DashboardLinkType.DASHBOARDS)
+    link.tooltip("The platform's other dashboards").tags(["universe"]).icon("external link")
+    return link.as_dropdown(True).include_vars(True).keep_time(True)
+
+
+def _datasource_variable() -> dashboard.DatasourceVariable:
+    variable = dashboard.DatasourceVariable("datasource").type("prometheus")
+    return variable.label("Data source").description("The Prometheus that scrapes the platform")
+
+
+def _function_variable() -> dashboard.QueryVariable:
+    variable = dashboard.QueryVariable("function").datasource(DATASOURCE)
+    variable.label("Function").description("The functions that are shown")
+    variable.query(
+        {
             "query": "label_values(gateway_service_count, function)",
             "refId": "PrometheusVariableQueryEditor-VariableQuery",
-        },
-        "definition": "label_values(gateway_service_count, function)",
-        "hide": 0,
-        "refresh": 2,
-        "regex": "",
-        "sort": 1,
-        "multi": True,
-        "includeAll": True,
-        "allValue": ".*",
-        "current": {"selected": True, "text": ["All"], "value": ["$__all"]},
-        "options": [],
-    }
-    return [datasource, function] if dashboard.by_function else [datasource]
-
-
-def _panels(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    panels: list[dict[str, Any]] = []
-    y = 0
-    for row in rows:
-        panels.append(
-            {
-                "id": len(panels) + 1,
-                "type": "row",
-                "title": row.title,
-                "collapsed": False,
-                "gridPos": {"x": 0, "y": y, "w": COLUMNS, "h": ROW_HEIGHT},
-                "panels": [],
-            }
-        )
-        y += ROW_HEIGHT
-        x = height = 0
-        for panel in row.panels:
-            if x + panel.width > COLUMNS:
-                x, y, height = 0, y + height, 0
-            panels.append(as_json(panel, len(panels) + 1, x, y))
-            x += panel.width
-            height = max(height, panel.height)
-        y += height
-    return panels
+        }
+    )
+    variable.refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
+    variable.sort(VariableSort.ALPHABETICAL_ASC)
+    variable.multi(True).include_all(True).all_value(".*")
+    return variable.current(VariableOption(selected=True, text=["All"], value=["$__all"]))

@@ -1,299 +1,206 @@
-"""The parts of a dashboard, as short as their meaning."""
+"""Panels of Grafana's SDK with this repository's defaults; everything else is the SDK's own API.
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+A panel has a title without a unit, a description that says how to read it, and its queries. The
+unit, size and thresholds are set with the SDK's methods: `.unit()`, `.span()`, `.thresholds()`.
+"""
 
-from infra.monitoring.dashboards.colours import GREEN, ORANGE, RED
+from collections.abc import Iterable
+from typing import Self, TypeVar
 
-Unit = Literal[
-    "short",
-    "percentunit",
-    "s",
-    "bytes",
-    "Bps",
-    "reqps",
-    "eps",
-    "mps",
-    "ops",
-    "none",
-]
-"""Grafana's names of units; eps, mps, reqps, ops: events, messages, requests, operations per
-second."""
+from grafana_foundation_sdk.builders import bargauge, common, stat, statetimeline, timeseries
+from grafana_foundation_sdk.builders.dashboard import FieldColor, ThresholdsConfig
+from grafana_foundation_sdk.builders.prometheus import Dataquery
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.models import units
+from grafana_foundation_sdk.models.common import (
+    BarGaugeDisplayMode,
+    BigValueColorMode,
+    BigValueGraphMode,
+    BigValueTextMode,
+    GraphDrawStyle,
+    GraphThresholdsStyleMode,
+    LegendDisplayMode,
+    LegendPlacement,
+    LineInterpolation,
+    SortOrder,
+    StackingMode,
+    TooltipDisplayMode,
+    VisibilityMode,
+    VizOrientation,
+)
+from grafana_foundation_sdk.models.dashboard import (
+    DataSourceRef,
+    DynamicConfigValue,
+    FieldColorModeId,
+    Threshold,
+    ThresholdsMode,
+    ValueMap,
+    ValueMapping,
+    ValueMappingResult,
+)
+from grafana_foundation_sdk.models.dashboard import ThresholdsConfig as Thresholds
 
-_DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
-
-
-@dataclass(frozen=True)
-class Query:
-    """A PromQL expression and the legend of its series, which may name labels: `{{source}}`."""
-
-    expr: str
-    legend: str = ""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Where a value becomes a worry.
-
-    Attributes:
-        warning: orange from here.
-        critical: red from here.
-        below: it is the low values that are bad: red under `critical`, orange under `warning`.
-    """
-
-    warning: float
-    critical: float
-    below: bool = False
-
-    def steps(self) -> list[dict[str, Any]]:
-        """Return Grafana's threshold steps."""
-        if self.below:
-            pairs = [(None, RED), (self.critical, ORANGE), (self.warning, GREEN)]
-        else:
-            pairs = [(None, GREEN), (self.warning, ORANGE), (self.critical, RED)]
-        return [{"color": colour, "value": value} for value, colour in pairs]
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One panel.
-
-    Attributes:
-        title: what it shows, with no unit.
-        description: how to read it, shown when one points at it.
-        queries: what is drawn.
-        kind: a line chart, one number, bars or a timeline of states.
-        unit: of all its values.
-        limits: where values become a worry; a chart draws a line there.
-        width: of 24.
-        height: in rows of Grafana's grid.
-        stacked: whether the lines add up.
-        decimals: shown of a number, None to let Grafana choose.
-        names: text in place of values.
-        least: lowest end of the axis.
-        most: highest end of the axis.
-        colours: fixed colours by legend.
-    """
-
-    title: str
-    description: str
-    queries: Sequence[Query]
-    kind: Literal["timeseries", "stat", "bargauge", "state-timeline"] = "timeseries"
-    unit: Unit = "short"
-    limits: Limits | None = None
-    width: int = 8
-    height: int = 8
-    stacked: bool = False
-    decimals: int | None = None
-    names: dict[int, tuple[str, str]] = field(default_factory=dict)
-    least: float | None = 0
-    most: float | None = None
-    colours: dict[str, str] = field(default_factory=dict)
+GREEN, ORANGE, RED, BLUE, PURPLE = "green", "orange", "red", "blue", "purple"
+DATASOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
+UP_DOWN = {1: ("up", GREEN), 0: ("away", RED)}
+EVENT_COLOURS = {
+    "accepted": BLUE,
+    "received": BLUE,
+    "fetched": BLUE,
+    "stored": GREEN,
+    "done": GREEN,
+    "duplicate": PURPLE,
+    "rejected": ORANGE,
+    "returned": ORANGE,
+    "dead": RED,
+}
+"""By legend: an outcome of events has the same colour on every dashboard."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """Panels under one heading."""
-
-    title: str
-    panels: Sequence[Panel]
-
-
-def chart(title: str, description: str, *queries: Query, **options: Any) -> Panel:
-    """Return a line chart over time."""
-    return Panel(title, description, queries, **options)
-
-
-def number(title: str, description: str, expr: str, **options: Any) -> Panel:
-    """Return one number with its recent course."""
-    options = {"width": 4, "height": 4, **options}
-    return Panel(title, description, [Query(expr)], kind="stat", **options)
-
-
-def bars(title: str, description: str, query: Query, **options: Any) -> Panel:
-    """Return a bar for each series, as they are now."""
-    return Panel(title, description, [query], kind="bargauge", **options)
-
-
-def states(title: str, description: str, *queries: Query, **options: Any) -> Panel:
-    """Return a band of states over time for each series."""
-    return Panel(title, description, queries, kind="state-timeline", **options)
-
-
-def quantiles(metric: str, matchers: str = "", by: str = "") -> list[Query]:
-    """Return the median, 95th and 99th percentile of a histogram.
+def query(expr: str, legend: str = "__auto") -> Dataquery:
+    """Return a query over the dashboard's time range.
 
     Args:
-        metric: its name without `_bucket`.
-        matchers: conditions on labels, such as `phase="copy"`.
-        by: labels to tell apart, in the legend too.
+        expr: PromQL.
+        legend: of its series; may name labels: `{{source}}`.
     """
-    selector = f"{metric}_bucket{{{matchers}}}" if matchers else f"{metric}_bucket"
-    labels = f"le, {by}" if by else "le"
-    prefix = "".join(f"{{{{{label.strip()}}}}} " for label in by.split(",")) if by else ""
-    return [
-        Query(
-            f"histogram_quantile({quantile}, "
-            f"sum by ({labels}) (rate({selector}[$__rate_interval])))",
-            f"{prefix}p{round(quantile * 100)}",
-        )
-        for quantile in (0.5, 0.95, 0.99)
-    ]
+    return Dataquery().expr(expr).legend_format(legend).datasource(DATASOURCE).range()
 
 
-def average(metric: str, legend: str, matchers: str = "", by: str = "") -> Query:
-    """Return the average of a histogram's or summary's observations."""
-    selector = f"{{{matchers}}}" if matchers else ""
-    grouped = f" by ({by})" if by else ""
-    total = f"sum{grouped} (rate({metric}_sum{selector}[$__rate_interval]))"
-    count = f"sum{grouped} (rate({metric}_count{selector}[$__rate_interval]))"
-    return Query(f"{total} / {count}", legend)
+def limits(warning: float, critical: float) -> ThresholdsConfig:
+    """Return thresholds for values that are bad when high: orange, then red."""
+    return _thresholds((None, GREEN), (warning, ORANGE), (critical, RED))
 
 
-def rate(metric: str, legend: str, by: str = "", matchers: str = "") -> Query:
-    """Return how much a counter grows in a second."""
-    return Query(rate_of(metric, by, matchers), legend)
+def lower_limits(warning: float, critical: float) -> ThresholdsConfig:
+    """Return thresholds for values that are bad when low: orange below `warning`, then red."""
+    return _thresholds((None, RED), (critical, ORANGE), (warning, GREEN))
 
 
-def rate_of(metric: str, by: str = "", matchers: str = "") -> str:
-    """Return the expression for how much a counter grows in a second."""
-    selector = f"{{{matchers}}}" if matchers else ""
-    grouped = f" by ({by})" if by else ""
-    return f"sum{grouped} (rate({metric}{selector}[$__rate_interval]))"
-
-
-def or_zero(query: Query, **labels: str) -> Query:
-    """Return a query that is zero where there is no series.
-
-    For what counts faults: a counter with labels has no series before the first fault, and "no
-    data" reads as if monitoring were broken.
-
-    Args:
-        query: what to ask.
-        labels: of the zero, for the legend.
-    """
-    zero = "vector(0)"
-    for label, value in labels.items():
-        zero = f'label_replace({zero}, "{label}", "{value}", "", "")'
-    return Query(f"{query.expr} or on () {zero}", query.legend)
-
-
-def as_json(panel: Panel, identity: int, x: int, y: int) -> dict[str, Any]:
-    """Return a panel as Grafana stores it, at a place of the grid."""
-    defaults: dict[str, Any] = {
-        "unit": panel.unit,
-        "mappings": _mappings(panel),
-        "thresholds": {
-            "mode": "absolute",
-            "steps": panel.limits.steps()
-            if panel.limits
-            else [{"color": GREEN if panel.kind == "stat" else "text", "value": None}],
-        },
-        "color": {"mode": "palette-classic" if panel.kind == "timeseries" else "thresholds"},
-        "custom": _custom(panel),
-    }
-    if panel.kind in ("timeseries", "bargauge"):
-        defaults |= {
-            key: value
-            for key, value in (("min", panel.least), ("max", panel.most))
-            if value is not None
-        }
-    if panel.decimals is not None:
-        defaults["decimals"] = panel.decimals
-    return {
-        "id": identity,
-        "type": panel.kind,
-        "title": panel.title,
-        "description": panel.description,
-        "datasource": _DATASOURCE,
-        "gridPos": {"x": x, "y": y, "w": panel.width, "h": panel.height},
-        "fieldConfig": {"defaults": defaults, "overrides": _overrides(panel)},
-        "options": _options(panel),
-        "targets": [
-            {
-                "refId": chr(ord("A") + place),
-                "datasource": _DATASOURCE,
-                "expr": query.expr,
-                "legendFormat": query.legend or "__auto",
-                "range": panel.kind != "bargauge",
-                "instant": panel.kind == "bargauge",
-            }
-            for place, query in enumerate(panel.queries)
-        ],
-    }
-
-
-def _mappings(panel: Panel) -> list[dict[str, Any]]:
-    if not panel.names:
-        return []
+def value_names(names: dict[int, tuple[str, str]]) -> list[ValueMapping]:
+    """Return the mapping that shows values as text on a colour."""
     options = {
-        str(value): {"text": text, "color": colour, "index": place}
-        for place, (value, (text, colour)) in enumerate(panel.names.items())
+        str(value): ValueMappingResult(text=text, color=colour, index=index)
+        for index, (value, (text, colour)) in enumerate(names.items())
     }
-    return [{"type": "value", "options": options}]
+    return [ValueMap(options)]
 
 
-def _custom(panel: Panel) -> dict[str, Any]:
-    if panel.kind == "state-timeline":
-        return {"fillOpacity": 70, "lineWidth": 0}
-    if panel.kind != "timeseries":
-        return {}
-    return {
-        "drawStyle": "line",
-        "lineInterpolation": "linear",
-        "lineWidth": 1,
-        "fillOpacity": 25 if panel.stacked else 8,
-        "showPoints": "never",
-        "spanNulls": False,
-        "stacking": {"mode": "normal" if panel.stacked else "none", "group": "A"},
-        "thresholdsStyle": {"mode": "dashed" if panel.limits else "off"},
-        "axisSoftMin": 0,
-    }
+class TimeSeries(timeseries.Panel):
+    """Lines over time, a third of the dashboard wide."""
+
+    def __init__(
+        self, title: str, description: str, *queries: Dataquery, negative: bool = False
+    ) -> None:
+        """Describe the chart.
+
+        Args:
+            title: what it shows.
+            description: how to read it.
+            queries: one or more lines each.
+            negative: whether values may be below zero, where the axis starts otherwise.
+        """
+        super().__init__()
+        _describe(self, title, description, queries).height(8).span(8)
+        self.color_scheme(FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC))
+        self.draw_style(GraphDrawStyle.LINE).line_interpolation(LineInterpolation.LINEAR)
+        self.line_width(1).fill_opacity(8).show_points(VisibilityMode.NEVER).span_nulls(False)
+        self.axis_soft_min(0).thresholds_style(_thresholds_style(GraphThresholdsStyleMode.OFF))
+        self.tooltip(
+            common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI).sort(SortOrder.DESCENDING)
+        )
+        self.legend(_legend(LegendDisplayMode.LIST, []))
+        if not negative:
+            self.min(0)
+
+    def wide(self) -> Self:
+        """Take half of the width, and show the lines' mean and maximum in the legend."""
+        return self.span(12).legend(_legend(LegendDisplayMode.TABLE, ["mean", "max"]))
+
+    def stacked(self) -> Self:
+        """Add the lines up."""
+        stacking = common.StackingConfig().mode(StackingMode.NORMAL).group("A")
+        return self.stacking(stacking).fill_opacity(25)
+
+    def thresholds(self, thresholds: Builder[Thresholds]) -> Self:
+        """Draw the thresholds as dashed lines."""
+        style = _thresholds_style(GraphThresholdsStyleMode.DASHED)
+        return super().thresholds(thresholds).thresholds_style(style)
+
+    def colours(self, by_legend: dict[str, str]) -> Self:
+        """Fix the colours of lines."""
+        for legend, colour in by_legend.items():
+            fixed = DynamicConfigValue("color", {"mode": "fixed", "fixedColor": colour})
+            self.override_by_name(legend, [fixed])
+        return self
 
 
-def _overrides(panel: Panel) -> list[dict[str, Any]]:
-    return [
-        {
-            "matcher": {"id": "byName", "options": legend},
-            "properties": [{"id": "color", "value": {"mode": "fixed", "fixedColor": colour}}],
-        }
-        for legend, colour in panel.colours.items()
-    ]
+class Stat(stat.Panel):
+    """One number with its recent course, a sixth of the dashboard wide."""
+
+    def __init__(self, title: str, description: str, expr: str) -> None:
+        super().__init__()
+        _describe(self, title, description, [query(expr)]).height(4).span(4)
+        self.thresholds(_thresholds((None, GREEN)))
+        self.reduce_options(_last_value()).text_mode(BigValueTextMode.AUTO)
+        self.graph_mode(BigValueGraphMode.AREA).color_mode(BigValueColorMode.VALUE)
+
+    def named(self, names: dict[int, tuple[str, str]]) -> Self:
+        """Show the names of values on their colours, in place of numbers."""
+        self.mappings(value_names(names))
+        return self.graph_mode(BigValueGraphMode.NONE).color_mode(BigValueColorMode.BACKGROUND)
 
 
-def _options(panel: Panel) -> dict[str, Any]:
-    last = {"calcs": ["lastNotNull"], "fields": "", "values": False}
-    match panel.kind:
-        case "stat":
-            return {
-                "reduceOptions": last,
-                "colorMode": "background" if panel.names else "value",
-                "graphMode": "none" if panel.names else "area",
-                "justifyMode": "auto",
-                "textMode": "auto",
-            }
-        case "bargauge":
-            return {"reduceOptions": last, "orientation": "horizontal", "displayMode": "basic"}
-        case "state-timeline":
-            return {
-                "mergeValues": True,
-                "showValue": "auto",
-                "rowHeight": 0.8,
-                "legend": {
-                    "displayMode": "list",
-                    "placement": "bottom",
-                    "showLegend": False,
-                    "calcs": [],
-                },
-            }
-        case _:
-            return {
-                "legend": {
-                    "displayMode": "table" if panel.width >= 12 else "list",
-                    "placement": "bottom",
-                    "showLegend": True,
-                    "calcs": ["mean", "max"] if panel.width >= 12 else [],
-                },
-                "tooltip": {"mode": "multi", "sort": "desc"},
-            }
+class BarGauge(bargauge.Panel):
+    """A bar for each series with its present value."""
+
+    def __init__(self, title: str, description: str, bars: Dataquery) -> None:
+        super().__init__()
+        _describe(self, title, description, [bars.instant()]).height(8).span(8).min(0)
+        self.reduce_options(_last_value()).orientation(VizOrientation.HORIZONTAL)
+        self.display_mode(BarGaugeDisplayMode.BASIC)
+
+
+class StateTimeline(statetimeline.Panel):
+    """A band over time for each series, with the names of its values."""
+
+    def __init__(
+        self, title: str, description: str, states: Dataquery, names: dict[int, tuple[str, str]]
+    ) -> None:
+        super().__init__()
+        _describe(self, title, description, [states]).height(8).span(8)
+        self.mappings(value_names(names)).merge_values(True).show_value(VisibilityMode.AUTO)
+        self.row_height(0.8).fill_opacity(70).line_width(0)
+        self.legend(_legend(LegendDisplayMode.LIST, []).show_legend(False))
+
+
+AnyPanel = TypeVar("AnyPanel", timeseries.Panel, stat.Panel, bargauge.Panel, statetimeline.Panel)
+
+
+def _describe(
+    panel: AnyPanel, title: str, description: str, queries: Iterable[Dataquery]
+) -> AnyPanel:
+    panel.title(title).description(description).datasource(DATASOURCE)
+    panel.unit(units.Short).color_scheme(FieldColor().mode(FieldColorModeId.THRESHOLDS))
+    panel.thresholds(_thresholds((None, "text")))
+    for index, each in enumerate(queries):
+        panel.with_target(each.ref_id(chr(ord("A") + index)))
+    return panel
+
+
+def _thresholds(*steps: tuple[float | None, str]) -> ThresholdsConfig:
+    config = ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE)
+    return config.steps([Threshold(value, colour) for value, colour in steps])
+
+
+def _thresholds_style(mode: GraphThresholdsStyleMode) -> common.GraphThresholdsStyleConfig:
+    return common.GraphThresholdsStyleConfig().mode(mode)
+
+
+def _last_value() -> common.ReduceDataOptions:
+    return common.ReduceDataOptions().calcs(["lastNotNull"]).fields("").values(False)
+
+
+def _legend(mode: LegendDisplayMode, calcs: list[str]) -> common.VizLegendOptions:
+    legend = common.VizLegendOptions().display_mode(mode).placement(LegendPlacement.BOTTOM)
+    return legend.show_legend(True).calcs(calcs)
