@@ -17,8 +17,19 @@ from psycopg import sql
 from infra.database.migrate import migrate
 from infra.local.servers.nats import EmbeddedNats
 from infra.local.servers.postgres import READER, WRITER, EmbeddedPostgres
+from tests.support import kinds
 
 TEMPLATE = "universe_template"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    kinds.load_hypothesis_profile(config)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    kinds.add_properties_to_the_slow_run(config, items)
+    kinds.keep_shared_fixtures_together(items)
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,8 @@ from tests.support.connector import (
 )
 from tests.support.net import eventually, wait_until
 
+pytestmark = pytest.mark.slow
+
 OUTAGE = float(os.environ.get("OUTAGE_SECONDS", "3"))
 
 

@@ -38,7 +38,7 @@ from tests.support.net import free_port, wait_until
 OUTAGE = float(os.environ.get("OUTAGE_SECONDS", "3"))
 EVENTS_PER_MESSAGE = 20
 
-pytestmark = pytest.mark.timeout(180 + 3 * OUTAGE)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180 + 3 * OUTAGE)]
 
 
 class ProcessBatch(Process):

@@ -22,7 +22,7 @@ OUTAGE_SECONDS = float(os.environ.get("OUTAGE_SECONDS", "60"))
 RATE = 200
 EVENTS = int(RATE * (OUTAGE_SECONDS + 15))
 
-pytestmark = pytest.mark.timeout(OUTAGE_SECONDS * 4 + 240)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(OUTAGE_SECONDS * 4 + 240)]
 
 
 @pytest.fixture

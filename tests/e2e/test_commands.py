@@ -6,11 +6,10 @@ import socket
 import subprocess
 from pathlib import Path
 
-import httpx
 import pytest
 
 from infra.local.servers.ports import free_port
-from tests.support.net import wait_until
+from tests.support.net import plain_http, wait_until
 from tests.support.platform import UNIVERSE, RunningPlatform, platform
 
 
@@ -66,9 +65,9 @@ def test_settings_reach_functions_and_connector(alone: RunningPlatform) -> None:
     alone.start()
     try:
         key = {"X-Api-Key": "sesame"}
-        assert httpx.post(alone.ingest, json=[{}], timeout=60).status_code == 401
-        assert httpx.post(alone.ingest, json=[{}] * 3, headers=key).status_code == 413
-        described = httpx.get(
+        assert plain_http.post(alone.ingest, json=[{}], timeout=60).status_code == 401
+        assert plain_http.post(alone.ingest, json=[{}] * 3, headers=key).status_code == 413
+        described = plain_http.get(
             f"{alone.gateway}/system/function/process-batch",
             auth=("admin", (alone.state_dir / "secrets" / "basic-auth-password").read_text()),
         ).json()

@@ -9,14 +9,13 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
-import httpx
 import nats
 import pytest
 
 from infra.cli.generate import Event, Generated, Mix, generate
 from infra.cli.stream_state import dead_letters
 from infra.local import state_dir
-from tests.support.net import wait_until
+from tests.support.net import plain_http, wait_until
 from tests.support.platform import RunningPlatform
 from tests.support.reference import Reference, reference
 
@@ -30,7 +29,7 @@ def sent(up: RunningPlatform) -> list[Generated]:
     for start in range(0, len(generated), 300):
         events = [each.event for each in generated[start : start + 300]]
         for _ in range(1 + start // 300 % 2):
-            answer = httpx.post(up.ingest, json=events, timeout=60)
+            answer = plain_http.post(up.ingest, json=events, timeout=60)
             assert answer.status_code == 202, answer.text
             invalid = [
                 n for n, each in enumerate(generated[start : start + 300]) if each.kind == "invalid"
@@ -187,7 +186,7 @@ def test_functions_go_to_zero_and_come_back(up: RunningPlatform, sent: list[Gene
     wait_until(at_zero, 60, every=0.5)
     wait_until(lambda: not up.replicas("ingest") + up.replicas("process-batch"), 30)
     event = sent[0].event | {"eventId": "from-zero"}
-    answer = httpx.post(up.ingest, json=event, timeout=60)
+    answer = plain_http.post(up.ingest, json=event, timeout=60)
     assert answer.status_code == 202
     before = len({each.event["eventId"] for each in sent if each.kind != "invalid"})
     wait_until(lambda: up.report("overview")["totals"]["events"] >= before + 1, 60)
@@ -199,7 +198,7 @@ def test_killing_replicas_loses_and_doubles_nothing(up: RunningPlatform) -> None
     killed = 0
     for start in range(0, len(generated), 250):
         events = [each.event for each in generated[start : start + 250]]
-        answer = httpx.post(up.ingest, json=events, timeout=60)
+        answer = plain_http.post(up.ingest, json=events, timeout=60)
         assert answer.status_code == 202
         if start % 1000 == 0:
             for pid in up.replicas("process-batch"):

@@ -15,6 +15,8 @@ from tests.support.platform import RunningPlatform
 from tests.support.stored_events import generated
 from tests.support.tools import tool
 
+pytestmark = pytest.mark.slow
+
 FUNCTIONS = {"ingest", "process-batch", "analytics-query"}
 
 

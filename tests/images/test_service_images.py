@@ -13,9 +13,9 @@ from functions.common.paths import ROOT
 from infra.local.servers.ports import free_port
 from tests.conftest import Database
 from tests.images.dockerfile import Image, build, start
-from tests.support.net import wait_until
+from tests.support.net import plain_http, wait_until
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 FILES = {
     "connector": "infra/connector/Dockerfile",
@@ -40,7 +40,7 @@ def running(image: Image, log: Path, **environment: str) -> Iterator[str]:
     def is_alive() -> bool:
         assert process.poll() is None, log.read_text()
         try:
-            return httpx.get(f"{url}/health/liveness", timeout=10, verify=False).is_success
+            return plain_http.get(f"{url}/health/liveness", timeout=10).is_success
         except httpx.TransportError:
             return False
 
@@ -64,7 +64,7 @@ def test_connector_runs_out_of_its_image(
     before = image.files()
     settings = {"NATS_URL": nats_url, "K_SINK": "http://127.0.0.1:9"}
     with running(image, tmp_path / "log", **settings) as url:
-        assert "universe_connector" in httpx.get(url + "/metrics").text
+        assert "universe_connector" in plain_http.get(url + "/metrics").text
     assert image.files() == before
     done = subprocess.run(
         [*image.command, "dlq", "--help"],
@@ -84,5 +84,5 @@ def test_exporter_runs_out_of_its_image(
     before = image.files()
     settings = {"NATS_URL": nats_url, "DATABASE_READER_URL": database.reader_url}
     with running(image, tmp_path / "log", **settings) as url:
-        wait_until(lambda: "universe_" in httpx.get(url + "/metrics", timeout=30).text)
+        wait_until(lambda: "universe_" in plain_http.get(url + "/metrics", timeout=30).text)
     assert image.files() == before

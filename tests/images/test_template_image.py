@@ -20,7 +20,8 @@ from tests.support.storage import BATCH, ask, cloud_event
 from tests.support.stored_events import generated
 from tests.support.tools import tool
 
-pytestmark = pytest.mark.timeout(400)  # each image's virtual environment is filled on the way
+# each image's virtual environment is filled on the way
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 Run = Callable[..., AbstractContextManager[Served]]
 SHORT_STOP = {"healthcheck_interval": "1s", "DRAIN_DELAY": "1.5"}

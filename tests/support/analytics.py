@@ -56,7 +56,7 @@ def analytics(
         variables = {"DATABASE_READER_URL": postgres.url(READER, database), **environment}
         with (
             running(HANDLER, folder / "analytics.log", **variables) as function,
-            httpx.Client(base_url=function.url, timeout=60) as client,
+            httpx.Client(base_url=function.url, timeout=60, verify=False) as client,
         ):
             yield Analytics(function, client, postgres.url(database=database))
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))

@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from functions.common.broker import BrokerSettings, ensure_streams
 from tests.support.fake_gateway import replace_file
-from tests.support.net import eventually, free_port, wait_until
+from tests.support.net import eventually, free_port, plain_http, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 FAKE_FUNCTION = ("-m", "tests.support.fake_function")
@@ -252,21 +252,21 @@ class ConnectorProcess(Process):
     def state(self) -> dict[str, Any]:
         """Return what it tells of itself; nothing while it does not answer."""
         try:
-            return httpx.get(f"{self.url}/bindings", timeout=5).json()
+            return plain_http.get(f"{self.url}/bindings", timeout=5).json()
         except httpx.TransportError:
             return {}
 
     def health(self, kind: str = "readiness") -> tuple[int, dict[str, Any]]:
         """Return the status and body of a health question; status 0 for no answer."""
         try:
-            answer = httpx.get(f"{self.url}/health/{kind}", timeout=5)
+            answer = plain_http.get(f"{self.url}/health/{kind}", timeout=5)
         except httpx.TransportError:
             return 0, {}
         return answer.status_code, answer.json()
 
     def metrics(self) -> dict[str, float]:
         """Return the sum of each metric over its labels, without the common prefix."""
-        text = httpx.get(f"{self.url}/metrics", timeout=5).text
+        text = plain_http.get(f"{self.url}/metrics", timeout=5).text
         sums: dict[str, float] = {}
         for family in text_string_to_metric_families(text):
             for sample in family.samples:

@@ -11,7 +11,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from functions.common.paths import ROOT
-from tests.support.net import free_port, wait_until
+from tests.support.net import free_port, plain_http, wait_until
 
 
 class Figures(dict[tuple[str, frozenset[tuple[str, str]]], float]):
@@ -35,7 +35,7 @@ class Exporter:
 
     def figures(self) -> Figures:
         """Scrape it."""
-        answer = httpx.get(f"{self.url}/metrics", timeout=30).raise_for_status()
+        answer = plain_http.get(f"{self.url}/metrics", timeout=30).raise_for_status()
         return Figures(
             {
                 (sample.name, frozenset(sample.labels.items())): sample.value
@@ -67,7 +67,7 @@ def exporter(log: Path, **environment: str) -> Iterator[Exporter]:
     def ready() -> bool:
         assert process.poll() is None, log.read_text()
         try:
-            return httpx.get(f"{running.url}/health/readiness").status_code == 200
+            return plain_http.get(f"{running.url}/health/readiness").status_code == 200
         except httpx.TransportError:
             return False
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.support.net import free_port, wait_until
+from tests.support.net import free_port, plain_http, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 ENTRY = ROOT / "templates" / "python3-functions-framework" / "index.py"
@@ -65,7 +65,7 @@ def running(module: str, log: Path, **environment: str) -> Iterator[Function]:
         try:
             # a client without certificates: loading them takes longer than the function's start
             url = function.url + "/health/liveness"
-            return httpx.get(url, timeout=5, verify=False).is_success
+            return plain_http.get(url, timeout=5).is_success
         except httpx.TransportError:
             return False
 

@@ -1,15 +1,21 @@
-"""Waiting, and ports."""
+"""Waiting, ports, and HTTP without TLS."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+import httpx
+
 from infra.local.servers.ports import free_port
 
-__all__ = ["eventually", "free_port", "wait_until"]
+__all__ = ["eventually", "free_port", "plain_http", "wait_until"]
 
 T = TypeVar("T")
+
+plain_http = httpx.Client(verify=False, limits=httpx.Limits(max_keepalive_connections=0))
+"""For single requests. `httpx.get` loads the CA certificates at every call: 50 ms of a processor,
+more than many of the tests' servers need for their answer."""
 
 
 def wait_until(check: Callable[[], T], seconds: float = 30, every: float = 0.05) -> T:

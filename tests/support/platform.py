@@ -10,10 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 
-from tests.support.net import free_port, wait_until
+from tests.support.net import free_port, plain_http, wait_until
 
 UNIVERSE = Path(sys.executable).parent / "universe"
 
@@ -90,7 +89,7 @@ class RunningPlatform:
     def report(self, path: str, **parameters: str) -> Any:
         """Return an answer of the analytics API."""
         url = f"{self.gateway}/function/analytics-query/analytics/{path}"
-        return httpx.get(url, params=parameters, timeout=60).raise_for_status().json()
+        return plain_http.get(url, params=parameters, timeout=60).raise_for_status().json()
 
     def wait_until_processed(self, seconds: float = 90) -> dict[str, Any]:
         """Wait until no message is left, and return the status then."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import httpx
+from tests.support.net import plain_http
 
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "server", "date"}
 
@@ -26,7 +26,7 @@ def mounted(target: str, prefix: str) -> Iterator[str]:
                 return
             url = target + (path if path.startswith("/") else "/" + path)
             headers = {name: value for name, value in self.headers.items() if name != "Host"}
-            with httpx.stream("GET", url, headers=headers, timeout=60) as answer:
+            with plain_http.stream("GET", url, headers=headers, timeout=60) as answer:
                 body = b"".join(answer.iter_raw())
             self.send_response(answer.status_code)
             for name, value in answer.headers.items():

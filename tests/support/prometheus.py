@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import yaml
 
-from tests.images.debian import debian_tool
-from tests.support.net import free_port, wait_until
+from tests.support.debian import debian_tool
+from tests.support.net import free_port, plain_http, wait_until
 
 Sample = dict[str, Any]
 
@@ -19,7 +19,7 @@ class Prometheus:
     """A running Prometheus."""
 
     def __init__(self, url: str) -> None:
-        self._client = httpx.Client(base_url=f"{url}/api/v1", timeout=30)
+        self._client = httpx.Client(base_url=f"{url}/api/v1", timeout=30, verify=False)
 
     def query(self, expression: str) -> list[Sample]:
         """Return the samples of an expression now.
@@ -88,7 +88,7 @@ def prometheus(folder: Path, config: dict[str, Any]) -> Iterator[Prometheus]:
         def ready() -> bool:
             assert process.poll() is None, log.read_text()
             try:
-                return httpx.get(f"http://{address}/-/ready").status_code == 200
+                return plain_http.get(f"http://{address}/-/ready").status_code == 200
             except httpx.TransportError:
                 return False
 

@@ -21,6 +21,7 @@ from functions.process_batch.rows import Row
 from functions.process_batch.writer import Writer
 from tests.conftest import Database
 from tests.support.functions import Function, running
+from tests.support.net import plain_http
 
 Event = dict[str, Any]
 
@@ -180,7 +181,7 @@ def process_batch(url: str, log: Path, **environment: str) -> Iterator[Function]
 def post(function: Function, content: Any, headers: dict[str, str] | None = None) -> httpx.Response:
     """Post bytes as they are, anything else as JSON."""
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
-    return httpx.post(function.url, content=body, headers=headers, timeout=60)
+    return plain_http.post(function.url, content=body, headers=headers, timeout=60)
 
 
 def cloud_event(number: int, data: Any, **more: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from infra.cli.generate import Mix
 from infra.local.servers.postgres import EmbeddedPostgres
 from tests.support.analytics import HANDLER, Analytics, analytics
 from tests.support.functions import running
-from tests.support.net import free_port, wait_until
+from tests.support.net import free_port, plain_http, wait_until
 from tests.support.stored_events import fold, generated, store
 
 EVENTS = generated(600, seed=5, mix=Mix(days=3, users=50))
@@ -273,7 +273,7 @@ def test_a_database_that_comes_back_is_used_again(
     variables = {"DATABASE_READER_URL": url, "DB_POOL_TIMEOUT": "1"}
     with (
         running(HANDLER, tmp_path / "log", **variables) as function,
-        httpx.Client(base_url=function.url, timeout=30) as client,
+        httpx.Client(base_url=function.url, timeout=30, verify=False) as client,
     ):
         assert client.get("/health/readiness").status_code == 200
         postgres_server.kill()
@@ -291,8 +291,8 @@ def test_without_a_database_the_function_still_starts(tmp_path: Path) -> None:
     url = f"postgresql://nobody@127.0.0.1:{free_port()}/nothing"
     variables = {"DATABASE_READER_URL": "", "DATABASE_URL": url, "DB_POOL_TIMEOUT": "0.5"}
     with running(HANDLER, tmp_path / "log", **variables) as function:
-        assert httpx.get(function.url + "/health/readiness", timeout=30).status_code == 503
-        assert httpx.get(function.url + "/", timeout=30).status_code == 200
+        assert plain_http.get(function.url + "/health/readiness", timeout=30).status_code == 503
+        assert plain_http.get(function.url + "/", timeout=30).status_code == 200
 
 
 @pytest.mark.parametrize("read_only", ["on", "off"])

@@ -39,7 +39,8 @@ beside = st.lists(st.sampled_from(["fold", "seal", "read"]), max_size=4)
 
 
 @settings(
-    max_examples=15,
+    # an example takes as long as a hundred of another property
+    max_examples=settings().max_examples // 7,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

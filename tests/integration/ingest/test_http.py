@@ -20,7 +20,7 @@ from functions.common.broker import EVENTS, EVENTS_DLQ
 from infra.cli.generate import Mix, generate
 from infra.local.servers.nats import EmbeddedNats
 from tests.support.functions import running
-from tests.support.net import wait_until
+from tests.support.net import plain_http, wait_until
 
 EVENTS_PATH = "/webhook/event"
 
@@ -33,7 +33,7 @@ def http(
     log = tmp_path_factory.mktemp("ingest") / "log"
     with (
         running("functions.ingest.handler", log, NATS_URL=session_nats.url) as function,
-        httpx.Client(base_url=function.url, timeout=60) as client,
+        httpx.Client(base_url=function.url, timeout=60, verify=False) as client,
     ):
         yield client
 
@@ -266,7 +266,7 @@ def test_keys_and_signatures(nats_url: str, tmp_path: Path) -> None:
         def post(content: bytes = body, **headers: str) -> int:
             named = {name.replace("_", "-"): value for name, value in headers.items()}
             named["Content-Type"] = "application/json"
-            return httpx.post(function.url, content=content, headers=named).status_code
+            return plain_http.post(function.url, content=content, headers=named).status_code
 
         assert post() == 401
         assert post(X_Api_Key="wrong") == 401
@@ -281,22 +281,22 @@ def test_broker_away_and_back(nats_server: EmbeddedNats, tmp_path: Path) -> None
     with running(
         "functions.ingest.handler", tmp_path / "log", NATS_URL=nats_server.url
     ) as function:
-        assert httpx.post(function.url, json=event).status_code == 202
+        assert plain_http.post(function.url, json=event).status_code == 202
         nats_server.kill()
-        answer = httpx.post(function.url, json=event, timeout=30)
+        answer = plain_http.post(function.url, json=event, timeout=30)
         assert answer.status_code == 503
         assert int(answer.headers["Retry-After"]) > 0
-        assert httpx.get(function.url + "/health/readiness", timeout=30).status_code == 503
-        assert httpx.get(function.url + "/health/liveness").status_code == 200
+        assert plain_http.get(function.url + "/health/readiness", timeout=30).status_code == 503
+        assert plain_http.get(function.url + "/health/liveness").status_code == 200
         nats_server.start()
-        wait_until(lambda: httpx.post(function.url, json=event, timeout=30).status_code == 202)
+        wait_until(lambda: plain_http.post(function.url, json=event, timeout=30).status_code == 202)
 
 
 def test_broker_away_from_the_start(tmp_path: Path) -> None:
     with running(
         "functions.ingest.handler", tmp_path / "log", NATS_URL="nats://127.0.0.1:1"
     ) as function:
-        answer = httpx.post(function.url, json=valid(1)[0], timeout=30)
+        answer = plain_http.post(function.url, json=valid(1)[0], timeout=30)
         assert answer.status_code == 503
         assert "broker" in answer.json()["detail"]
 
@@ -309,12 +309,12 @@ def test_a_full_stream_is_told_to_the_caller(nats_url: str, tmp_path: Path) -> N
         STREAM_MAX_BYTES=str(64 * 1024),
     ) as function:
         statuses = [
-            httpx.post(function.url, json=valid(50, seed), timeout=30).status_code
+            plain_http.post(function.url, json=valid(50, seed), timeout=30).status_code
             for seed in range(8)
         ]
         assert statuses[0] == 202
         assert statuses[-1] == 503
-        answer = httpx.post(function.url, json=valid(50, 99), timeout=30)
+        answer = plain_http.post(function.url, json=valid(50, 99), timeout=30)
         assert "full" in answer.json()["detail"]
         assert answer.headers["Retry-After"]
 
@@ -329,7 +329,7 @@ def test_sigterm_finishes_the_requests_in_hand(nats_url: str, tmp_path: Path) ->
             wait_until(lambda: _refuses(function.url), 10)
             yield event[20:]
 
-        answer = httpx.post(
+        answer = plain_http.post(
             function.url, content=slowly(), headers={"Content-Type": "application/json"}, timeout=30
         )
         assert answer.status_code == 202
@@ -338,7 +338,7 @@ def test_sigterm_finishes_the_requests_in_hand(nats_url: str, tmp_path: Path) ->
 
 def _refuses(url: str) -> bool:
     try:
-        httpx.get(url + "/health/liveness", timeout=1)
+        plain_http.get(url + "/health/liveness", timeout=1)
     except httpx.TransportError:
         return True
     return False

@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from functions.common.paths import ROOT
-from tests.images.debian import debian_tool
+from tests.support.debian import debian_tool
 from tests.support.prometheus import prometheus
 
 FOLDER = ROOT / "infra/monitoring/prometheus"

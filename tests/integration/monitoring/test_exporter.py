@@ -3,7 +3,6 @@
 from collections import Counter
 from pathlib import Path
 
-import httpx
 import nats
 import psycopg
 from nats.js.api import AckPolicy, ConsumerConfig
@@ -16,7 +15,7 @@ from infra.local.servers.postgres import READER, EmbeddedPostgres
 from infra.monitoring.exporter.database import TABLES, DatabaseFigures
 from tests.conftest import Database
 from tests.support.exporter import Figures, exporter
-from tests.support.net import wait_until
+from tests.support.net import plain_http, wait_until
 from tests.support.storage import compact_all
 from tests.support.stored_events import generated, store
 
@@ -187,7 +186,7 @@ def test_it_outlives_what_it_watches(
         assert up() == (0, 1)
         nats_server.kill()
         assert up() == (0, 0)
-        assert httpx.get(f"{running.url}/health/liveness").status_code == 200
+        assert plain_http.get(f"{running.url}/health/liveness").status_code == 200
         postgres_server.start()
         nats_server.start()
         wait_until(lambda: up() == (1, 1), 60, every=0.5)

@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.conftest import Database
 from tests.support.functions import Function
+from tests.support.net import plain_http
 from tests.support.storage import BATCH, ask, cloud_event, post, process_batch
 from tests.support.stored_events import generated
 
@@ -123,15 +123,15 @@ def test_requests_that_cannot_be_read(function: Function) -> None:
     assert post(function, b"{").status_code == 400
     # a 4xx would condemn every message of a batch
     assert post(function, b'[{"id": "EVENTS:1"', BATCH).status_code == 500
-    refused = httpx.get(function.url)
+    refused = plain_http.get(function.url)
     assert (refused.status_code, refused.headers["Allow"]) == (405, "POST")
     assert refused.headers["Content-Type"] == "application/problem+json"
 
 
 def test_health_and_metrics(function: Function) -> None:
-    assert httpx.get(function.url + "/health/readiness").json()["status"] == "ok"
+    assert plain_http.get(function.url + "/health/readiness").json()["status"] == "ok"
     post(function, generated(3))
-    text = httpx.get(function.url + "/metrics").text
+    text = plain_http.get(function.url + "/metrics").text
     assert 'universe_process_batch_events_total{outcome="inserted"} 3.0' in text
     assert 'universe_process_batch_phase_seconds_count{phase="copy"} 1.0' in text
     assert 'universe_process_batch_pool_connections{state="open"} 1.0' in text

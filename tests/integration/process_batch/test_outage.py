@@ -3,17 +3,18 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx
 import psycopg
+import pytest
 
 from infra.database.migrate import migrate
 from infra.local.servers.postgres import DATABASE, WRITER, EmbeddedPostgres
 from tests.conftest import Database
-from tests.support.net import wait_until
+from tests.support.net import plain_http, wait_until
 from tests.support.storage import BATCH, ask, assert_rollups_exact, cloud_event, post, process_batch
 from tests.support.stored_events import generated
 
 
+@pytest.mark.slow
 def test_batches_wait_out_a_restart_of_the_database(
     postgres_server: EmbeddedPostgres, tmp_path: Path
 ) -> None:
@@ -31,14 +32,14 @@ def test_batches_wait_out_a_restart_of_the_database(
         assert answer.status_code == 503
         assert int(answer.headers["Retry-After"]) >= 0
         assert answer.headers["Content-Type"] == "application/problem+json"
-        readiness = httpx.get(function.url + "/health/readiness", timeout=30)
+        readiness = plain_http.get(function.url + "/health/readiness", timeout=30)
         assert (readiness.status_code, readiness.json()["status"]) == (503, "unavailable")
-        assert httpx.get(function.url + "/health/liveness").status_code == 200
+        assert plain_http.get(function.url + "/health/liveness").status_code == 200
 
         server.start()
         wait_until(lambda: post(function, batch, BATCH).status_code == 200, 60)
         ready = wait_until(
-            lambda: httpx.get(function.url + "/health/readiness", timeout=30).is_success, 60
+            lambda: plain_http.get(function.url + "/health/readiness", timeout=30).is_success, 60
         )
         assert ready
         # the second crash is in the middle of work
@@ -106,7 +107,7 @@ def test_full_pool_answers_in_time(database: Database, tmp_path: Path) -> None:
 
 
 def pool_is_used(url: str) -> bool:
-    text = httpx.get(url + "/metrics").text
+    text = plain_http.get(url + "/metrics").text
     return 'universe_process_batch_pool_connections{state="idle"} 0.0' in text
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.functions import ENTRY, ROOT, running
 from tests.support.local_gateway import running_gateway
-from tests.support.net import wait_until
+from tests.support.net import plain_http, wait_until
 from tests.support.tools import tool
 
 TEMPLATE = "python3-functions-framework"
@@ -91,7 +91,7 @@ def test_requests_are_taken_until_the_delay_is_over(tmp_path: Path, handler: str
             nonlocal answered
             while not refused.is_set():
                 try:
-                    assert httpx.get(function.url, timeout=30, verify=False).text == "hello"
+                    assert plain_http.get(function.url, timeout=30).text == "hello"
                     answered += 1
                 except httpx.TransportError:
                     refused.set()
@@ -126,8 +126,8 @@ def newcomer(tmp_path: Path) -> Path:
 
 def test_newcomers_function_works(newcomer: Path) -> None:
     with running("hello.handler", newcomer / "log", PYTHONPATH=str(newcomer)) as function:
-        assert httpx.get(function.url, verify=False).text == "Hello, world!\n"
-        assert httpx.post(function.url, content=b"Ada", verify=False).text == "Hello, Ada!\n"
+        assert plain_http.get(function.url).text == "Hello, world!\n"
+        assert plain_http.post(function.url, content=b"Ada").text == "Hello, Ada!\n"
 
 
 async def test_newcomers_stack_works_on_the_local_platform(newcomer: Path) -> None:

@@ -1,0 +1,39 @@
+"""What runs when: the kinds of tests, their hypothesis profiles, and how workers share them."""
+
+import pytest
+from hypothesis import HealthCheck, is_hypothesis_test, settings
+
+settings.register_profile("quick", max_examples=100, deadline=None)
+settings.register_profile(
+    "long", max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+
+SHARED_SCOPES = {"package", "module", "class"}
+
+
+def long_run(config: pytest.Config) -> bool:
+    """Tell whether the slow tests were asked for, with `-m slow`."""
+    return config.option.markexpr == "slow"
+
+
+def load_hypothesis_profile(config: pytest.Config) -> None:
+    """Let properties try more examples in the slow run."""
+    settings.load_profile("long" if long_run(config) else "quick")
+
+
+def add_properties_to_the_slow_run(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark properties as slow too where those run: each is tested quickly and at length."""
+    if not long_run(config):
+        return
+    for item in items:
+        if isinstance(item, pytest.Function) and is_hypothesis_test(item.obj):
+            item.add_marker(pytest.mark.slow)
+
+
+def keep_shared_fixtures_together(items: list[pytest.Item]) -> None:
+    """Give the tests of a module to one worker where they share a fixture of the module."""
+    for item in items:
+        fixtures = getattr(item, "_fixtureinfo", None)
+        definitions = fixtures.name2fixturedefs.values() if fixtures else ()
+        if any(each[-1].scope in SHARED_SCOPES for each in definitions if each):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
