@@ -1,1 +1,1 @@
-"""Prometheus, its alert rules, Grafana's dashboards, and the exporter of figures for them."""
+"""Prometheus, its alert rules, Grafana's dashboards, and the exporter of metrics for them."""

@@ -1,5 +1,5 @@
--- What the monitoring exporter asks, read only, as universe_reader. Each column is a label or a
--- figure: infra/monitoring/exporter/database.py names the metric that it becomes.
+-- The statements of the monitoring exporter, read only, as universe_reader. Each column is a label or
+-- a value: infra/monitoring/exporter/database_metrics.py names the metric that it becomes.
 
 -- name: server()
 -- Size, limits and age of the server. transaction_id_age: how far the oldest row that was never

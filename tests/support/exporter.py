@@ -1,4 +1,4 @@
-"""The exporter of database and stream figures, as a real process."""
+"""The exporter of database and stream metrics, as a real process."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from functions.common.paths import ROOT
 from tests.support.net import free_port, plain_http, wait_until
 
 
-class Figures(dict[tuple[str, frozenset[tuple[str, str]]], float]):
+class Samples(dict[tuple[str, frozenset[tuple[str, str]]], float]):
     """Samples by name and labels."""
 
     def value(self, name: str, **labels: str) -> float | None:
@@ -33,10 +33,10 @@ class Exporter:
         self.url = url
         self.process = process
 
-    def figures(self) -> Figures:
+    def scrape(self) -> Samples:
         """Scrape it."""
         answer = plain_http.get(f"{self.url}/metrics", timeout=30).raise_for_status()
-        return Figures(
+        return Samples(
             {
                 (sample.name, frozenset(sample.labels.items())): sample.value
                 for family in text_string_to_metric_families(answer.text)

@@ -244,7 +244,7 @@ DASHBOARD = (
         TimeSeries(
             "Monitoring itself",
             "How long the exporter's statements take; failed ones have no figures.",
-            query("max(universe_database_answer_seconds)", "seconds"),
+            query("max(universe_database_query_seconds)", "seconds"),
             query("max(universe_database_failed_statements)", "failed statements"),
         )
         .unit(units.NoUnit)

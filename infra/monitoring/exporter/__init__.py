@@ -1,1 +1,1 @@
-"""The exporter: PostgreSQL and JetStream, asked from outside, as Prometheus metrics."""
+"""The exporter: serves metrics of PostgreSQL and JetStream, for Prometheus."""

@@ -10,7 +10,7 @@ from functions.common import logs
 from infra.monitoring.exporter.server import make_app
 from infra.monitoring.exporter.settings import ExporterSettings
 
-log = logging.getLogger("infra.monitoring.exporter")
+logger = logging.getLogger("infra.monitoring.exporter")
 
 
 def main(arguments: list[str]) -> int:
@@ -20,7 +20,7 @@ def main(arguments: list[str]) -> int:
         print(_help() if known else "usage: python -m infra.monitoring.exporter [--help]")
         return 0 if known else 2
     try:
-        settings = ExporterSettings()  # type: ignore[call-arg]
+        settings = ExporterSettings()
     except ValidationError as error:
         for fault in error.errors():
             name = "_".join(str(part) for part in fault["loc"]).upper()
@@ -33,19 +33,23 @@ def main(arguments: list[str]) -> int:
             host=settings.host,
             port=settings.port,
             access_log=None,
-            print=lambda text: log.info(text.splitlines()[0]),
+            print=_log_first_line,
         )
     except OSError as error:
-        log.error("the exporter stops: %s", error)
+        logger.error("the exporter stops: %s", error)
         return 1
     return 0
+
+
+def _log_first_line(text: str) -> None:
+    logger.info("%s", text.splitlines()[0])
 
 
 def _help() -> str:
     lines = [
         "usage: python -m infra.monitoring.exporter [--help]",
         "",
-        "Serves figures of PostgreSQL and JetStream on /metrics, for Prometheus.",
+        "Serves metrics of PostgreSQL and JetStream on /metrics, for Prometheus.",
         "Runs until SIGTERM or SIGINT.",
         "",
         "environment:",

@@ -1,9 +1,8 @@
-"""PostgreSQL's figures: the statements of sql/queries/monitoring.sql as metrics."""
+"""Metrics of PostgreSQL: the results of the statements in sql/queries/monitoring.sql."""
 
 import logging
 import threading
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import aiosql
@@ -12,157 +11,36 @@ from prometheus_client.metrics_core import Metric
 from psycopg import Connection
 from psycopg.rows import DictRow, dict_row
 
+from functions.common.log_on_change import LogOnChange
 from functions.common.paths import ROOT
-from infra.monitoring.exporter.figures import Figure, Kind, Table, gauge, metrics_of
+from infra.monitoring.exporter.database_metrics import STATEMENT_METRICS
+from infra.monitoring.exporter.errors import DatabaseNotConfiguredError
+from infra.monitoring.exporter.metric_specs import gauge, metrics_from_rows
 
-log = logging.getLogger(__name__)
-
-_P = "universe_database_"
-_NONE: Mapping[str, str] = {}
-_BY_TABLE = {"table_name": "table"}
-
-TABLES: dict[str, Table] = {
-    "server": Table(
-        _NONE,
-        [
-            Figure("size_bytes", _P + "size_bytes", "Size of the database on disk"),
-            Figure("max_connections", _P + "max_connections", "Connections the server allows"),
-            Figure("start_time", _P + "start_time_seconds", "When the server started"),
-            Figure(
-                "transaction_id_age",
-                _P + "transaction_id_age",
-                "Transactions since the oldest row that is not frozen",
-            ),
-            Figure(
-                "transaction_id_age_limit",
-                _P + "transaction_id_age_limit",
-                "Age at which autovacuum freezes rows whatever it costs",
-            ),
-            Figure("waiting_locks", _P + "waiting_locks", "Locks that somebody waits for"),
-            Figure("running_vacuums", _P + "running_vacuums", "Vacuums at work"),
-        ],
-    ),
-    "activity": Table(
-        _NONE,
-        [
-            Figure("commits", _P + "commits_total", "Transactions committed", Kind.COUNTER),
-            Figure("rollbacks", _P + "rollbacks_total", "Transactions undone", Kind.COUNTER),
-            Figure("blocks_hit", _P + "blocks_hit_total", "Blocks found in memory", Kind.COUNTER),
-            Figure("blocks_read", _P + "blocks_read_total", "Blocks read", Kind.COUNTER),
-            Figure("rows_inserted", _P + "rows_inserted_total", "Rows inserted", Kind.COUNTER),
-            Figure("rows_updated", _P + "rows_updated_total", "Rows updated", Kind.COUNTER),
-            Figure("rows_deleted", _P + "rows_deleted_total", "Rows deleted", Kind.COUNTER),
-            Figure("rows_fetched", _P + "rows_fetched_total", "Rows fetched", Kind.COUNTER),
-            Figure("temp_bytes", _P + "temp_bytes_total", "Bytes spilled to disk", Kind.COUNTER),
-            Figure("deadlocks", _P + "deadlocks_total", "Deadlocks found", Kind.COUNTER),
-        ],
-    ),
-    "wal": Table(
-        _NONE,
-        [
-            Figure("wal_bytes", _P + "wal_bytes_total", "Write-ahead log written", Kind.COUNTER),
-            Figure(
-                "timed_checkpoints",
-                _P + "timed_checkpoints_total",
-                "Checkpoints because it was time",
-                Kind.COUNTER,
-            ),
-            Figure(
-                "requested_checkpoints",
-                _P + "requested_checkpoints_total",
-                "Checkpoints because the log grew, or on request",
-                Kind.COUNTER,
-            ),
-        ],
-    ),
-    "sessions": Table(
-        {"role": "role", "state": "state"},
-        [
-            Figure("sessions", _P + "connections", "Connections by role and state"),
-            Figure(
-                "longest_transaction_seconds",
-                _P + "longest_transaction_seconds",
-                "Age of the oldest transaction",
-            ),
-        ],
-    ),
-    "tables": Table(
-        _BY_TABLE,
-        [
-            Figure("live_rows", _P + "table_live_rows", "Live rows, estimated"),
-            Figure("dead_rows", _P + "table_dead_rows", "Dead rows, estimated"),
-            Figure(
-                "rows_since_analyze",
-                _P + "table_rows_since_analyze",
-                "Rows changed since the planner's statistics were made",
-            ),
-            Figure("table_bytes", _P + "table_bytes", "Size without indexes"),
-            Figure("index_bytes", _P + "table_index_bytes", "Size of the indexes"),
-            Figure("vacuums", _P + "table_vacuums_total", "Vacuums", Kind.COUNTER),
-            Figure("analyzes", _P + "table_analyzes_total", "Analyzes", Kind.COUNTER),
-            Figure(
-                "last_vacuum",
-                _P + "table_last_vacuum_timestamp_seconds",
-                "When it was vacuumed last, 0 for never",
-            ),
-            Figure(
-                "last_analyze",
-                _P + "table_last_analyze_timestamp_seconds",
-                "When it was analyzed last, 0 for never",
-            ),
-        ],
-    ),
-    "bloat": Table(
-        _BY_TABLE,
-        [
-            Figure("heap_bytes", _P + "table_heap_bytes", "Size of the rows' pages"),
-            Figure(
-                "bloat_bytes",
-                _P + "table_bloat_bytes",
-                "Part of the rows' pages that holds no live row, estimated",
-            ),
-        ],
-    ),
-    "rollups": Table(
-        _NONE,
-        [
-            Figure(
-                "pending_deltas",
-                _P + "pending_rollup_deltas",
-                "Rollup deltas not folded yet, counted up to 100,000",
-            ),
-            Figure("partitions", _P + "partitions", "Days that have a partition of events"),
-            Figure("sealed_partitions", _P + "sealed_partitions", "Days that are sealed"),
-            Figure(
-                "partitions_to_seal", _P + "partitions_to_seal", "Days that are over, not sealed"
-            ),
-        ],
-    ),
-    "stored": Table(
-        {"source": "source", "funnel_stage": "stage"},
-        [
-            Figure("events", _P + "stored_events", "Stored events, exact"),
-            Figure("revenue", _P + "stored_revenue", "Revenue of the stored events"),
-        ],
-    ),
-}
-"""What each statement's columns become."""
+logger = logging.getLogger(__name__)
 
 
-class DatabaseFigures:
-    """Asks the database, on a connection that is kept; a lost one is opened again."""
+class DatabaseCollector:
+    """Queries the database on one connection, which is opened again after it was lost."""
 
-    def __init__(self, url: str | None, timeout: float) -> None:
-        """Ask the database at `url`; a statement may take `timeout` seconds."""
+    def __init__(self, url: str | None, statement_timeout: float) -> None:
+        """Prepare to query; nothing connects yet.
+
+        Args:
+            url: of the database; None: it is reported as down.
+            statement_timeout: seconds that one statement may take.
+        """
         self._url = url
-        self._milliseconds = int(timeout * 1000)
+        self._statement_timeout_ms = int(statement_timeout * 1000)
         self._connection: Connection[DictRow] | None = None
         self._lock = threading.Lock()
-        self._said = ""
-        self._queries: Any = aiosql.from_path(ROOT / "sql/queries/monitoring.sql", "psycopg")
+        self._on_change = LogOnChange(logger)
+        self._queries: Any = aiosql.from_path(  # pyright: ignore[reportUnknownMemberType] - a bare dict in aiosql
+            ROOT / "sql/queries/monitoring.sql", "psycopg"
+        )
 
     def collect(self) -> list[Metric]:
-        """Return the figures; `universe_database_up` alone when the database is away.
+        """Return the metrics; without the database, `universe_database_up` 0 and no statement's.
 
         It blocks, for as long as the statements take.
         """
@@ -172,25 +50,34 @@ class DatabaseFigures:
         with self._lock:
             try:
                 connection = self._connect()
-                for name, table in TABLES.items():
-                    try:
-                        rows = list(getattr(self._queries, name)(connection))
-                    except psycopg.Error as error:
-                        if connection.closed:
-                            raise
+                for statement, group in STATEMENT_METRICS.items():
+                    rows = self._execute(connection, statement)
+                    if rows is None:
                         failures += 1
-                        log.warning("no figures of %s: %s", name, _first_line(error))
-                        continue
-                    metrics += metrics_of(table, rows)
-                up, self._said = 1.0, ""
-            except (psycopg.Error, OSError) as error:
+                    else:
+                        metrics += metrics_from_rows(group, rows)
+                up = 1.0
+                self._on_change.recovered("database", "the database answers again")
+            except (psycopg.Error, OSError, DatabaseNotConfiguredError) as error:
                 up, metrics = 0.0, []
-                self._away(_first_line(error))
+                self._on_change.log(
+                    "database", f"the database does not answer: {_first_line(error)}"
+                )
+                self.close()
+                self._connection = None
         seconds = time.perf_counter() - started
         return [
-            gauge(_P + "up", "Whether the database answers", up),
-            gauge(_P + "failed_statements", "Monitoring statements that failed", failures),
-            gauge(_P + "answer_seconds", "How long all monitoring statements took", seconds),
+            gauge("universe_database_up", "Whether the database answers", up),
+            gauge(
+                "universe_database_failed_statements",
+                "Monitoring statements that failed",
+                failures,
+            ),
+            gauge(
+                "universe_database_query_seconds",
+                "Duration of all monitoring statements together",
+                seconds,
+            ),
             *metrics,
         ]
 
@@ -199,9 +86,21 @@ class DatabaseFigures:
         if self._connection is not None:
             self._connection.close()
 
+    def _execute(self, connection: Connection[DictRow], statement: str) -> list[DictRow] | None:
+        """Return a statement's rows, or None where it failed and the connection is still good."""
+        try:
+            rows = list(getattr(self._queries, statement)(connection))
+        except psycopg.Error as error:
+            if connection.closed:
+                raise
+            self._on_change.log(statement, f"no metrics of {statement}: {_first_line(error)}")
+            return None
+        self._on_change.recovered(statement)
+        return rows
+
     def _connect(self) -> Connection[DictRow]:
         if self._url is None:
-            raise OSError("neither DATABASE_READER_URL nor DATABASE_URL is set")
+            raise DatabaseNotConfiguredError("neither DATABASE_READER_URL nor DATABASE_URL is set")
         if self._connection is None or self._connection.closed:
             self._connection = Connection[DictRow].connect(
                 self._url,
@@ -209,7 +108,7 @@ class DatabaseFigures:
                 row_factory=dict_row,
                 connect_timeout=3,
                 application_name="universe-exporter",
-                options=f"-c statement_timeout={self._milliseconds} -c lock_timeout=1000 "
+                options=f"-c statement_timeout={self._statement_timeout_ms} -c lock_timeout=1000 "
                 "-c default_transaction_read_only=on -c timezone=UTC",
                 keepalives_idle=5,
                 keepalives_interval=2,
@@ -218,13 +117,6 @@ class DatabaseFigures:
             )
             self._connection.prepare_threshold = None
         return self._connection
-
-    def _away(self, why: str) -> None:
-        if why != self._said:
-            log.warning("the database is away: %s", why)
-        self._said = why
-        self.close()
-        self._connection = None
 
 
 def _first_line(error: Exception) -> str:

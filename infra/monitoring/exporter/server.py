@@ -1,4 +1,4 @@
-"""Serves the figures over HTTP."""
+"""Serves the metrics over HTTP."""
 
 import asyncio
 from collections.abc import Iterable
@@ -10,9 +10,9 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from functions.common import health
-from infra.monitoring.exporter.database import DatabaseFigures
+from infra.monitoring.exporter.database import DatabaseCollector
+from infra.monitoring.exporter.jetstream import JetStreamCollector
 from infra.monitoring.exporter.settings import ExporterSettings
-from infra.monitoring.exporter.streams import StreamFigures
 
 
 class _Collected(Collector):
@@ -24,33 +24,33 @@ class _Collected(Collector):
 
 
 class Exporter:
-    """Asks for the figures when it is asked for them."""
+    """Collects the metrics each time it is scraped."""
 
     def __init__(self, settings: ExporterSettings) -> None:
-        self._database = DatabaseFigures(settings.url, settings.database_timeout)
-        self._streams = StreamFigures(settings)
-        self._asking: asyncio.Task[bytes] | None = None
+        self._database = DatabaseCollector(settings.url, settings.db_statement_timeout)
+        self._jetstream = JetStreamCollector(settings)
+        self._rendering: asyncio.Task[bytes] | None = None
 
     async def render(self) -> bytes:
-        """Return all figures in the Prometheus text format.
+        """Return all metrics in the Prometheus text format.
 
-        Those who ask at the same time get the same answer.
+        Concurrent scrapes share one collection.
         """
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._render())
-        return await asyncio.shield(self._asking)
+        if self._rendering is None or self._rendering.done():
+            self._rendering = asyncio.create_task(self._render())
+        return await asyncio.shield(self._rendering)
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._streams.close()
+        await self._jetstream.close()
         self._database.close()
 
     async def _render(self) -> bytes:
-        database, streams = await asyncio.gather(
-            asyncio.to_thread(self._database.collect), self._streams.collect()
+        database, jetstream = await asyncio.gather(
+            asyncio.to_thread(self._database.collect), self._jetstream.collect()
         )
         registry = CollectorRegistry()
-        registry.register(_Collected(database + streams))
+        registry.register(_Collected(database + jetstream))
         ProcessCollector(registry=registry)
         return generate_latest(registry)
 
@@ -60,7 +60,7 @@ def make_app(settings: ExporterSettings) -> web.Application:
     exporter = Exporter(settings)
 
     async def healthy(_: web.Request) -> web.Response:
-        # also while what it watches is away: then it is needed most
+        # also while PostgreSQL or JetStream is down: `_up 0` is what an alert needs then
         status, body = health.report({})
         return web.Response(status=status, body=body, content_type=health.JSON)
 

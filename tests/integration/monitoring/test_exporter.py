@@ -1,4 +1,4 @@
-"""The exporter's figures are what the database and the broker hold."""
+"""The exporter's metrics are what the database and the broker hold."""
 
 from collections import Counter
 from pathlib import Path
@@ -12,9 +12,10 @@ from infra.cli.generate import Mix
 from infra.database.migrate import migrate
 from infra.local.servers.nats import EmbeddedNats
 from infra.local.servers.postgres import READER, EmbeddedPostgres
-from infra.monitoring.exporter.database import TABLES, DatabaseFigures
+from infra.monitoring.exporter.database import DatabaseCollector
+from infra.monitoring.exporter.database_metrics import STATEMENT_METRICS
 from tests.conftest import Database
-from tests.support.exporter import Figures, exporter
+from tests.support.exporter import Samples, exporter
 from tests.support.net import plain_http, wait_until
 from tests.support.storage import compact_all
 from tests.support.stored_events import generated, store
@@ -22,27 +23,27 @@ from tests.support.stored_events import generated, store
 NOWHERE = "nats://127.0.0.1:9"
 
 
-def figures(database: Database) -> Figures:
-    """Ask in this process, as the exporter does."""
-    asked = DatabaseFigures(database.reader_url, 4)
+def collected(database: Database) -> Samples:
+    """Collect in this process, as the exporter does."""
+    collector = DatabaseCollector(database.reader_url, 4)
     try:
-        return Figures(
+        return Samples(
             {
                 (sample.name, frozenset(sample.labels.items())): sample.value
-                for metric in asked.collect()
+                for metric in collector.collect()
                 for sample in metric.samples
             }
         )
     finally:
-        asked.close()
+        collector.close()
 
 
 def test_each_statement_answers_an_empty_database(database: Database) -> None:
-    found = figures(database)
+    found = collected(database)
     assert found.value("universe_database_up") == 1
     assert found.value("universe_database_failed_statements") == 0
     names = {name for name, _ in found}
-    wanted = {figure.name for table in TABLES.values() for figure in table.figures}
+    wanted = {spec.name for group in STATEMENT_METRICS.values() for spec in group.specs}
     assert wanted - names == {"universe_database_stored_events", "universe_database_stored_revenue"}
 
 
@@ -52,7 +53,7 @@ def test_stored_events_partitions_and_deltas(database: Database) -> None:
     days = {event["timestamp"][:10] for event in events}
     stored = Counter((event["source"], event["funnelStage"]) for event in events)
     for pending in (True, False):
-        found = figures(database)
+        found = collected(database)
         assert (found.value("universe_database_pending_rollup_deltas") != 0) == pending
         assert found.value("universe_database_partitions") == len(days)
         assert found.value("universe_database_partitions_to_seal") == len(days)
@@ -68,11 +69,11 @@ def test_partitions_count_as_their_table(database: Database) -> None:
         connection.execute("ANALYZE events")
 
     def counted() -> bool:
-        found = figures(database)
+        found = collected(database)
         return found.value("universe_database_table_live_rows", table="events") == 5000
 
     wait_until(counted, 30)
-    found = figures(database)
+    found = collected(database)
     tables = {dict(each)["table"] for each in found.all("universe_database_table_live_rows")}
     assert not any(table.startswith("events_") for table in tables)
     assert (found.value("universe_database_table_bytes", table="events") or 0) > 500_000
@@ -85,7 +86,7 @@ def test_partitions_count_as_their_table(database: Database) -> None:
 
 def test_bloat_and_vacuum_state(database: Database) -> None:
     def state() -> tuple[float, float, float, float]:
-        found = figures(database)
+        found = collected(database)
         names = ("table_bloat_bytes", "table_heap_bytes", "table_dead_rows", "table_vacuums_total")
         values = [found.value(f"universe_database_{name}", table="day_users") for name in names]
         bloat, heap, dead, vacuums = (value or 0.0 for value in values)
@@ -108,7 +109,7 @@ def test_bloat_and_vacuum_state(database: Database) -> None:
     share, _, dead, _ = state()
     assert dead == 0
     assert 0.8 < share < 0.95
-    found = figures(database)
+    found = collected(database)
     last = found.value("universe_database_table_last_vacuum_timestamp_seconds", table="day_users")
     assert (last or 0) > 1.7e9
 
@@ -116,7 +117,7 @@ def test_bloat_and_vacuum_state(database: Database) -> None:
 def test_the_reader_sees_what_others_sessions_do(database: Database) -> None:
     with psycopg.connect(database.writer_url) as connection:
         connection.execute("SELECT 1")
-        found = figures(database)
+        found = collected(database)
     labels = {"role": "universe_writer", "state": "idle in transaction"}
     assert found.value("universe_database_connections", **labels) == 1
     assert (found.value("universe_database_longest_transaction_seconds", **labels) or 0) > 0
@@ -127,7 +128,7 @@ def test_the_reader_sees_what_others_sessions_do(database: Database) -> None:
 async def test_streams_consumers_and_dead_letters(nats_url: str, tmp_path: Path) -> None:
     nc = await nats.connect(nats_url)
     js = nc.jetstream()
-    await ensure_streams(js, BrokerSettings(nats_url=nats_url, stream_max_bytes=1_000_000))  # type: ignore[call-arg]
+    await ensure_streams(js, BrokerSettings(nats_url=nats_url, stream_max_bytes=1_000_000))
     for number in range(5):
         await js.publish("events.facebook", b"[%d]" % number)
     for source in ("facebook", "facebook", "unknown"):
@@ -141,7 +142,7 @@ async def test_streams_consumers_and_dead_letters(nats_url: str, tmp_path: Path)
     first, *_ = await subscription.fetch(2)
     await first.ack_sync()
     with exporter(tmp_path / "log", NATS_URL=nats_url) as running:
-        found = running.figures()
+        found = running.scrape()
     await nc.close()
     assert found.value("universe_jetstream_up") == 1
     events = {"stream": "EVENTS", "retention": "workqueue"}
@@ -178,7 +179,7 @@ def test_it_outlives_what_it_watches(
     with exporter(tmp_path / "log", **environment) as running:
 
         def up() -> tuple[float | None, float | None]:
-            found = running.figures()
+            found = running.scrape()
             return found.value("universe_database_up"), found.value("universe_jetstream_up")
 
         assert up() == (1, 1)
@@ -195,7 +196,7 @@ def test_it_outlives_what_it_watches(
 def test_it_starts_before_what_it_watches(tmp_path: Path) -> None:
     environment = {"DATABASE_READER_URL": "postgresql://a@127.0.0.1:9/b", "NATS_URL": NOWHERE}
     with exporter(tmp_path / "log", **environment) as running:
-        found = running.figures()
+        found = running.scrape()
         assert found.value("universe_database_up") == 0
         assert found.value("universe_jetstream_up") == 0
         running.process.terminate()
