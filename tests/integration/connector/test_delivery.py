@@ -6,8 +6,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import nats
 import pytest
+from nats.aio.client import Client
+from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, DiscardPolicy, RetentionPolicy, StreamConfig
 
 from tests.support.connector import (
@@ -21,7 +22,6 @@ from tests.support.connector import (
     drained,
     event,
     publish,
-    streams,
 )
 from tests.support.net import wait_until
 
@@ -30,9 +30,9 @@ def data_of(request: dict[str, Any]) -> list[dict[str, Any]]:
     return json.loads(request["body"])
 
 
-async def test_a_batch_as_functions_see_it(nats_url: str, tmp_path: Path) -> None:
-    nc = await nats.connect(nats_url)
-    js = await streams(nc)
+async def test_a_batch_as_functions_see_it(
+    js: JetStreamContext, nats_url: str, tmp_path: Path
+) -> None:
     await publish(js, event("a"), [event("b"), event("c")])
     await publish(js, b"not json", subject="events.tiktok")
     with (
@@ -67,14 +67,11 @@ async def test_a_batch_as_functions_see_it(nats_url: str, tmp_path: Path) -> Non
         assert connector.health("liveness")[0] == 200
         assert connector.stop() == 0
     assert {line["component"] for line in connector.lines()} == {"connector"}
-    await nc.close()
 
 
 async def test_single_delivery_suits_functions_of_other_connectors(
-    nats_url: str, tmp_path: Path
+    js: JetStreamContext, nats_url: str, tmp_path: Path
 ) -> None:
-    nc = await nats.connect(nats_url)
-    js = await streams(nc)
     await publish(js, event("a"), b"plain text")
     with (
         FakeFunction(tmp_path).start().ready() as function,
@@ -93,12 +90,11 @@ async def test_single_delivery_suits_functions_of_other_connectors(
         assert headers["ce-source"] == "/jetstream/EVENTS/fn"
         assert headers["X-Call-Id"] == headers["ce-callid"] == "call-1"
         assert requests[1]["headers"]["Content-Type"] == "application/octet-stream"
-    await nc.close()
 
 
-async def test_batches_keep_to_their_limits(nats_url: str, tmp_path: Path) -> None:
-    nc = await nats.connect(nats_url)
-    js = await streams(nc)
+async def test_batches_keep_to_their_limits(
+    js: JetStreamContext, nats_url: str, tmp_path: Path
+) -> None:
     await publish(js, *([event(f"{n}-{i}") for i in range(10)] for n in range(30)))
     await publish(js, [event(f"large-{i}") for i in range(70)])
     with (
@@ -110,14 +106,11 @@ async def test_batches_keep_to_their_limits(nats_url: str, tmp_path: Path) -> No
         assert max(len(call) for call in calls if "EVENTS:31" not in call) == 5
         assert ["EVENTS:31"] in calls, "larger than a batch: alone"
         assert len(function.done()) == len(set(function.done())) == 370
-    await nc.close()
 
 
 async def test_messages_beyond_the_byte_limit_arrive_one_by_one(
-    nats_url: str, tmp_path: Path
+    js: JetStreamContext, nats_url: str, tmp_path: Path
 ) -> None:
-    nc = await nats.connect(nats_url)
-    js = await streams(nc)
     for n in range(3):
         await publish(js, event(f"large-{n}", text="x" * 900_000), event(f"small-{n}"))
     with (
@@ -129,14 +122,11 @@ async def test_messages_beyond_the_byte_limit_arrive_one_by_one(
         await drained(js)
         assert len(function.done()) == len(set(function.done())) == 6
         assert connector.metrics()["repeated_deliveries_total"] == 0
-    await nc.close()
 
 
 async def test_memory_in_hand_is_bounded_while_the_function_is_away(
-    nats_url: str, tmp_path: Path
+    js: JetStreamContext, nats_url: str, tmp_path: Path
 ) -> None:
-    nc = await nats.connect(nats_url)
-    js = await streams(nc)
     filling = "x" * 10_000
     await publish(js, *([event(f"{n}", text=filling)] for n in range(400)))
     with (
@@ -156,12 +146,11 @@ async def test_memory_in_hand_is_bounded_while_the_function_is_away(
         await drained(js)
         assert len(function.done()) == len(set(function.done())) == 400
         assert await dead_letters(js) == []
-    await nc.close()
 
 
-async def test_no_redelivery_while_an_invocation_runs(nats_url: str, tmp_path: Path) -> None:
-    nc = await nats.connect(nats_url)
-    js = await streams(nc)
+async def test_no_redelivery_while_an_invocation_runs(
+    js: JetStreamContext, nats_url: str, tmp_path: Path
+) -> None:
     with FakeFunction(tmp_path).start().ready() as function:
         function.mode(delay=3)
         with connector_to(function, tmp_path, nats_url, NATS_ACK_WAIT="1s") as connector:
@@ -170,24 +159,22 @@ async def test_no_redelivery_while_an_invocation_runs(nats_url: str, tmp_path: P
             assert function.done() == ["slow"]
             assert len(function.calls()) == 1
             assert connector.metrics()["repeated_deliveries_total"] == 0
-    await nc.close()
 
 
-async def test_a_lone_event_does_not_wait_for_the_window(nats_url: str, tmp_path: Path) -> None:
-    nc = await nats.connect(nats_url)
-    js = await streams(nc)
+async def test_a_lone_event_does_not_wait_for_the_window(
+    js: JetStreamContext, nats_url: str, tmp_path: Path
+) -> None:
     with (
         FakeFunction(tmp_path).start().ready() as function,
         connector_to(function, tmp_path, nats_url, NATS_BATCH_WINDOW="60s"),
     ):
         await publish(js, event("lone"))
         wait_until(lambda: function.done() == ["lone"], 20)
-    await nc.close()
 
 
-async def test_bindings_come_change_and_go(nats_url: str, tmp_path: Path) -> None:
-    nc = await nats.connect(nats_url)
-    js = await streams(nc)
+async def test_bindings_come_change_and_go(
+    js: JetStreamContext, nats_url: str, tmp_path: Path
+) -> None:
     with (
         FakeFunction(tmp_path, "one").start().ready() as one,
         FakeFunction(tmp_path, "two").start().ready() as two,
@@ -247,15 +234,12 @@ async def test_bindings_come_change_and_go(nats_url: str, tmp_path: Path) -> Non
         wait_until(lambda: one.done()[-1] == "d")
         await drained(js)
         assert connector.stop() == 0
-    await nc.close()
 
 
 async def test_a_function_that_the_gateway_does_not_know_yet_kills_no_message(
-    nats_url: str, tmp_path: Path
+    js: JetStreamContext, nats_url: str, tmp_path: Path
 ) -> None:
     """A 404 of the gateway is not the function's: nothing is dead because of it."""
-    nc = await nats.connect(nats_url)
-    js = await streams(nc)
     with (
         FakeFunction(tmp_path).start().ready() as function,
         FakeGateway(tmp_path).start().ready() as gateway,
@@ -273,14 +257,11 @@ async def test_a_function_that_the_gateway_does_not_know_yet_kills_no_message(
         await drained(js)
         assert function.done() == ["a"]
         assert await dead_letters(js) == []
-    await nc.close()
 
 
 async def test_two_functions_cannot_share_a_subject_of_a_workqueue(
-    nats_url: str, tmp_path: Path
+    js: JetStreamContext, nats_url: str, tmp_path: Path
 ) -> None:
-    nc = await nats.connect(nats_url)
-    js = await streams(nc)
     with (
         FakeFunction(tmp_path).start().ready() as function,
         FakeGateway(tmp_path).start().ready() as gateway,
@@ -317,13 +298,11 @@ async def test_two_functions_cannot_share_a_subject_of_a_workqueue(
         connector.bound()
         await publish(js, event("b"))
         wait_until(lambda: function.done() == ["a", "b"])
-    await nc.close()
 
 
 async def test_other_streams_get_a_dead_letter_queue_of_their_own(
-    nats_url: str, tmp_path: Path
+    nc: Client, nats_url: str, tmp_path: Path
 ) -> None:
-    nc = await nats.connect(nats_url)
     js = nc.jetstream()
     await js.add_stream(StreamConfig(name="ORDERS", subjects=["orders.>"]))
     await js.add_stream(
@@ -345,12 +324,11 @@ async def test_other_streams_get_a_dead_letter_queue_of_their_own(
         # the stream keeps messages, the consumer has moved on
         (consumer,) = await js.consumers_info("ORDERS")
         assert consumer.num_pending == consumer.num_ack_pending == 0
-    await nc.close()
 
 
-async def test_dead_events_of_a_message_keep_their_bytes(nats_url: str, tmp_path: Path) -> None:
-    nc = await nats.connect(nats_url)
-    js = await streams(nc)
+async def test_dead_events_of_a_message_keep_their_bytes(
+    js: JetStreamContext, nats_url: str, tmp_path: Path
+) -> None:
     payload = b'[{"eventId":"a"} , {"eventId": "b", "do":"dead", "n": 1.10e2},{"eventId":"c"}]'
     await publish(js, payload)
     with (
@@ -365,12 +343,11 @@ async def test_dead_events_of_a_message_keep_their_bytes(nats_url: str, tmp_path
         assert letter.headers["Dlq-Reason"] == "told to refuse"
         m = connector.metrics()
         assert (m["done_events_total"], m["dead_events_total"]) == (2, 1)
-    await nc.close()
 
 
-async def test_an_event_that_is_not_there_fails_the_answer(nats_url: str, tmp_path: Path) -> None:
-    nc = await nats.connect(nats_url)
-    js = await streams(nc)
+async def test_an_event_that_is_not_there_fails_the_answer(
+    js: JetStreamContext, nats_url: str, tmp_path: Path
+) -> None:
     answer = {
         "batchItemFailures": [
             {"itemIdentifier": "EVENTS:1", "disposition": "dead", "events": [{"index": 1}]}
@@ -384,12 +361,11 @@ async def test_an_event_that_is_not_there_fails_the_answer(nats_url: str, tmp_pa
         await drained(js)
         assert function.done() == ["a"]
         assert await dead_letters(js) == []
-    await nc.close()
 
 
-async def test_connectors_share_a_consumer(nats_url: str, tmp_path: Path) -> None:
-    nc = await nats.connect(nats_url)
-    js = await streams(nc)
+async def test_connectors_share_a_consumer(
+    js: JetStreamContext, nats_url: str, tmp_path: Path
+) -> None:
     with FakeFunction(tmp_path).start().ready() as function:
         function.mode(delay=0.2)
         small = {"NATS_BATCH_SIZE": "1", "NATS_CONCURRENCY": "1"}
@@ -406,15 +382,12 @@ async def test_connectors_share_a_consumer(nats_url: str, tmp_path: Path) -> Non
             assert all(done)
             assert len(function.done()) == len(set(function.done())) == 200
             assert len(await js.consumers_info("EVENTS")) == 1
-    await nc.close()
 
 
 async def test_a_lost_acknowledgement_is_sent_again_without_another_call(
-    nats_url: str, tmp_path: Path
+    js: JetStreamContext, nats_url: str, tmp_path: Path
 ) -> None:
     """Here a second consumer name takes the part of the server that heard nothing."""
-    nc = await nats.connect(nats_url)
-    js = await streams(nc)
     with (
         FakeFunction(tmp_path).start().ready() as function,
         connector_to(function, tmp_path, nats_url) as connector,
@@ -433,12 +406,9 @@ async def test_a_lost_acknowledgement_is_sent_again_without_another_call(
         await publish(js, event("b"))
         wait_until(lambda: function.done() == ["a", "b"])
         await drained(js)
-    await nc.close()
 
 
-async def test_scaling_follows_the_lag(nats_url: str, tmp_path: Path) -> None:
-    nc = await nats.connect(nats_url)
-    js = await streams(nc)
+async def test_scaling_follows_the_lag(js: JetStreamContext, nats_url: str, tmp_path: Path) -> None:
     labels = {
         "com.openfaas.scale.min": "1",
         "com.openfaas.scale.max": "4",
@@ -483,14 +453,11 @@ async def test_scaling_follows_the_lag(nats_url: str, tmp_path: Path) -> None:
         assert gateway.asked().count(0) == zeros + 1
         assert gateway.functions()[0]["replicas"] == 1
         assert any("refuses to scale fn to zero" in line["message"] for line in connector.lines())
-    await nc.close()
 
 
 async def test_the_breaker_keeps_a_bad_deployment_from_emptying_the_stream(
-    nats_url: str, tmp_path: Path
+    js: JetStreamContext, nats_url: str, tmp_path: Path
 ) -> None:
-    nc = await nats.connect(nats_url)
-    js = await streams(nc)
     with FakeFunction(tmp_path).start().ready() as function:
         function.mode(status=422)
         with connector_to(
@@ -513,14 +480,11 @@ async def test_the_breaker_keeps_a_bad_deployment_from_emptying_the_stream(
     said = [line["message"] for line in connector.lines() if line["message"].startswith("breaker")]
     assert said[0] == "breaker of function is open: nearly everything turns out dead"
     assert said[-1] == "breaker of function is closed"
-    await nc.close()
 
 
 async def test_dead_letters_are_held_while_the_queue_does_not_take_them(
-    nats_url: str, tmp_path: Path
+    js: JetStreamContext, nats_url: str, tmp_path: Path
 ) -> None:
-    nc = await nats.connect(nats_url)
-    js = await streams(nc)
     with (
         FakeFunction(tmp_path).start().ready() as function,
         connector_to(function, tmp_path, nats_url) as connector,
@@ -537,14 +501,11 @@ async def test_dead_letters_are_held_while_the_queue_does_not_take_them(
         (letter,) = await dead_letters(js)
         assert letter.headers["Dlq-Event-Id"] == "bad"
         assert len([c for c in function.calls() if "EVENTS:1" in c]) == 1
-    await nc.close()
 
 
 async def test_a_message_that_fills_the_limit_fits_the_dead_letter_queue(
-    nats_url: str, tmp_path: Path
+    nc: Client, js: JetStreamContext, nats_url: str, tmp_path: Path
 ) -> None:
-    nc = await nats.connect(nats_url)
-    js = await streams(nc)
     head = json.dumps(event("large", "dead-message", text=""))[:-2]
     headers = {"X-Call-Id": "c", "Filling": "y" * 2000}
     room = nc.max_payload - sum(len(k) + len(v) + 4 for k, v in headers.items()) - 200 - 500
@@ -558,14 +519,11 @@ async def test_a_message_that_fills_the_limit_fits_the_dead_letter_queue(
         (letter,) = await dead_letters(js)
         assert letter.data == payload
         assert letter.headers["Dlq-Reason"] == "all of it"
-    await nc.close()
 
 
 async def test_retries_that_wait_do_not_keep_others_from_being_delivered(
-    nats_url: str, tmp_path: Path
+    js: JetStreamContext, nats_url: str, tmp_path: Path
 ) -> None:
-    nc = await nats.connect(nats_url)
-    js = await streams(nc)
     await publish(js, *(event(f"slow-{n}", "once:retry:6") for n in range(100)))
     with (
         FakeFunction(tmp_path).start().ready() as function,
@@ -585,14 +543,12 @@ async def test_retries_that_wait_do_not_keep_others_from_being_delivered(
         assert m["fetched_messages_total"] == (
             m["done_messages_total"] + m["returned_messages_total"]
         )
-    await nc.close()
 
 
 @pytest.mark.parametrize("policy", [RetentionPolicy.LIMITS])
 async def test_a_foreign_consumer_is_left_alone(
-    policy: RetentionPolicy, nats_url: str, tmp_path: Path
+    policy: RetentionPolicy, nc: Client, nats_url: str, tmp_path: Path
 ) -> None:
-    nc = await nats.connect(nats_url)
     js = nc.jetstream()
     await js.add_stream(StreamConfig(name="S", subjects=["s.>"], retention=policy))
     await js.add_consumer("S", ConsumerConfig(durable_name="theirs", filter_subject="s.a"))
@@ -604,4 +560,3 @@ async def test_a_foreign_consumer_is_left_alone(
         await publish(js, event("a"), subject="s.a")
         wait_until(lambda: function.done() == ["a"])
         assert (await js.consumer_info("S", "theirs")).num_pending == 1
-    await nc.close()

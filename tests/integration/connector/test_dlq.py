@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import nats
 import pytest
+from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import StreamConfig
 
@@ -23,7 +23,6 @@ from tests.support.connector import (
     drained,
     event,
     publish,
-    streams,
 )
 from tests.support.net import eventually
 
@@ -71,10 +70,8 @@ async def bury(
 
 
 @pytest.fixture
-async def queue(nats_url: str) -> JetStreamContext:
+async def queue(js: JetStreamContext) -> JetStreamContext:
     """A queue with two dead letters of facebook and one of tiktok."""
-    nc = await nats.connect(nats_url)
-    js = await streams(nc)
     await bury(js, b'{"eventId": "fb-1",  "n": 1.10}', "age: [not] a number", name="facebook")
     await bury(js, b'{"eventId":"fb-2"}', "no engagement", name="facebook", Mine="x")
     await bury(js, b'[{"eventId":"tt-1"},{"eventId":"tt-2"}]', "No user", name="tiktok")
@@ -179,22 +176,18 @@ async def test_purge(queue: JetStreamContext, nats_url: str) -> None:
     assert listed(nats_url) == []
 
 
-async def test_errors_are_one_line(nats_url: str) -> None:
-    nc = await nats.connect(nats_url)
+async def test_errors_are_one_line(nc: Client, nats_url: str) -> None:
     assert "there is no stream EVENTS_DLQ" in run(nats_url, "list", status=1)
     await nc.jetstream().add_stream(StreamConfig(name="OTHER", subjects=["o"]))
     assert run(nats_url, "list", "--stream", "OTHER", "--json") == ""
     text = run("nats://127.0.0.1:1", "list", status=1)
     assert text.startswith("Error: NATS does not answer at nats://127.0.0.1:1")
     assert len(text.splitlines()) == 1
-    await nc.close()
 
 
 async def test_a_large_queue_whose_replay_is_killed_loses_nothing(
-    nats_url: str, tmp_path: Path
+    js: JetStreamContext, nats_url: str, tmp_path: Path
 ) -> None:
-    nc = await nats.connect(nats_url)
-    js = await streams(nc)
     number = 3000
     for start in range(0, number, 500):
         await asyncio.gather(
@@ -228,12 +221,11 @@ async def test_a_large_queue_whose_replay_is_killed_loses_nothing(
         await drained(js)
         assert set(function.done()) == {str(n) for n in range(number)}
         assert len(function.done()) == number, "a repeated replay within two minutes counts once"
-    await nc.close()
 
 
-async def test_what_dies_again_comes_back(nats_url: str, tmp_path: Path) -> None:
-    nc = await nats.connect(nats_url)
-    js = await streams(nc)
+async def test_what_dies_again_comes_back(
+    js: JetStreamContext, nats_url: str, tmp_path: Path
+) -> None:
     with (
         FakeFunction(tmp_path).start().ready() as function,
         connector_to(function, tmp_path, nats_url) as connector,
@@ -249,4 +241,3 @@ async def test_what_dies_again_comes_back(nats_url: str, tmp_path: Path) -> None
             assert letter.headers["X-Call-Id"] == "call-1"
         assert function.done() == ["good"]
         assert connector.metrics()["dead_events_total"] == 3
-    await nc.close()

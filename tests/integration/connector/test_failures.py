@@ -8,8 +8,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import nats
 import pytest
+from nats.js import JetStreamContext
 
 from tests.support.connector import (
     FakeFunction,
@@ -18,7 +18,6 @@ from tests.support.connector import (
     drained,
     event,
     publish,
-    streams,
 )
 
 ATTEMPTS = 3  # NATS_MAX_DELIVER of these tests
@@ -85,9 +84,7 @@ TABLE = [
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name.replace(" ", "-"))
-async def test_row(row: Row, nats_url: str, tmp_path: Path) -> None:
-    nc = await nats.connect(nats_url)
-    js = await streams(nc)
+async def test_row(row: Row, js: JetStreamContext, nats_url: str, tmp_path: Path) -> None:
     bad = event("bad", row.do, nested={"kept": "as it was"})
     await publish(js, *(event(f"a{i}") for i in range(5)), bad, *(event(f"b{i}") for i in range(5)))
 
@@ -124,4 +121,3 @@ async def test_row(row: Row, nats_url: str, tmp_path: Path) -> None:
             m["done_events_total"] + m["dead_events_total"] + m.get("returned_events_total", 0)
         )
         assert connector.stop() == 0
-    await nc.close()
