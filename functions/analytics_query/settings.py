@@ -26,7 +26,7 @@ class Settings(ComponentSettings):
     """Seconds an export of raw events may take."""
     export_rows_max: int = Field(default=5_000_000, ge=1)
     """The most events in one export."""
-    count_users_up_to: int = Field(default=100_000, ge=0)
+    exact_users_max_events: int = Field(default=100_000, ge=0)
     """Events up to which users are counted where no sketch tells their number; of more events
     a sample of the users is looked at."""
     answer_cache_bytes: int = Field(default=32 * 1024 * 1024, ge=0)

@@ -110,7 +110,7 @@ class Envelope(TypedDict):
 ENVELOPE_FIELDS = frozenset({"eventId", "timestamp", "source", "funnelStage", "eventType", "data"})
 
 
-Facts = tuple[str, str | None, str | None, Decimal | None, tuple[str, ...]]
+ReportFields = tuple[str, str | None, str | None, Decimal | None, tuple[str, ...]]
 """What reports look at in an event's `data`: the user's id, the country, the campaign's id, the
 revenue of a purchase, and the values of the source's demographic dimensions, of which the last may
 be missing. (A plain tuple: one is made of every event, and a NamedTuple takes long to make.)"""
@@ -123,13 +123,13 @@ class Source:
     Attributes:
         name: the value of `source` in its events.
         event: the type of its events, as pydantic understands it.
-        facts: takes out of a validated event what reports look at.
+        report_fields: takes out of a validated event what reports look at.
         dimensions: the names of its demographic dimensions, such as `ageGroup`.
     """
 
     name: str
     event: Any
-    facts: Callable[[Any], Facts]
+    report_fields: Callable[[Any], ReportFields]
     dimensions: tuple[str, ...] = ()
 
 

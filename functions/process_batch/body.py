@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from functions.common.errors import BodyTooLargeError, GzipError
+from functions.common.errors import BodyTooLargeError, GzipError, RequestRefusedError
 from functions.common.gzip_body import gunzip
 
 BATCH = "application/cloudevents-batch+json"
@@ -22,17 +22,8 @@ Dump = Callable[[Any], str]
 """Writes a JSON value as text."""
 
 
-class BadBody(Exception):
-    """A body that cannot be understood; `status` is the HTTP status to answer."""
-
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.detail = detail
-
-
 @dataclass(slots=True)
-class Message:
+class EventMessage:
     """Some events that came together.
 
     Attributes:
@@ -52,7 +43,7 @@ class Message:
     fault: str | None = None
 
 
-def read(body: bytes, headers: Mapping[str, str], limit: int) -> list[Message]:
+def read_messages(body: bytes, headers: Mapping[str, str], limit: int) -> list[EventMessage]:
     """Return the messages in a request.
 
     Args:
@@ -61,7 +52,7 @@ def read(body: bytes, headers: Mapping[str, str], limit: int) -> list[Message]:
         limit: the most bytes, decompressed.
 
     Raises:
-        BadBody: nothing in it can be read.
+        RequestRefusedError: nothing in it can be read.
     """
     body = _decompress(body, headers.get("content-encoding", ""), limit)
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -70,7 +61,7 @@ def read(body: bytes, headers: Mapping[str, str], limit: int) -> list[Message]:
         # while a 4xx would condemn all of them.
         document, dump = _loads(body, 500)
         if not isinstance(document, list):
-            raise BadBody(400, "A CloudEvents batch is a JSON array.")
+            raise RequestRefusedError(400, "A CloudEvents batch is a JSON array.")
         return [_cloud_event(each, dump) for each in document]
     if kind == STRUCTURED:
         document, dump = _loads(body, 400)
@@ -80,13 +71,13 @@ def read(body: bytes, headers: Mapping[str, str], limit: int) -> list[Message]:
     if kind in NDJSON:
         return _lines(body)
     document, dump = _loads(body.removeprefix(_BOM), 400)
-    return [Message(document if isinstance(document, list) else [document], dump)]
+    return [EventMessage(document if isinstance(document, list) else [document], dump)]
 
 
-def _cloud_event(envelope: Any, dump: Dump) -> Message:
+def _cloud_event(envelope: Any, dump: Dump) -> EventMessage:
     if not isinstance(envelope, dict) or not isinstance(envelope.get("id"), str):
-        raise BadBody(400, "Each CloudEvent is a JSON object with an id.")
-    message = Message([], dump, envelope["id"], _call_ids(envelope.get("callid")))
+        raise RequestRefusedError(400, "Each CloudEvent is a JSON object with an id.")
+    message = EventMessage([], dump, envelope["id"], _call_ids(envelope.get("callid")))
     message.redelivered = envelope.get("deliverycount") not in (None, 1, "1")
     encoded = envelope.get("data_base64")
     if encoded is None:
@@ -103,37 +94,37 @@ def _cloud_event(envelope: Any, dump: Dump) -> Message:
         return message
 
 
-def _binary(body: bytes, headers: Mapping[str, str]) -> Message:
+def _binary(body: bytes, headers: Mapping[str, str]) -> EventMessage:
     id_ = headers.get("ce-id")
     if not id_:
-        raise BadBody(400, "A CloudEvent has an id (header ce-id).")
-    return _payload(Message([], dump_json, id_, _call_ids(headers.get("ce-callid"))), body)
+        raise RequestRefusedError(400, "A CloudEvent has an id (header ce-id).")
+    return _payload(EventMessage([], dump_json, id_, _call_ids(headers.get("ce-callid"))), body)
 
 
-def _payload(message: Message, payload: bytes) -> Message:
+def _payload(message: EventMessage, payload: bytes) -> EventMessage:
     try:
         data, message.dump = _loads(payload, 400)
-    except BadBody as error:
+    except RequestRefusedError as error:
         message.fault = error.detail
     else:
         message.events = data if isinstance(data, list) else [data]
     return message
 
 
-def _lines(body: bytes) -> list[Message]:
+def _lines(body: bytes) -> list[EventMessage]:
     # one message, so that a line's index is its event's index
     events: list[Any] = []
     dump = dump_json
     for line in filter(None, map(bytes.strip, body.split(b"\n"))):
         try:
             event, its_dump = _loads(line, 400)
-        except BadBody as error:
+        except RequestRefusedError as error:
             event = error
         else:
             if its_dump is not dump_json:
                 dump = its_dump
         events.append(event)
-    return [Message(events, dump)]
+    return [EventMessage(events, dump)]
 
 
 def _call_ids(value: Any) -> list[str]:
@@ -148,19 +139,19 @@ def _decompress(body: bytes, encoding: str, limit: int) -> bytes:
         try:
             return gunzip(body, limit)
         except GzipError as error:
-            raise BadBody(400, str(error)) from error
+            raise RequestRefusedError(400, str(error)) from error
         except BodyTooLargeError:
             raise too_large(limit) from None
     elif encoding not in ("", "identity"):
-        raise BadBody(415, f"The content encoding {encoding} is not supported.")
+        raise RequestRefusedError(415, f"The content encoding {encoding} is not supported.")
     if len(body) > limit:
         raise too_large(limit)
     return body
 
 
-def too_large(limit: int) -> BadBody:
+def too_large(limit: int) -> RequestRefusedError:
     """Return the refusal of a body that is longer than `limit` bytes."""
-    return BadBody(413, f"The body is larger than {limit} bytes.")
+    return RequestRefusedError(413, f"The body is larger than {limit} bytes.")
 
 
 # orjson is several times faster than the standard library, but would turn an integer beyond 64
@@ -168,7 +159,7 @@ def too_large(limit: int) -> BadBody:
 # such contents take the slower way, where events are told apart: each is kept as it is, or refused.
 _ONLY_DIGITS = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))
 _LONG_NUMBER = b"0" * 19
-_MOST_DIGITS = 4000
+_MAX_DIGITS = 4000
 
 
 def _loads(text: bytes, status: int) -> tuple[Any, Dump]:
@@ -180,9 +171,9 @@ def _loads(text: bytes, status: int) -> tuple[Any, Dump]:
     try:
         return json.loads(text.decode(), parse_int=_parse_int), _exact_dump
     except RecursionError:
-        raise BadBody(status, "The body is nested too deep.") from None
+        raise RequestRefusedError(status, "The body is nested too deep.") from None
     except ValueError as error:
-        raise BadBody(status, f"The body is not JSON: {error}.") from error
+        raise RequestRefusedError(status, f"The body is not JSON: {error}.") from error
 
 
 def dump_json(value: Any) -> str:
@@ -203,4 +194,4 @@ def _exact_dump(value: Any) -> str:
 
 def _parse_int(digits: str) -> int | float:
     # Python refuses to read longer ones, which would condemn the whole body
-    return int(digits) if len(digits) <= _MOST_DIGITS else float("inf")
+    return int(digits) if len(digits) <= _MAX_DIGITS else float("inf")

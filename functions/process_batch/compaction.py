@@ -1,7 +1,7 @@
-"""Folding rollup deltas into the rollup tables.
+"""Compaction: moving rollup deltas into the rollup tables.
 
 It happens in the background of whatever process stores events, in one process at a time. Nothing
-depends on when: reports add what is not folded yet. Folding keeps that addition small.
+depends on when: reports add what is not compacted yet. Compaction keeps that addition small.
 """
 
 import logging
@@ -25,19 +25,19 @@ from . import metrics
 from .database import pool
 from .settings import settings
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-MOST_DELTAS = 100_000
-"""Many at once fold better: where events of many hours come mixed, they share more keys."""
-MOST_EVENTS = 200_000
-MOST_PENDING = 400_000
-"""Writers wait for folding when more deltas pend: reports read all of them."""
-_LEAST_DELTAS = 1_000
+MAX_DELTAS = 100_000
+"""Many at once compact better: where events of many hours come mixed, they share more keys."""
+MAX_EVENTS = 200_000
+MAX_PENDING_DELTAS = 400_000
+"""Writers wait for compaction when more deltas pend: reports read all of them."""
+_MIN_DELTAS = 1_000
 
 ALL_TYPES = ""
-_TIDY_FROM = 500
-_PAUSE_AFTER_FAULT = 5.0
-_LONGEST_HOLD = 10.0
+_MIN_DELTAS_TO_VACUUM = 500
+_PAUSE_AFTER_ERROR_SECONDS = 5.0
+_MAX_WRITER_WAIT_SECONDS = 10.0
 _POLL_SECONDS = 0.2
 
 _queries: Any = aiosql.from_path(ROOT / "sql" / "queries" / "compaction.sql", "psycopg")
@@ -65,41 +65,49 @@ _CountryUsers = dict[_CountryKey, list[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Folded:
-    """What one folding did: how many deltas, and how many events they count."""
+class CompactionResult:
+    """What one compaction did: how many deltas it moved, and how many events they count."""
 
     deltas: int
     events: int
 
 
 def compact(
-    connection: Connection, most: int = MOST_DELTAS, most_events: int = MOST_EVENTS
-) -> Folded | None:
-    """Fold some deltas, in a transaction of its own.
+    connection: Connection, most: int = MAX_DELTAS, most_events: int = MAX_EVENTS
+) -> CompactionResult | None:
+    """Compact some deltas, in a transaction of its own.
 
     Args:
         connection: in autocommit mode.
-        most: how many deltas at most.
+        most: the most deltas.
         most_events: no further delta once they count so many events. Both bound the memory and the
             time that it takes.
 
     Returns:
-        What was folded, or None where another process is folding.
+        What was compacted, or None where another process is compacting.
     """
     started = perf_counter()
     with connection.transaction():
         if not _queries.try_lock(connection):
             return None
-        folded, events = 0, 0
+        compacted, events = 0, 0
         by_hour: _Users = defaultdict(list)
         by_day: _Users = defaultdict(list)
         by_hour_country: _CountryUsers = defaultdict(list)
         by_day_country: _CountryUsers = defaultdict(list)
         late: dict[date, set[str]] = defaultdict(set)
-        for hour, day, source, stage, event_type, country, counted, users, sealed in _queries.fold(
-            connection, most=most, most_events=most_events
-        ):
-            folded += 1
+        for (
+            hour,
+            day,
+            source,
+            stage,
+            event_type,
+            country,
+            counted,
+            users,
+            sealed,
+        ) in _queries.compact(connection, most=most, most_events=most_events):
+            compacted += 1
             events += counted
             by_hour[_Key(hour, source, stage, event_type)] += users
             by_hour[_Key(hour, source, stage, ALL_TYPES)] += users
@@ -125,13 +133,13 @@ def compact(
         )
         for day, user_ids in late.items():
             _queries.recount_users(connection, day=day, user_ids=list(user_ids))
-    if folded >= _TIDY_FROM:
-        _queries.tidy_deltas(connection)
-    if folded:
+    if compacted >= _MIN_DELTAS_TO_VACUUM:
+        _queries.vacuum_deltas(connection)
+    if compacted:
         metrics.COMPACTIONS.inc()
-        metrics.COMPACTED.inc(folded)
-        metrics.COMPACT_SECONDS.observe(perf_counter() - started)
-    return Folded(folded, events)
+        metrics.COMPACTED.inc(compacted)
+        metrics.COMPACTION_SECONDS.observe(perf_counter() - started)
+    return CompactionResult(compacted, events)
 
 
 def _add_users(connection: Connection, added: _Users, read: Any, store: Any) -> None:
@@ -168,12 +176,12 @@ def _columns(keys: Iterable[_Key]) -> dict[str, list[Any]]:
 
 
 class Compactor:
-    """A thread that folds deltas soon after it is woken, no more often than configured."""
+    """A thread that compacts deltas soon after it is woken, no more often than configured."""
 
     def __init__(self, connections: ConnectionPool[Connection], seconds: float) -> None:
         self._pool = connections
         self._seconds = seconds
-        self._most = MOST_DELTAS
+        self._most = MAX_DELTAS
         self._woken = threading.Event()
         self._keeps_up = threading.Event()
         self._keeps_up.set()
@@ -181,9 +189,9 @@ class Compactor:
         threading.Thread(target=self._run, name="compactor", daemon=True).start()
 
     def wake(self) -> None:
-        """Tell it that there is something to fold; wait a while if it is far behind."""
+        """Tell it that there is something to compact; wait a while if it is far behind."""
         self._woken.set()
-        self._keeps_up.wait(_LONGEST_HOLD)
+        self._keeps_up.wait(_MAX_WRITER_WAIT_SECONDS)
 
     def _run(self) -> None:
         finished = monotonic() - self._seconds
@@ -192,38 +200,38 @@ class Compactor:
             sleep(max(0.0, finished + self._seconds - monotonic()))
             self._woken.clear()
             try:
-                self._fold_all()
+                self._compact_all()
             except errors.QueryCanceled:
-                log.info("folding takes longer than a statement may: smaller steps from now on")
-                self._most = max(self._most // 4, _LEAST_DELTAS)
+                logger.info("compaction takes longer than a statement may; taking smaller steps")
+                self._most = max(self._most // 4, _MIN_DELTAS)
                 self._keeps_up.set()
                 self._woken.set()
             except psycopg.Error as error:
-                log.info("rollup deltas not folded", extra={"reason": str(error)})
+                logger.info("rollup deltas not compacted", extra={"reason": str(error)})
                 self._keeps_up.set()
-                sleep(_PAUSE_AFTER_FAULT)
+                sleep(_PAUSE_AFTER_ERROR_SECONDS)
                 self._woken.set()
             except Exception:
-                log.exception("folding rollup deltas failed")
+                logger.exception("unexpected error in compaction")
                 self._keeps_up.set()
             finished = monotonic()
 
-    def _fold_all(self) -> None:
+    def _compact_all(self) -> None:
         with self._pool.connection() as connection:
             while True:
                 most = self._most
-                folded = compact(connection, most)
-                if folded:
-                    self._most = min(most * 2, MOST_DELTAS)
-                    if folded.deltas < most and folded.events < MOST_EVENTS:
+                result = compact(connection, most)
+                if result:
+                    self._most = min(most * 2, MAX_DELTAS)
+                    if result.deltas < most and result.events < MAX_EVENTS:
                         break
-                if _queries.pending(connection, most=MOST_PENDING) < MOST_PENDING:
+                if _queries.pending(connection, most=MAX_PENDING_DELTAS) < MAX_PENDING_DELTAS:
                     self._keeps_up.set()
-                    if folded is None:
-                        return  # whoever is folding does the rest
+                    if result is None:
+                        return  # the process that compacts does the rest
                 else:
                     self._keeps_up.clear()
-                    if folded is None:
+                    if result is None:
                         sleep(_POLL_SECONDS)
         self._keeps_up.set()
 
@@ -233,9 +241,9 @@ _starting = threading.Lock()
 
 
 def wake() -> None:
-    """Have the deltas folded in the background, soon; wait a while if that is far behind."""
+    """Have the deltas compacted in the background, soon; wait a while if that is far behind."""
     global _compactor  # noqa: PLW0603
-    seconds = settings().compact_seconds
+    seconds = settings().compaction_interval
     if not seconds:
         return
     with _starting:

@@ -17,15 +17,16 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from functions.common import health, logs
 from functions.common.correlation import CALL_ID, CALL_ID_HEADER, call_id_from
+from functions.common.errors import RequestRefusedError
 from functions.common.metrics import render
 from functions.common.problem import PROBLEM_JSON, problem
 
 from . import compaction, database, metrics
-from .body import BadBody, Message, read, too_large
-from .check import Checked, Refused, check
+from .body import EventMessage, read_messages, too_large
 from .database import Unavailable, pool
 from .settings import settings
-from .writer import Stored, Writer
+from .validation import DeadEvent, ValidationSummary, validated_rows
+from .writer import Writer, WriteResult
 
 # A batch makes some hundred thousand objects and no cycles: collecting every 700, and looking at
 # all modules each time, took a fifth of the whole time.
@@ -60,7 +61,7 @@ def handle(request: flask.Request) -> flask.Response:
     token = CALL_ID.set(call_id)
     try:
         response = _answer_events(request, headers)
-    except BadBody as error:
+    except RequestRefusedError as error:
         response = _problem(error.status, error.detail)
     except Unavailable as error:
         log.warning("batch cannot be stored now", extra={"reason": error.detail})
@@ -84,21 +85,21 @@ def _answer_events(request: flask.Request, headers: dict[str, str]) -> flask.Res
         response.headers["Allow"] = "POST"
         return response
     started = perf_counter()
-    messages = read(_body(request), headers, settings().max_batch_bytes)
+    messages = read_messages(_body(request), headers, settings().max_batch_bytes)
     redelivered = any(message.redelivered for message in messages)
-    checked = Checked(seconds=perf_counter() - started)
-    stored = writer().store(check(messages, checked), redelivered)
-    metrics.observe("validate", checked.seconds)
-    refused = checked.refused + [
-        Refused(row.position, row.event_id, reason) for row, reason in stored.refused
+    validation = ValidationSummary(seconds=perf_counter() - started)
+    stored = writer().store(validated_rows(messages, validation), redelivered)
+    metrics.observe("validate", validation.seconds)
+    dead_events = validation.invalid + [
+        DeadEvent(row.position, row.event_id, reason) for row, reason in stored.rejected
     ]
-    refused.sort(key=lambda each: each.position)
-    _report(messages, checked, stored, len(refused), perf_counter() - started)
+    dead_events.sort(key=lambda each: each.position)
+    _report(messages, validation, stored, len(dead_events), perf_counter() - started)
     if stored.inserted:
         compaction.wake()
     if messages and messages[0].id is not None:
-        return _batch_answer(messages, refused)
-    return _plain_answer(checked, stored, refused)
+        return _batch_answer(messages, dead_events)
+    return _plain_answer(validation, stored, dead_events)
 
 
 def _body(request: flask.Request) -> bytes:
@@ -112,17 +113,21 @@ def _body(request: flask.Request) -> bytes:
 
 
 def _report(
-    messages: list[Message], checked: Checked, stored: Stored, dead: int, seconds: float
+    messages: list[EventMessage],
+    validation: ValidationSummary,
+    stored: WriteResult,
+    dead: int,
+    seconds: float,
 ) -> None:
-    duplicates = checked.duplicates + stored.duplicates
-    metrics.BATCH_EVENTS.observe(checked.received)
-    metrics.RECEIVED.inc(checked.received)
+    duplicates = validation.duplicates + stored.duplicates
+    metrics.BATCH_EVENTS.observe(validation.received)
+    metrics.RECEIVED.inc(validation.received)
     metrics.INSERTED.inc(stored.inserted)
     metrics.DUPLICATE.inc(duplicates)
     metrics.DEAD.inc(dead)
     summary = {
         "messages": len(messages),
-        "received": checked.received,
+        "received": validation.received,
         "inserted": stored.inserted,
         "duplicates": duplicates,
         "dead": dead,
@@ -135,28 +140,30 @@ def _report(
         log.info("batch stored, further calls", extra={"callIds": more})
 
 
-def _batch_answer(messages: list[Message], refused: list[Refused]) -> flask.Response:
+def _batch_answer(messages: list[EventMessage], dead_events: list[DeadEvent]) -> flask.Response:
     """Answer with what failed, by message; an empty body when nothing did."""
     failures: list[dict[str, Any]] = [
         {"itemIdentifier": message.id, "disposition": "dead", "reason": message.fault}
         for message in messages
         if message.fault is not None
     ]
-    failures += _dead_events(messages, refused)
+    failures += _failures_of_events(messages, dead_events)
     if not failures:
         return flask.Response(status=200, content_type=health.JSON)
     return _json(200, {"batchItemFailures": failures})
 
 
-def _dead_events(messages: list[Message], refused: list[Refused]) -> list[dict[str, Any]]:
-    by_message: dict[int, list[Refused]] = defaultdict(list)
+def _failures_of_events(
+    messages: list[EventMessage], dead_events: list[DeadEvent]
+) -> list[dict[str, Any]]:
+    by_message: dict[int, list[DeadEvent]] = defaultdict(list)
     starts: list[int] = []
     start = 0
     for message in messages:
         starts.append(start)
         start += len(message.events)
     place = 0
-    for each in refused:  # ordered by position
+    for each in dead_events:  # ordered by position
         while place + 1 < len(starts) and starts[place + 1] <= each.position:
             place += 1
         by_message[place].append(each)
@@ -178,16 +185,18 @@ def _dead_events(messages: list[Message], refused: list[Refused]) -> list[dict[s
     ]
 
 
-def _plain_answer(checked: Checked, stored: Stored, refused: list[Refused]) -> flask.Response:
+def _plain_answer(
+    validation: ValidationSummary, stored: WriteResult, dead_events: list[DeadEvent]
+) -> flask.Response:
     return _json(
         200,
         {
-            "received": checked.received,
+            "received": validation.received,
             "inserted": stored.inserted,
-            "duplicates": checked.duplicates + stored.duplicates,
+            "duplicates": validation.duplicates + stored.duplicates,
             "dead": [
                 {"index": each.position, "eventId": each.event_id, "reason": each.reason}
-                for each in refused
+                for each in dead_events
             ],
         },
     )

@@ -32,10 +32,10 @@ _phase_seconds = Histogram(
 UNAVAILABLE = Counter(
     "universe_process_batch_unavailable_total", "Batches answered with 503, by SQLSTATE", ["state"]
 )
-COMPACTIONS = Counter("universe_process_batch_compactions_total", "Foldings of rollup deltas")
-COMPACTED = Counter("universe_process_batch_compacted_deltas_total", "Rollup deltas folded")
-COMPACT_SECONDS = Histogram(
-    "universe_process_batch_compact_seconds", "Time of one folding", buckets=_BUCKETS
+COMPACTIONS = Counter("universe_process_batch_compactions_total", "Compactions of rollup deltas")
+COMPACTED = Counter("universe_process_batch_compacted_deltas_total", "Rollup deltas compacted")
+COMPACTION_SECONDS = Histogram(
+    "universe_process_batch_compaction_seconds", "Time of one compaction", buckets=_BUCKETS
 )
 POOL = Gauge(
     "universe_process_batch_pool_connections",

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from functions.common.contract import ENVELOPE_FIELDS, Source
+from functions.common.errors import UniverseError
 from functions.common.events import SOURCES
 
 from .body import Dump
@@ -20,14 +21,14 @@ COLUMNS = (
 )
 """The order of the columns in a row's text."""
 
-LONGEST_KEY = 200
-"""Most characters of a value that reports group by: index entries have a limit."""
+MAX_KEY_CHARACTERS = 200
+"""Characters of a value that reports group by: index entries have a limit."""
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r",
                           "\t": "\\t", "\v": "\\v"})  # fmt: skip
 
 
-class Row(NamedTuple):
+class EventRow(NamedTuple):
     """One event, ready to be written.
 
     Attributes:
@@ -35,7 +36,7 @@ class Row(NamedTuple):
         event_id: as it was sent.
         position: the place of the event in the batch.
         line: the row for COPY.
-        key: hour, source, funnel stage, event type, country and campaign, as COPY text.
+        rollup_key: hour, source, funnel stage, event type, country and campaign, as COPY text.
         occurred_at: RFC 3339 in UTC; text of two rows compares as their times do.
         user: the user's id as an element of an array literal, in COPY text.
         groups: demographic groups, likewise.
@@ -46,14 +47,14 @@ class Row(NamedTuple):
     event_id: str
     position: int
     line: str
-    key: str
+    rollup_key: str
     occurred_at: str
     user: str
     groups: tuple[str, ...]
     revenue: Decimal | None
 
 
-class NotStorable(ValueError):
+class NotStorableError(UniverseError, ValueError):
     """A value that the contract allows and the database has no place for."""
 
 
@@ -61,17 +62,17 @@ _NULL = "\\N"
 _NUL = "a text has the character \\u0000, which PostgreSQL does not store"
 _escaped_nul = re.compile(r"(?<!\\)(?:\\\\)*\\u0000").search
 _ENVELOPE_SIZE = len(ENVELOPE_FIELDS)
-_MOST_CACHED = 50_000 // len(SOURCES)  # of each source
+_MAX_CACHED_GROUPS = 50_000 // len(SOURCES)  # of each source
 
 _group_elements: dict[str, dict[tuple[str, ...], tuple[str, ...]]] = {name: {} for name in SOURCES}
 
 
-_new_row = tuple.__new__  # Row() itself takes a third of the time a row takes
+_new_row = tuple.__new__  # EventRow() itself takes a third of the time a row takes
 
 
 def make_row(
     sent: dict[str, Any], event: dict[str, Any], position: int, received_at: str, dump: Dump
-) -> Row:
+) -> EventRow:
     """Return the row of a validated event.
 
     Args:
@@ -82,11 +83,11 @@ def make_row(
         dump: writes a part of the event as JSON.
 
     Raises:
-        NotStorable: a value is too long for the database's indexes, or is not Unicode.
+        NotStorableError: a value is too long for the database's indexes, or is not Unicode.
     """
     source_name = event["source"]
     source = SOURCES[source_name]
-    user_id, country, campaign_id, revenue, groups = source.facts(event)
+    user_id, country, campaign_id, revenue, groups = source.report_fields(event)
     event_id = safe_id = event["eventId"]
 
     timestamp = sent["timestamp"]
@@ -97,7 +98,7 @@ def make_row(
     day = occurred_at[:10]
 
     probe = f"{event_id}{user_id}{country}{campaign_id}"
-    if len(probe) > LONGEST_KEY:
+    if len(probe) > MAX_KEY_CHARACTERS:
         _refuse_long(userId=user_id, country=country, campaignId=campaign_id)
     if probe.isprintable() and "\\" not in probe and '"' not in probe:
         user = f'"{user_id}"'
@@ -129,7 +130,7 @@ def make_row(
         _group_elements[source_name].get(groups) or _make_group_elements(source, groups),
         revenue,
     )
-    return _new_row(Row, row)
+    return _new_row(EventRow, row)
 
 
 def _element(text: str) -> str:
@@ -145,7 +146,7 @@ def _make_group_elements(source: Source, values: tuple[str, ...]) -> tuple[str, 
         _refuse_unstorable(value)
     elements = tuple(_element(f"{dimension}={value}") for dimension, value in groups)
     cached = _group_elements[source.name]
-    if len(cached) >= _MOST_CACHED:
+    if len(cached) >= _MAX_CACHED_GROUPS:
         cached.clear()
     cached[values] = elements
     return elements
@@ -153,19 +154,19 @@ def _make_group_elements(source: Source, values: tuple[str, ...]) -> tuple[str, 
 
 def _refuse_long(**values: str | None) -> None:
     for name, value in values.items():
-        if value is not None and len(value) > LONGEST_KEY:
-            raise NotStorable(
-                f"{name} has {len(value)} characters; at most {LONGEST_KEY} are stored"
+        if value is not None and len(value) > MAX_KEY_CHARACTERS:
+            raise NotStorableError(
+                f"{name} has {len(value)} characters; at most {MAX_KEY_CHARACTERS} are stored"
             )
 
 
 def _refuse_unstorable(text: str) -> None:
     if "\0" in text:
-        raise NotStorable(_NUL)
+        raise NotStorableError(_NUL)
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise NotStorable("a text has a lone surrogate, which is not Unicode") from error
+        raise NotStorableError("a text has a lone surrogate, which is not Unicode") from error
 
 
 def _escape_json(text: str) -> str:
@@ -173,7 +174,7 @@ def _escape_json(text: str) -> str:
     # The database would refuse it too, but only after a search for the row at fault, and some
     # producers send nothing else.
     if "\\u0000" in text and _escaped_nul(text):
-        raise NotStorable(_NUL)
+        raise NotStorableError(_NUL)
     return text.replace("\\", "\\\\")
 
 

@@ -8,7 +8,7 @@ from functions.common.settings import ComponentSettings
 
 
 class ProcessBatchSettings(ComponentSettings):
-    """The database, and how often rollups are folded."""
+    """The database, and how often rollup deltas are compacted."""
 
     database_url: str = Field(
         "postgresql://universe_writer@127.0.0.1:5432/universe",
@@ -21,8 +21,8 @@ class ProcessBatchSettings(ComponentSettings):
     db_statement_timeout: float = Field(50.0, gt=0, description="longest statement in seconds")
     retry_after: int = Field(2, ge=0, description="seconds a caller should wait after a 503")
     max_batch_bytes: int = Field(64 * 1024**2, gt=0, description="largest batch, decompressed")
-    compact_seconds: float = Field(
-        2.0, ge=0, description="least seconds between two foldings of rollup deltas; 0: never"
+    compaction_interval: float = Field(
+        2.0, ge=0, description="minimum seconds between two compactions of rollup deltas; 0: never"
     )
 
 

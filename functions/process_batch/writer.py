@@ -20,58 +20,59 @@ import psycopg
 from psycopg import Connection, errors
 from psycopg_pool import ConnectionPool
 
+from functions.common.errors import UniverseError
 from functions.common.paths import ROOT
 
-from . import rollups, rows
-from .check import ROWS_PER_PART
+from . import deltas, rows
 from .database import Unavailable, is_data_error, unavailable
+from .deltas import delta_lines
 from .metrics import observe
-from .rollups import deltas
-from .rows import Row
+from .rows import EventRow
+from .validation import ROWS_PER_PART
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-MOST_DAYS = 60
-"""Most partitions written in one transaction: the server's lock table is finite."""
+MAX_DAYS = 60
+"""Partitions written in one transaction: the server's lock table is finite."""
 _ATTEMPTS = 4
-_STAY_SUSPICIOUS = 20
+_RECHECK_BATCHES = 20
 
 _queries: Any = aiosql.from_path(ROOT / "sql" / "queries" / "write.sql", "psycopg")
 _COPY_EVENTS = f"COPY events ({rows.COLUMNS}) FROM STDIN"
 _COPY_INCOMING = f"COPY incoming ({rows.COLUMNS}) FROM STDIN"
-_COPY_DELTAS = f"COPY rollup_deltas ({rollups.COLUMNS}) FROM STDIN"
+_COPY_DELTAS = f"COPY rollup_deltas ({deltas.COLUMNS}) FROM STDIN"
 
 # transient, and over as soon as the transaction is: not worth bothering the caller
-_TRY_AGAIN = (errors.SerializationFailure, errors.DeadlockDetected, errors.UndefinedTable,
+_TRANSIENT_ERRORS = (errors.SerializationFailure, errors.DeadlockDetected, errors.UndefinedTable,
               errors.InternalError_, errors.CheckViolation)  # fmt: skip
 
 _day = attrgetter("day")
 _event_id = attrgetter("event_id")
 
 
-class _OtherDays(Exception):
+class _UnexpectedDaysError(UniverseError):
     """Rows fall on days that have no partition yet, or on too many days for one transaction."""
 
 
 @dataclass(slots=True)
-class Stored:
+class WriteResult:
     """What became of some rows.
 
     Attributes:
         inserted: how many are stored now and were not before.
         duplicates: how many were stored already.
-        refused: those the database refuses, and its reason.
+        rejected: those the database refuses, and its reason.
     """
 
     inserted: int = 0
     duplicates: int = 0
-    refused: list[tuple[Row, str]] = field(default_factory=list)
+    rejected: list[tuple[EventRow, str]] = field(default_factory=list)
 
-    def add(self, other: "Stored") -> None:
+    def add(self, other: "WriteResult") -> None:
         """Count another's rows here too."""
         self.inserted += other.inserted
         self.duplicates += other.duplicates
-        self.refused += other.refused
+        self.rejected += other.rejected
 
 
 class Writer:
@@ -80,9 +81,9 @@ class Writer:
     def __init__(self, pool: ConnectionPool[Connection]) -> None:
         self._pool = pool
         self._partitions: set[str] = set()
-        self._suspicious = 0  # how many batches to look at for known events beforehand
+        self._recheck_duplicates = 0  # how many batches to look at for known events beforehand
 
-    def store(self, parts: Iterable[list[Row]], redelivered: bool = False) -> Stored:
+    def store(self, parts: Iterable[list[EventRow]], redelivered: bool = False) -> WriteResult:
         """Store rows (no event twice) and count them in rollups.
 
         Args:
@@ -94,19 +95,19 @@ class Writer:
                 same rows again does the rest.
         """
         if redelivered:
-            self._suspicious = max(self._suspicious, 1)
+            self._recheck_duplicates = max(self._recheck_duplicates, 1)
         rest = iter(parts)
-        taken: list[Row] = []
+        taken: list[EventRow] = []
         try:
-            if not self._suspicious and self._stream(rest, taken):
-                return Stored(inserted=len(taken))
+            if not self._recheck_duplicates and self._stream(rest, taken):
+                return WriteResult(inserted=len(taken))
             for part in rest:
                 taken += part
-            return self._store_whole(taken)
+            return self._store_batch(taken)
         except psycopg.Error as error:
             raise unavailable(error) from error
 
-    def _stream(self, parts: Iterator[list[Row]], taken: list[Row]) -> bool:
+    def _stream(self, parts: Iterator[list[EventRow]], taken: list[EventRow]) -> bool:
         """Store parts while the next are made, in one transaction.
 
         Returns:
@@ -117,55 +118,55 @@ class Writer:
             return True  # without asking the database
         taken += first
         days = set(map(_day, first))
-        if len(days) > MOST_DAYS:
+        if len(days) > MAX_DAYS:
             return False
 
-        def on_known_days() -> Iterator[list[Row]]:
+        def on_known_days() -> Iterator[list[EventRow]]:
             yield first
             for part in parts:
                 taken.extend(part)
                 days.update(map(_day, part))
-                if len(days) > MOST_DAYS or not days <= self._partitions:
-                    raise _OtherDays
+                if len(days) > MAX_DAYS or not days <= self._partitions:
+                    raise _UnexpectedDaysError
                 yield part
 
         try:
             with self._pool.connection() as connection:
                 self._ensure_partitions(connection, days)
                 _copy(connection, on_known_days(), taken)
-        except _OtherDays:
+        except _UnexpectedDaysError:
             return False
         except psycopg.Error as error:
             if isinstance(error, errors.UniqueViolation):
-                self._suspicious = _STAY_SUSPICIOUS
-            elif isinstance(error, _TRY_AGAIN):
+                self._recheck_duplicates = _RECHECK_BATCHES
+            elif isinstance(error, _TRANSIENT_ERRORS):
                 self._partitions.clear()
             elif not is_data_error(error):
                 raise
             return False
         return True
 
-    def _store_whole(self, batch: list[Row]) -> Stored:
+    def _store_batch(self, batch: list[EventRow]) -> WriteResult:
         # In one order everywhere, so that batches which share events cannot block each other
         # crosswise. By one text after the other: comparing whole rows takes three times as long.
         batch.sort(key=_event_id)
         batch.sort(key=_day)
-        stored = Stored()
+        stored = WriteResult()
         for part in _parts(batch):
             stored.add(self._store_part(part))
         return stored
 
-    def _store_part(self, part: list[Row]) -> Stored:
+    def _store_part(self, part: list[EventRow]) -> WriteResult:
         attempt = 1
         while True:
             try:
                 with self._pool.connection() as connection:
                     self._ensure_partitions(connection, {row.day for row in part})
                     return self._store_rows(connection, part)
-            except _TRY_AGAIN as error:
+            except _TRANSIENT_ERRORS as error:
                 if is_data_error(error) or attempt == _ATTEMPTS:
                     raise
-                log.info("batch is tried again", extra={"reason": str(error)})
+                logger.info("batch is tried again", extra={"reason": str(error)})
                 self._partitions.clear()
                 attempt += 1
 
@@ -181,38 +182,40 @@ class Writer:
             raise Unavailable(detail, "clock") from error
         self._partitions.update(missing)
 
-    def _store_rows(self, connection: Connection, part: list[Row]) -> Stored:
+    def _store_rows(self, connection: Connection, part: list[EventRow]) -> WriteResult:
         fresh = part
-        looked = self._suspicious > 0
-        if looked:
-            fresh = _unknown(connection, part)
-            self._suspicious = _STAY_SUSPICIOUS if fresh is not part else self._suspicious - 1
+        rechecked = self._recheck_duplicates > 0
+        if rechecked:
+            fresh = _not_stored(connection, part)
+            self._recheck_duplicates = (
+                _RECHECK_BATCHES if fresh is not part else self._recheck_duplicates - 1
+            )
         try:
             try:
-                _copy_whole(connection, fresh)
+                _copy_batch(connection, fresh)
             except errors.UniqueViolation:
-                if looked:
+                if rechecked:
                     raise  # another writer stores the same events at this moment
                 # duplicates come in crowds, and a COPY in vain costs as much as one that succeeds
-                self._suspicious = _STAY_SUSPICIOUS
-                fresh = _unknown(connection, part)
-                _copy_whole(connection, fresh)
+                self._recheck_duplicates = _RECHECK_BATCHES
+                fresh = _not_stored(connection, part)
+                _copy_batch(connection, fresh)
         except psycopg.Error as error:
             if not is_data_error(error):
                 raise
-            stored = _store_carefully(connection, fresh)
+            stored = _insert_with_conflicts(connection, fresh)
         else:
-            stored = Stored(inserted=len(fresh))
+            stored = WriteResult(inserted=len(fresh))
         stored.duplicates += len(part) - len(fresh)
         return stored
 
 
-def _parts(batch: list[Row]) -> Iterator[list[Row]]:
-    """Split a batch so that no part touches more than `MOST_DAYS` partitions."""
-    part: list[Row] = []
+def _parts(batch: list[EventRow]) -> Iterator[list[EventRow]]:
+    """Split a batch so that no part touches more than `MAX_DAYS` partitions."""
+    part: list[EventRow] = []
     days = 0
     for _, of_day in groupby(batch, key=_day):
-        if days == MOST_DAYS:
+        if days == MAX_DAYS:
             yield part
             part, days = [], 0
         part.extend(of_day)
@@ -221,7 +224,7 @@ def _parts(batch: list[Row]) -> Iterator[list[Row]]:
         yield part
 
 
-def _copy(connection: Connection, parts: Iterable[list[Row]], batch: list[Row]) -> None:
+def _copy(connection: Connection, parts: Iterable[list[EventRow]], batch: list[EventRow]) -> None:
     """Write rows part by part; when the last is written, they are those of the batch."""
     writing = 0.0
     with connection.transaction(), connection.cursor() as cursor:
@@ -232,7 +235,7 @@ def _copy(connection: Connection, parts: Iterable[list[Row]], batch: list[Row]) 
                 writing += perf_counter() - started
             started = perf_counter()
             # worked out while the server is still busy with the rows
-            lines = "".join(deltas(batch))
+            lines = "".join(delta_lines(batch))
         copied = perf_counter()
         with cursor.copy(_COPY_DELTAS) as copy:
             copy.write(lines)
@@ -242,13 +245,13 @@ def _copy(connection: Connection, parts: Iterable[list[Row]], batch: list[Row]) 
     observe("commit", perf_counter() - rolled_up)
 
 
-def _copy_whole(connection: Connection, batch: list[Row]) -> None:
+def _copy_batch(connection: Connection, batch: list[EventRow]) -> None:
     if batch:
         places = range(0, len(batch), ROWS_PER_PART)
         _copy(connection, (batch[at : at + ROWS_PER_PART] for at in places), batch)
 
 
-def _unknown(connection: Connection, part: list[Row]) -> list[Row]:
+def _not_stored(connection: Connection, part: list[EventRow]) -> list[EventRow]:
     """Return the rows that are not stored; the very same list where none is."""
     known: set[tuple[str, str]] = set()
     for day, of_day in groupby(part, key=_day):
@@ -258,21 +261,23 @@ def _unknown(connection: Connection, part: list[Row]) -> list[Row]:
     return [row for row in part if (row.day, row.event_id) not in known] if known else part
 
 
-def _store_carefully(connection: Connection, part: list[Row]) -> Stored:
+def _insert_with_conflicts(connection: Connection, part: list[EventRow]) -> WriteResult:
     started = perf_counter()
     _queries.make_staging(connection)
-    stored = Stored()
-    new: list[Row] = []
+    stored = WriteResult()
+    new: list[EventRow] = []
     with connection.transaction():
         _insert_new(connection, part, new, stored)
         with connection.cursor() as cursor, cursor.copy(_COPY_DELTAS) as copy:
-            copy.write("".join(deltas(new)))
+            copy.write("".join(delta_lines(new)))
     stored.inserted = len(new)
     observe("isolate", perf_counter() - started)
     return stored
 
 
-def _insert_new(connection: Connection, part: list[Row], new: list[Row], stored: Stored) -> None:
+def _insert_new(
+    connection: Connection, part: list[EventRow], new: list[EventRow], stored: WriteResult
+) -> None:
     """Insert what is not stored yet; halve the rows until those at fault stand alone."""
     try:
         with connection.transaction():
@@ -284,7 +289,7 @@ def _insert_new(connection: Connection, part: list[Row], new: list[Row], stored:
         if not is_data_error(error):
             raise
         if len(part) == 1:
-            stored.refused.append((part[0], _reason(error)))
+            stored.rejected.append((part[0], _rejection_reason(error)))
             return
         middle = len(part) // 2
         _insert_new(connection, part[:middle], new, stored)
@@ -295,7 +300,7 @@ def _insert_new(connection: Connection, part: list[Row], new: list[Row], stored:
     stored.duplicates += len(part) - len(fresh)
 
 
-def _reason(error: psycopg.Error) -> str:
+def _rejection_reason(error: psycopg.Error) -> str:
     """Return what the database says of a row."""
     said = [error.diag.message_primary or type(error).__name__, error.diag.message_detail]
     return "the database refuses it: " + ": ".join(filter(None, said))

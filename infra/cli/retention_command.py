@@ -6,7 +6,8 @@ import click
 
 from infra.cli.options import clear_errors, console
 from infra.cli.owner_url import owner_url
-from infra.database import maintenance
+from infra.database.retention import days_before, drop_days_before, first_kept_day
+from infra.database.seal import seal_finished_days
 
 _url = click.option(
     "--url", envvar="DATABASE_URL", help="The database, as its owner.  [env: DATABASE_URL]"
@@ -31,14 +32,12 @@ def retention(keep_days: int, dry_run: bool, url: str | None) -> None:
     such days that arrive later are stored again, until the next run.
     """
     database = owner_url(url)
-    keep_from = maintenance.first_kept_day(keep_days)
+    keep_from = first_kept_day(keep_days)
     if dry_run:
-        for day in maintenance.days_before(database, keep_from):
+        for day in days_before(database, keep_from):
             console.print(f"would drop {day}")
         return
-    dropped = maintenance.drop_days_before(
-        database, keep_from, lambda day: console.print(f"dropped {day}")
-    )
+    dropped = drop_days_before(database, keep_from, lambda day: console.print(f"dropped {day}"))
     console.print(f"{len(dropped)} days dropped; kept from {keep_from} on")
 
 
@@ -58,7 +57,7 @@ def seal(idle_minutes: int, url: str | None) -> None:
     Their partitions get the indexes that event search and user reports want. Run it once a day;
     nobody waits for it, and late events are counted all the same.
     """
-    sealed = maintenance.seal_finished_days(
+    sealed = seal_finished_days(
         owner_url(url),
         timedelta(minutes=idle_minutes),
         lambda day: console.print(f"sealed {day}"),

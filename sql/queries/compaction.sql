@@ -1,22 +1,18 @@
--- Folding of rollup deltas into the rollup tables; sql/README.md explains the tables.
+-- Compaction: moving rollup deltas into the rollup tables; sql/README.md explains the tables.
 
 -- name: try_lock()$
--- Whether this transaction is now the only one that folds deltas, seals days or drops them.
+-- Whether this transaction is now the only one that compacts deltas, seals days or drops them.
 SELECT pg_try_advisory_xact_lock(7305, 2);
-
--- name: lock()$
--- The same, after waiting for the other.
-SELECT pg_advisory_xact_lock(7305, 2);
 
 -- name: pending(most)$
 -- How many deltas wait, counted up to `most`.
 SELECT count(*) FROM (SELECT FROM rollup_deltas LIMIT :most) AS waiting;
 
--- name: fold(most, most_events)
+-- name: compact(most, most_events)
 -- Takes up to `most` deltas, or what `most_events` events made, out of rollup_deltas, adds them to
 -- every rollup of sums, and returns what is needed to add them to the rollups of users. One
 -- statement, so one snapshot. In the order of the indexes, so that neighbours are written together.
-WITH folded AS MATERIALIZED (
+WITH taken AS MATERIALIZED (
     DELETE FROM rollup_deltas
     WHERE ctid = ANY (ARRAY(
         SELECT d.ctid
@@ -31,7 +27,7 @@ grouped AS MATERIALIZED (
            split_part(g.name, '=', 1) AS dimension,
            substr(g.name, strpos(g.name, '=') + 1) AS value,
            g.events, coalesce(g.revenue, 0) AS revenue
-    FROM folded AS f,
+    FROM taken AS f,
          unnest(f.groups, f.group_events, f.group_revenue) AS g (name, events, revenue)
 ),
 hour_types AS (
@@ -40,7 +36,7 @@ hour_types AS (
          events, purchases, revenue, first_at, last_at)
     SELECT hour, source, funnel_stage, event_type,
            sum(events)::bigint, sum(purchases)::bigint, sum(revenue), min(first_at), max(last_at)
-    FROM folded
+    FROM taken
     GROUP BY 1, 2, 3, 4
     ON CONFLICT (hour, source, funnel_stage, event_type) DO UPDATE SET
         events = r.events + excluded.events,
@@ -55,7 +51,7 @@ hour_countries AS (
          events, purchases, revenue, first_at, last_at)
     SELECT hour, source, funnel_stage, event_type, country,
            sum(events)::bigint, sum(purchases)::bigint, sum(revenue), min(first_at), max(last_at)
-    FROM folded
+    FROM taken
     GROUP BY 1, 2, 3, 4, 5
     ON CONFLICT (hour, country, source, funnel_stage, event_type) DO UPDATE SET
         events = r.events + excluded.events,
@@ -70,7 +66,7 @@ hour_campaigns AS (
          events, purchases, revenue, first_at, last_at)
     SELECT hour, source, funnel_stage, event_type, campaign_id,
            sum(events)::bigint, sum(purchases)::bigint, sum(revenue), min(first_at), max(last_at)
-    FROM folded
+    FROM taken
     WHERE campaign_id IS NOT NULL
     GROUP BY 1, 2, 3, 4, 5
     ON CONFLICT (hour, campaign_id, source, funnel_stage, event_type) DO UPDATE SET
@@ -86,7 +82,7 @@ hour_campaign_countries AS (
          events, purchases, revenue, first_at, last_at)
     SELECT hour, source, funnel_stage, event_type, campaign_id, country,
            sum(events)::bigint, sum(purchases)::bigint, sum(revenue), min(first_at), max(last_at)
-    FROM folded
+    FROM taken
     WHERE campaign_id IS NOT NULL
     GROUP BY 1, 2, 3, 4, 5, 6
     ON CONFLICT (hour, campaign_id, country, source, funnel_stage, event_type) DO UPDATE SET
@@ -123,7 +119,7 @@ day_types AS (
          events, purchases, revenue, first_at, last_at)
     SELECT day, source, funnel_stage, event_type,
            sum(events)::bigint, sum(purchases)::bigint, sum(revenue), min(first_at), max(last_at)
-    FROM folded
+    FROM taken
     GROUP BY 1, 2, 3, 4
     ON CONFLICT (day, source, funnel_stage, event_type) DO UPDATE SET
         events = r.events + excluded.events,
@@ -138,7 +134,7 @@ day_countries AS (
          events, purchases, revenue, first_at, last_at)
     SELECT day, source, funnel_stage, event_type, country,
            sum(events)::bigint, sum(purchases)::bigint, sum(revenue), min(first_at), max(last_at)
-    FROM folded
+    FROM taken
     GROUP BY 1, 2, 3, 4, 5
     ON CONFLICT (day, country, source, funnel_stage, event_type) DO UPDATE SET
         events = r.events + excluded.events,
@@ -153,7 +149,7 @@ day_campaigns AS (
          events, purchases, revenue, first_at, last_at)
     SELECT day, source, funnel_stage, event_type, campaign_id,
            sum(events)::bigint, sum(purchases)::bigint, sum(revenue), min(first_at), max(last_at)
-    FROM folded
+    FROM taken
     WHERE campaign_id IS NOT NULL
     GROUP BY 1, 2, 3, 4, 5
     ON CONFLICT (day, campaign_id, source, funnel_stage, event_type) DO UPDATE SET
@@ -169,7 +165,7 @@ day_campaign_countries AS (
          events, purchases, revenue, first_at, last_at)
     SELECT day, source, funnel_stage, event_type, campaign_id, country,
            sum(events)::bigint, sum(purchases)::bigint, sum(revenue), min(first_at), max(last_at)
-    FROM folded
+    FROM taken
     WHERE campaign_id IS NOT NULL
     GROUP BY 1, 2, 3, 4, 5, 6
     ON CONFLICT (campaign_id, day, country, source, funnel_stage, event_type) DO UPDATE SET
@@ -212,7 +208,7 @@ day_campaign_demographics AS (
 )
 SELECT f.hour, f.day, f.source, f.funnel_stage, f.event_type, f.country, f.events, f.users,
        d.sealed_at IS NOT NULL AS sealed
-FROM folded AS f
+FROM taken AS f
 LEFT JOIN event_days AS d ON d.day = f.day;
 
 -- name: hour_sketches(times, sources, stages, types)
@@ -287,6 +283,6 @@ ON CONFLICT (day, user_id, source) DO UPDATE SET
     first_top_at = excluded.first_top_at,
     last_bottom_at = excluded.last_bottom_at;
 
--- name: tidy_deltas()#
--- Gives the space of folded deltas back at once: reports read this whole table.
+-- name: vacuum_deltas()#
+-- Gives the space of compacted deltas back at once: reports read this whole table.
 VACUUM (SKIP_LOCKED) rollup_deltas;

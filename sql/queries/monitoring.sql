@@ -61,7 +61,7 @@ GROUP BY 1;
 SELECT table_name, heap_bytes, bloat_bytes FROM monitored_bloat();
 
 -- name: rollups()
--- Deltas that wait to be folded (at most 100,000 are counted), and the days there are.
+-- Deltas that are not compacted yet (at most 100,000 are counted), and the days there are.
 SELECT (SELECT count(*) FROM (SELECT FROM rollup_deltas LIMIT 100000) AS d) AS pending_deltas,
        count(*) AS partitions,
        count(sealed_at) AS sealed_partitions,

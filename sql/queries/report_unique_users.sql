@@ -25,7 +25,7 @@ GROUP BY country;
 
 -- name: users_of_range
 -- Sketches of the users of a range, and the users who are in none of these sketches: those of events
--- that are not folded into rollups yet, and of the parts of hours at both ends.
+-- that are not compacted into rollups yet, and of the parts of hours at both ends.
 SELECT NULL::text AS country, hll, NULL::text AS user_id
 FROM rollup_day_users
 WHERE {{whole_days}} AND event_type = coalesce(:event_type::text, '')

@@ -30,9 +30,9 @@ from rich.table import Table
 
 from functions.common.events import columns, validate_json
 from functions.process_batch.compaction import compact
-from functions.process_batch.rollups import COLUMNS as DELTAS
-from functions.process_batch.rollups import deltas
-from functions.process_batch.rows import COLUMNS, Row
+from functions.process_batch.deltas import COLUMNS as DELTAS
+from functions.process_batch.deltas import delta_lines
+from functions.process_batch.rows import COLUMNS, EventRow
 from infra.cli.generate import Event, Mix, generate
 from infra.database.migrate import migrate
 from infra.local.servers.postgres import WRITER, EmbeddedPostgres
@@ -266,8 +266,8 @@ class _Bench:
             ),
             Case(MONTH_COPY, lambda: self._copy(month, "events")),
             Case(MONTH, lambda: self._post(self.month)),
-            Case("folding of rollup deltas", lambda: self._fold(live)),
-            Case("folding of rollup deltas, 31 days at once", lambda: self._fold(month)),
+            Case("compaction of rollup deltas", lambda: self._compact(live)),
+            Case("compaction of rollup deltas, 31 days at once", lambda: self._compact(month)),
         ]
 
     @contextmanager
@@ -282,7 +282,7 @@ class _Bench:
             finally:
                 connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
-    def _copy(self, batches: list[list[Row]], table: str) -> Measured:
+    def _copy(self, batches: list[list[EventRow]], table: str) -> Measured:
         texts = [[row.line for row in batch] for batch in batches]
         with self._database() as name, psycopg.connect(self.server.url(WRITER, name)) as connection:
             with psycopg.connect(self.server.url(database=name)) as owner:
@@ -313,7 +313,7 @@ class _Bench:
                 connection.commit()
             return stopwatch.stop(len(events))
 
-    def _fold(self, batches: list[list[Row]]) -> Measured:
+    def _compact(self, batches: list[list[EventRow]]) -> Measured:
         with self._database() as name:
             url = self.server.url(WRITER, name)
             with psycopg.connect(self.server.url(database=name)) as owner:
@@ -324,9 +324,9 @@ class _Bench:
                     with connection.cursor().copy(
                         f"COPY rollup_deltas ({DELTAS}) FROM STDIN"
                     ) as copy:
-                        copy.write("".join(deltas(batch)))
+                        copy.write("".join(delta_lines(batch)))
                 stopwatch = Stopwatch(self.server, [os.getpid()])
-                while (folded := compact(connection)) and folded.deltas:
+                while (step := compact(connection)) and step.deltas:
                     pass
                 return stopwatch.stop(sum(map(len, batches)))
 

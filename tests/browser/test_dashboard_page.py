@@ -22,7 +22,7 @@ from tests.support.browser import Page, browser
 from tests.support.net import wait_until
 from tests.support.oracle import Fact
 from tests.support.prefix_proxy import mounted
-from tests.support.stored_events import fold, generated, store
+from tests.support.stored_events import compact_deltas, generated, store
 
 NOW = datetime.now(UTC)
 EVENTS = generated(3000, seed=11, mix=Mix(days=20, users=400), until=NOW)
@@ -36,7 +36,7 @@ def live(
 ) -> Iterator[Analytics]:
     with analytics(postgres, migrated_template, tmp_path_factory.mktemp("analytics")) as function:
         store(function.owner_url, EVENTS)
-        fold(function.owner_url)
+        compact_deltas(function.owner_url)
         yield function
 
 
@@ -293,7 +293,7 @@ def test_live_shows_new_events_within_seconds(page: Page, live: Analytics) -> No
     wait_until(lambda: total(page, "events") == "1", 30)
     page.one("#live").click()
     loaded(page)
-    fold(live.owner_url)
+    compact_deltas(live.owner_url)
 
 
 def test_an_empty_range_says_so(page: Page, live: Analytics) -> None:

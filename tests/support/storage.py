@@ -14,10 +14,10 @@ from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
 from functions.common.events import demographics, validate_json
-from functions.process_batch.body import Message, read
-from functions.process_batch.check import Checked, check
+from functions.process_batch.body import EventMessage, read_messages
 from functions.process_batch.compaction import compact
-from functions.process_batch.rows import Row
+from functions.process_batch.rows import EventRow
+from functions.process_batch.validation import ValidationSummary, validated_rows
 from functions.process_batch.writer import Writer
 from tests.conftest import Database
 from tests.support.functions import Function, running
@@ -47,26 +47,26 @@ def writer_to(database: Database, size: int = 4) -> Iterator[Writer]:
         yield Writer(pool)
 
 
-def messages(events: list[Event]) -> list[Message]:
+def messages(events: list[Event]) -> list[EventMessage]:
     """Return the events as the messages of one request."""
-    return read(orjson.dumps(events), {}, 2**30)
+    return read_messages(orjson.dumps(events), {}, 2**30)
 
 
-def parts(events: list[Event], size: int = 7) -> list[list[Row]]:
+def parts(events: list[Event], size: int = 7) -> list[list[EventRow]]:
     """Return the rows of valid events, a few at a time."""
-    checked = Checked()
-    rows = list(chain.from_iterable(check(messages(events), checked)))
-    assert not checked.refused, checked.refused
+    validation = ValidationSummary()
+    rows = list(chain.from_iterable(validated_rows(messages(events), validation)))
+    assert not validation.invalid, validation.invalid
     return [rows[at : at + size] for at in range(0, len(rows), size)]
 
 
 def compact_all(database: Database) -> int:
-    """Fold every delta; return how many there were."""
-    folded = 0
+    """Compact every delta; return how many there were."""
+    compacted = 0
     with psycopg.connect(database.writer_url, autocommit=True) as connection:
         while (step := compact(connection)) and step.deltas:
-            folded += step.deltas
-    return folded
+            compacted += step.deltas
+    return compacted
 
 
 def ask(database: Database, query: LiteralString, *values: Any) -> list[tuple[Any, ...]]:
@@ -173,7 +173,7 @@ def process_batch(url: str, log: Path, **environment: str) -> Iterator[Function]
     with running(
         "functions.process_batch.handler",
         log,
-        **{"DATABASE_URL": url, "COMPACT_SECONDS": "0.1", **environment},
+        **{"DATABASE_URL": url, "COMPACTION_INTERVAL": "0.1", **environment},
     ) as function:
         yield function
 

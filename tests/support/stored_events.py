@@ -7,10 +7,10 @@ from typing import Any
 import psycopg
 from psycopg_pool import ConnectionPool
 
-from functions.process_batch.body import read
-from functions.process_batch.check import Checked, check
+from functions.process_batch.body import read_messages
 from functions.process_batch.compaction import compact
-from functions.process_batch.writer import Stored, Writer
+from functions.process_batch.validation import ValidationSummary, validated_rows
+from functions.process_batch.writer import Writer, WriteResult
 from infra.cli.generate import Mix, generate
 
 UNTIL = datetime(2024, 6, 20, 15, 30, 12, tzinfo=UTC)
@@ -24,9 +24,9 @@ def generated(
     return [item.event for item in generate(count, seed, mix, until) if item.kind == "new"]
 
 
-def store(url: str, events: list[dict[str, Any]], batch: int = 1000) -> Stored:
-    """Store events in batches; their rollup deltas are not folded."""
-    stored = Stored()
+def store(url: str, events: list[dict[str, Any]], batch: int = 1000) -> WriteResult:
+    """Store events in batches; their rollup deltas are not compacted."""
+    stored = WriteResult()
     pool: ConnectionPool[psycopg.Connection] = ConnectionPool(
         url, min_size=1, max_size=1, kwargs={"autocommit": True}, open=False
     )
@@ -34,14 +34,14 @@ def store(url: str, events: list[dict[str, Any]], batch: int = 1000) -> Stored:
         writer = Writer(pool)
         for start in range(0, len(events), batch):
             body = json.dumps(events[start : start + batch]).encode()
-            messages = read(body, {"content-type": "application/json"}, len(body))
-            checked = Checked()
-            stored.add(writer.store(check(messages, checked)))
-            assert not checked.refused, checked.refused[0]
+            messages = read_messages(body, {"content-type": "application/json"}, len(body))
+            validation = ValidationSummary()
+            stored.add(writer.store(validated_rows(messages, validation)))
+            assert not validation.invalid, validation.invalid[0]
     return stored
 
 
-def fold(url: str, most: int = 100_000) -> None:
-    """Fold up to `most` rollup deltas into the rollup tables."""
+def compact_deltas(url: str, most: int = 100_000) -> None:
+    """Compact up to `most` rollup deltas into the rollup tables."""
     with psycopg.connect(url, autocommit=True) as connection:
         compact(connection, most)

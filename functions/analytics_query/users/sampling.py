@@ -19,7 +19,9 @@ def worth_sampling(now: Snapshot, query: ReportQuery) -> bool:
     """Tell whether counting the users of a question's events would take long."""
     if query.exact:
         return False
-    return sums(now, SQL, "number_of_events", query)[0]["events"] > settings().count_users_up_to
+    return (
+        sums(now, SQL, "number_of_events", query)[0]["events"] > settings().exact_users_max_events
+    )
 
 
 def bounds(found: int, share: float = 1 / ONE_IN) -> tuple[int, int]:

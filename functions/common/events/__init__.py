@@ -73,10 +73,10 @@ def summarize(details: list[ErrorDetail], most: int = 3) -> str:
 
 def columns(event: dict[str, Any]) -> tuple[str, str | None, str | None, Decimal | None]:
     """Return a validated event's user id, country, campaign id and revenue."""
-    return SOURCES[event["source"]].facts(event)[:4]
+    return SOURCES[event["source"]].report_fields(event)[:4]
 
 
 def demographics(event: dict[str, Any]) -> tuple[tuple[str, str], ...]:
     """Return the groups that a validated event's user belongs to, as (dimension, value) pairs."""
     source = SOURCES[event["source"]]
-    return tuple(zip(source.dimensions, source.facts(event)[4], strict=False))
+    return tuple(zip(source.dimensions, source.report_fields(event)[4], strict=False))

@@ -10,7 +10,7 @@ from functions.common.contract import (
     ActionTime,
     Amount,
     Envelope,
-    Facts,
+    ReportFields,
     Source,
     Text,
     money,
@@ -111,7 +111,7 @@ def age_group(age: int) -> str:
 _GROUP_OF_AGE = tuple(age_group(age) for age in range(OLDEST + 1))
 
 
-def _facts(event: Top | Bottom) -> Facts:
+def _report_fields(event: Top | Bottom) -> ReportFields:
     data = event["data"]
     user = data["user"]
     location = user["location"]
@@ -127,6 +127,6 @@ def _facts(event: Top | Bottom) -> Facts:
 SOURCE = Source(
     "facebook",
     Annotated[Top | Bottom, Field(discriminator="funnelStage")],
-    _facts,
+    _report_fields,
     dimensions=("ageGroup", "gender", "country", "city"),
 )

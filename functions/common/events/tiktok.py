@@ -12,7 +12,7 @@ from functions.common.contract import (
     Amount,
     Count,
     Envelope,
-    Facts,
+    ReportFields,
     Source,
     Text,
     money,
@@ -98,7 +98,7 @@ def follower_band(followers: int) -> str:
     return _BANDS[bisect_right(_ENDS, followers)]
 
 
-def _facts(event: Top | Bottom) -> Facts:
+def _report_fields(event: Top | Bottom) -> ReportFields:
     user = event["data"]["user"]
     band = follower_band(user["followers"])
     if event["funnelStage"] == "top":
@@ -111,6 +111,6 @@ def _facts(event: Top | Bottom) -> Facts:
 SOURCE = Source(
     "tiktok",
     Annotated[Top | Bottom, Field(discriminator="funnelStage")],
-    _facts,
+    _report_fields,
     dimensions=("followerBand", "device"),
 )

@@ -226,7 +226,7 @@ DASHBOARD = (
             query("max(universe_database_partitions_to_seal)", "over, not sealed"),
         ).span(6),
         TimeSeries(
-            "Rollup deltas not folded",
+            "Rollup deltas not compacted",
             "Reports add them up: exact, and slower the more there are.",
             query("max(universe_database_pending_rollup_deltas)", "deltas"),
         )

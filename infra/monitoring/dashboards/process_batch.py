@@ -131,23 +131,23 @@ DASHBOARD = (
             query("sum by (state) (universe_process_batch_pool_connections)", "{{state}}"),
         ).span(6),
         TimeSeries(
-            "Deltas not folded",
+            "Deltas not compacted",
             "Rollup deltas that reports still have to add up.",
             query("max(universe_database_pending_rollup_deltas)", "deltas"),
         )
         .thresholds(limits(5000, 20_000))
         .span(6),
         TimeSeries(
-            "Folding",
-            "Rollup deltas folded.",
+            "Compaction",
+            "Rollup deltas compacted.",
             query(or_zero(rate("universe_process_batch_compacted_deltas_total")), "deltas"),
         )
         .unit(units.OpsPerSecond)
         .span(6),
         TimeSeries(
-            "Time of a folding",
+            "Time of a compaction",
             "One transaction at a time.",
-            *quantiles("universe_process_batch_compact_seconds"),
+            *quantiles("universe_process_batch_compaction_seconds"),
         )
         .unit(units.Seconds)
         .span(6),

@@ -133,7 +133,7 @@ STATEMENT_METRICS: dict[str, MetricGroup] = {
             MetricSpec(
                 "pending_deltas",
                 "universe_database_pending_rollup_deltas",
-                "Rollup deltas not folded yet, counted up to 100,000",
+                "Rollup deltas not compacted yet, counted up to 100,000",
             ),
             MetricSpec(
                 "partitions", "universe_database_partitions", "Days that have a partition of events"

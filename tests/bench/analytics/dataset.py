@@ -16,8 +16,8 @@ import duckdb
 import psycopg
 
 from functions.common.sketches import add_to_hll, add_to_theta
-from infra.database.maintenance import seal_finished_days
 from infra.database.migrate import migrate
+from infra.database.seal import seal_finished_days
 from infra.local.servers.postgres import READER, EmbeddedPostgres
 
 SQL: Any = aiosql.from_path(

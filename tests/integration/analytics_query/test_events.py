@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from infra.cli.generate import Mix
-from infra.database.maintenance import seal_finished_days
+from infra.database.seal import seal_finished_days
 from infra.local.servers.postgres import EmbeddedPostgres
 from tests.support import oracle
 from tests.support.analytics import Analytics, analytics

@@ -21,7 +21,7 @@ from infra.local.servers.postgres import EmbeddedPostgres
 from tests.support.analytics import HANDLER, Analytics, analytics
 from tests.support.functions import running
 from tests.support.net import free_port, plain_http, wait_until
-from tests.support.stored_events import fold, generated, store
+from tests.support.stored_events import compact_deltas, generated, store
 
 EVENTS = generated(600, seed=5, mix=Mix(days=3, users=50))
 REPORTS = (
@@ -44,7 +44,7 @@ def live(
 ) -> Iterator[Analytics]:
     with analytics(postgres, migrated_template, tmp_path_factory.mktemp("analytics")) as function:
         store(function.owner_url, EVENTS[:-1])
-        fold(function.owner_url)
+        compact_deltas(function.owner_url)
         yield function
 
 
@@ -96,11 +96,11 @@ def test_a_new_event_is_in_the_next_answer(live: Analytics) -> None:
     )
     assert after.status_code == 200
     assert after.json()["totals"]["events"] == before.json()["totals"]["events"] + 1
-    fold(live.owner_url)
-    folded = live.client.get(
+    compact_deltas(live.owner_url)
+    compacted = live.client.get(
         "/analytics/overview", headers={"If-None-Match": after.headers["etag"]}
     )
-    assert folded.status_code == 304, "folding changes no figure"
+    assert compacted.status_code == 304, "compaction changes no figure"
 
 
 def test_large_answers_are_compressed_for_those_who_take_it(live: Analytics) -> None:

@@ -15,13 +15,13 @@ import httpx
 import pytest
 
 from infra.cli.generate import Mix
-from infra.database.maintenance import seal_finished_days
+from infra.database.seal import seal_finished_days
 from infra.local.servers.postgres import EmbeddedPostgres
 from tests.support import oracle
 from tests.support.analytics import HANDLER, Analytics, analytics
 from tests.support.functions import running
 from tests.support.oracle import Fact, chosen
-from tests.support.stored_events import UNTIL, fold, generated, store
+from tests.support.stored_events import UNTIL, compact_deltas, generated, store
 
 EVENTS = generated(4000, seed=7, mix=Mix(days=9, users=500, shuffled=7200))
 LATE = generated(300, seed=8, mix=Mix(days=9, users=600))
@@ -73,11 +73,11 @@ def live(
     with analytics(postgres, migrated_template, folder) as running:
         url = running.owner_url
         store(url, EVENTS[:3000])
-        fold(url)
+        compact_deltas(url)
         # days before the last third of the events are over: the fixed newest event is in the past
         seal_finished_days(url, timedelta(0))
         store(url, EVENTS[2900:])  # a hundred of them again
-        fold(url, most=500)
+        compact_deltas(url, most=500)
         store(url, LATE)
         yield running
 
@@ -368,7 +368,7 @@ SAMPLED: list[dict[str, str]] = [
 @pytest.fixture(scope="module")
 def sampling(live: Analytics, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """The function as it is with very many events: users are sampled, not counted."""
-    variables = {"DATABASE_READER_URL": live.owner_url, "COUNT_USERS_UP_TO": "0"}
+    variables = {"DATABASE_READER_URL": live.owner_url, "EXACT_USERS_MAX_EVENTS": "0"}
     log = tmp_path_factory.mktemp("analytics") / "log"
     with (
         running(HANDLER, log, **variables) as function,

@@ -12,7 +12,8 @@ from psycopg import errors
 from infra.cli.generate import Mix
 from infra.cli.retention_command import retention, seal
 from infra.database import housekeeping
-from infra.database.maintenance import drop_days_before, seal_finished_days
+from infra.database.retention import drop_days_before
+from infra.database.seal import seal_finished_days
 from tests.conftest import Database
 from tests.support.net import wait_until
 from tests.support.storage import (
@@ -231,7 +232,7 @@ def test_housekeeping_seals_and_drops_by_itself(database: Database) -> None:
     days = days_ago(0, 2, 9)
     with writer_to(database) as writer:
         writer.store(parts(on_days(generated(90), days)))
-    stop = housekeeping.start(database.url, keep_days=5, idle=NOW, every=0.05)
+    stop = housekeeping.start(database.url, keep_days=5, idle=NOW, interval=0.05)
     try:
         wait_until(
             lambda: (

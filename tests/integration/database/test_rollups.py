@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from functions.process_batch.compaction import Folded, compact
-from functions.process_batch.rows import Row
+from functions.process_batch.compaction import CompactionResult, compact
+from functions.process_batch.rows import EventRow
 from functions.process_batch.writer import Writer
 from infra.cli.generate import Mix
-from infra.database.maintenance import seal_finished_days
+from infra.database.seal import seal_finished_days
 from tests.conftest import Database
 from tests.support.storage import (
     Event,
@@ -34,8 +34,8 @@ POOL = generated(400, mix=Mix(days=3, users=40))
 batches = st.lists(
     st.lists(st.integers(0, len(POOL) - 1), min_size=1, max_size=60), min_size=1, max_size=8
 )
-# what happens beside the writers: nothing, folding, or sealing of the days that are over
-beside = st.lists(st.sampled_from(["fold", "seal", "read"]), max_size=4)
+# what happens beside the writers: nothing, compaction, or sealing of the days that are over
+beside = st.lists(st.sampled_from(["compact", "seal", "read"]), max_size=4)
 
 
 @settings(
@@ -49,11 +49,11 @@ def test_rollups_equal_events_after_any_interleaving(
     database: Database, chosen: list[list[int]], meanwhile: list[str]
 ) -> None:
     # examples add up in one database: each has events of its own, and starts from whatever the ones
-    # before left folded, pending or sealed
+    # before left compacted, pending or sealed
     example = uuid4().hex
     pool = [event | {"eventId": f"{example}-{event['eventId']}"} for event in POOL]
     act: dict[str, Callable[[], object]] = {
-        "fold": lambda: compact_all(database),
+        "compact": lambda: compact_all(database),
         "seal": lambda: seal_finished_days(database.url, timedelta(0)),
         "read": lambda: assert_rollups_exact(database),
     }
@@ -84,7 +84,7 @@ def test_same_events_in_opposite_order_at_the_same_moment(database: Database) ->
     back_again = [part[::-1] for part in there[::-1]]
     both_began = threading.Barrier(2)
 
-    def slowly(batch: list[list[Row]]) -> Iterator[list[Row]]:
+    def slowly(batch: list[list[EventRow]]) -> Iterator[list[EventRow]]:
         yield batch[0]
         both_began.wait(20)
         yield batch[1]
@@ -112,12 +112,12 @@ def test_what_cannot_be_copied_comes_after_much_that_can(database: Database, wha
             batch[-2][0] = row._replace(line=row.line.replace("\t{", "\t{{", 1))
         stored = writer.store(batch)
     assert (stored.inserted, stored.duplicates) == (40 - known - broken, known)
-    assert [row for row, _ in stored.refused] == ([batch[-2][0]] if broken else [])
+    assert [row for row, _ in stored.rejected] == ([batch[-2][0]] if broken else [])
     assert_rollups_exact(database)
 
 
 def test_a_source_of_rows_that_fails_leaves_nothing_behind(database: Database) -> None:
-    def failing() -> Iterator[list[Row]]:
+    def failing() -> Iterator[list[EventRow]]:
         yield from parts(generated(20))
         raise ZeroDivisionError
 
@@ -129,7 +129,7 @@ def test_a_source_of_rows_that_fails_leaves_nothing_behind(database: Database) -
     assert_rollups_exact(database)
 
 
-def test_overlapping_writers_while_deltas_are_folded(database: Database) -> None:
+def test_overlapping_writers_while_deltas_are_compacted(database: Database) -> None:
     events = generated(2000, mix=Mix(days=1))
     over = threading.Event()
     faults: list[BaseException] = []
@@ -172,7 +172,7 @@ def assert_totals_agree(database: Database) -> None:
     assert raw == by_hour == by_day
 
 
-def test_two_processes_do_not_fold_at_once(database: Database) -> None:
+def test_two_processes_do_not_compact_at_once(database: Database) -> None:
     with writer_to(database) as writer:
         store(writer, generated(50))
     deltas = pending(database)
@@ -183,11 +183,11 @@ def test_two_processes_do_not_fold_at_once(database: Database) -> None:
         one.execute("SELECT pg_advisory_xact_lock(7305, 2)")
         assert compact(two) is None
         one.rollback()
-        assert compact(two) == Folded(deltas, 50)
-        assert compact(two) == Folded(0, 0)
+        assert compact(two) == CompactionResult(deltas, 50)
+        assert compact(two) == CompactionResult(0, 0)
 
 
-def test_folding_takes_no_more_than_it_may(database: Database) -> None:
+def test_compaction_takes_no_more_than_it_may(database: Database) -> None:
     with writer_to(database) as writer:
         store(writer, generated(500))
     left = [pending(database)]
@@ -205,8 +205,8 @@ def pending(database: Database) -> int:
     return ask(database, "SELECT count(*) FROM rollup_deltas")[0][0]
 
 
-@pytest.mark.parametrize("fold", [False, True])
-def test_strange_texts_survive_the_rollups(database: Database, fold: bool) -> None:
+@pytest.mark.parametrize("compacted", [False, True])
+def test_strange_texts_survive_the_rollups(database: Database, compacted: bool) -> None:
     odd = ['a"b', "back\\slash", "tab\there", "new\nline", "{brace,comma}", "NULL", "\\N", " "]
     odd += ["é漢🎉", "a=b", "\u2028", "'"]
     events = generated(len(odd))
@@ -221,7 +221,7 @@ def test_strange_texts_survive_the_rollups(database: Database, fold: bool) -> No
         assert store(writer, events) == len(odd)
     pending = {row[0] for row in ask(database, "SELECT user_id FROM live_pending_users")}
     assert pending == set(odd)
-    if fold:
+    if compacted:
         compact_all(database)
     assert {row[0] for row in ask(database, "SELECT event_id FROM events")} == {
         f"odd {text}" for text in odd
@@ -273,10 +273,10 @@ def test_unique_users_are_estimated_within_the_bound(database: Database) -> None
 
 def test_late_events_of_a_sealed_day(database: Database) -> None:
     day = datetime.now(UTC) - timedelta(days=3)
-    early, late, unfolded = (
+    early, late, pending_events = (
         generated(300, seed=seed, mix=Mix(days=0.2, users=50)) for seed in (1, 2, 3)
     )
-    for events in (early, late, unfolded):
+    for events in (early, late, pending_events):
         for event in events:
             event["timestamp"] = day.replace(hour=event_hour(event)).isoformat()
     with writer_to(database) as writer:
@@ -287,9 +287,9 @@ def test_late_events_of_a_sealed_day(database: Database) -> None:
         assert_rollups_exact(database)
         compact_all(database)
         assert_rollups_exact(database)
-        store(writer, unfolded)
+        store(writer, pending_events)
         assert_rollups_exact(database)
-    # the figures of users with late events that are not folded come from the events
+    # the figures of users with late events that are not compacted come from the events
     assert seal_finished_days(database.url, timedelta(0)) == []
 
 

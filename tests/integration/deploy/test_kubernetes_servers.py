@@ -269,7 +269,7 @@ def test_job_migrates_with_the_password_in_its_environment(
 def test_nightly_job_seals_and_drops_days(
     manifests: dict[str, list[Manifest]], postgres: EmbeddedPostgres, database: Database
 ) -> None:
-    job = named(manifests["single-node"], "CronJob", "maintenance")["spec"]["jobTemplate"]
+    job = named(manifests["single-node"], "CronJob", "housekeeping")["spec"]["jobTemplate"]
     [container] = job["spec"]["template"]["spec"]["containers"]
     variables = {v["name"]: v.get("value", "") for v in container["env"]}
     store(database.writer_url, generated(100))  # days long ago

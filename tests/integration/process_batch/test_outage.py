@@ -111,7 +111,7 @@ def pool_is_used(url: str) -> bool:
     return 'universe_process_batch_pool_connections{state="idle"} 0.0' in text
 
 
-def test_folding_that_is_cut_off_is_tried_again(database: Database, tmp_path: Path) -> None:
+def test_compaction_that_is_cut_off_is_tried_again(database: Database, tmp_path: Path) -> None:
     events = generated(300)
     with (
         process_batch(

@@ -6,14 +6,17 @@ import json
 
 import pytest
 
-from functions.process_batch.body import BadBody, Message, read
+from functions.common.errors import RequestRefusedError
+from functions.process_batch.body import EventMessage, read_messages
 
 BATCH = {"content-type": "application/cloudevents-batch+json; charset=utf-8"}
 LIMIT = 10_000
 
 
-def only(body: str | bytes, headers: dict[str, str] | None = None) -> Message:
-    [message] = read(body.encode() if isinstance(body, str) else body, headers or {}, LIMIT)
+def only(body: str | bytes, headers: dict[str, str] | None = None) -> EventMessage:
+    [message] = read_messages(
+        body.encode() if isinstance(body, str) else body, headers or {}, LIMIT
+    )
     return message
 
 
@@ -32,7 +35,7 @@ def test_cloud_events_keep_their_ids_and_calls() -> None:
         {"id": "A:2", "data": [1, 2], "deliverycount": 2},
         {"id": "A:3", "data_base64": base64.b64encode(b"[3]").decode(), "deliverycount": 1},
     ]
-    one, two, three = read(json.dumps(batch).encode(), BATCH, LIMIT)
+    one, two, three = read_messages(json.dumps(batch).encode(), BATCH, LIMIT)
     assert (one.id, one.events, one.call_ids, one.redelivered) == (
         "A:1",
         [{"a": 1}],
@@ -56,7 +59,7 @@ def test_cloud_events_keep_their_ids_and_calls() -> None:
 def test_unreadable_payload_is_the_fault_of_its_message(
     event: dict[str, object], fault: str
 ) -> None:
-    bad, good = read(json.dumps([event, {"id": "A:2", "data": 1}]).encode(), BATCH, LIMIT)
+    bad, good = read_messages(json.dumps([event, {"id": "A:2", "data": 1}]).encode(), BATCH, LIMIT)
     assert fault in (bad.fault or "")
     assert (bad.events, good.events, good.fault) == ([], [1], None)
 
@@ -81,15 +84,15 @@ def test_unreadable_payload_is_the_fault_of_its_message(
     ],
 )
 def test_bodies_that_cannot_be_read(body: bytes, headers: dict[str, str], status: int) -> None:
-    with pytest.raises(BadBody) as caught:
-        read(body, headers, LIMIT)
+    with pytest.raises(RequestRefusedError) as caught:
+        read_messages(body, headers, LIMIT)
     assert caught.value.status == status
 
 
 def test_gzip_with_several_members() -> None:
     body = gzip.compress(b'{"a":1}\n') + gzip.compress(b'{"a":2}\n')
     headers = {"content-type": "application/x-ndjson", "content-encoding": "gzip"}
-    assert read(body, headers, LIMIT)[0].events == [{"a": 1}, {"a": 2}]
+    assert read_messages(body, headers, LIMIT)[0].events == [{"a": 1}, {"a": 2}]
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from functions.common.events import EVENT
-from functions.process_batch.body import Message, dump_json
-from functions.process_batch.check import ROWS_PER_PART, Checked, check
-from functions.process_batch.rollups import deltas
-from functions.process_batch.rows import NotStorable, Row, make_row
+from functions.process_batch.body import EventMessage, dump_json
+from functions.process_batch.deltas import delta_lines
+from functions.process_batch.rows import EventRow, NotStorableError, make_row
+from functions.process_batch.validation import ROWS_PER_PART, ValidationSummary, validated_rows
 
 
 def checkout(**changes: Any) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def checkout(**changes: Any) -> dict[str, Any]:
     }
 
 
-def row_of(event: dict[str, Any]) -> Row:
+def row_of(event: dict[str, Any]) -> EventRow:
     return make_row(event, EVENT.validate_python(event), 0, "now", dump_json)
 
 
@@ -59,7 +59,7 @@ def row_of(event: dict[str, Any]) -> Row:
 def test_time_is_in_utc(timestamp: str, day: str, at: str) -> None:
     row = row_of(checkout(timestamp=timestamp))
     assert (row.day, row.occurred_at) == (day, at)
-    assert row.key.startswith(at[:13] + ":00:00+00\tfacebook\tbottom\t")
+    assert row.rollup_key.startswith(at[:13] + ":00:00+00\tfacebook\tbottom\t")
 
 
 def test_line_is_copy_text() -> None:
@@ -104,10 +104,10 @@ def test_numbers_are_stored_as_they_were_sent() -> None:
 def test_too_long_values_are_refused() -> None:
     event = EVENT.validate_python(checkout())
     event["data"]["user"]["location"]["city"] = "x" * 201
-    with pytest.raises(NotStorable, match="city has 201 characters"):
+    with pytest.raises(NotStorableError, match="city has 201 characters"):
         make_row(checkout(), event, 0, "now", dump_json)
     event["data"]["user"]["userId"] = "x" * 201
-    with pytest.raises(NotStorable, match="userId"):
+    with pytest.raises(NotStorableError, match="userId"):
         make_row(checkout(), event, 0, "now", dump_json)
 
 
@@ -120,15 +120,20 @@ def test_each_event_is_kept_once() -> None:
         {"eventId": "bad"},
         7,
     ]
-    checked = Checked()
-    [part] = check([Message(events[:3], dump_json), Message(events[3:], dump_json)], checked)
+    validation = ValidationSummary()
+    [part] = validated_rows(
+        [EventMessage(events[:3], dump_json), EventMessage(events[3:], dump_json)], validation
+    )
     assert [(row.event_id, row.day, row.position) for row in part] == [
         ("b", "2026-03-01", 0),
         ("a", "2026-03-01", 1),
         ("b", "2026-03-02", 3),
     ]
-    assert (checked.received, checked.duplicates) == (6, 1)
-    assert [(each.position, each.event_id) for each in checked.refused] == [(4, "bad"), (5, None)]
+    assert (validation.received, validation.duplicates) == (6, 1)
+    assert [(each.position, each.event_id) for each in validation.invalid] == [
+        (4, "bad"),
+        (5, None),
+    ]
 
 
 def test_deltas_sum_up_by_hour_and_dimensions() -> None:
@@ -139,8 +144,8 @@ def test_deltas_sum_up_by_hour_and_dimensions() -> None:
     ]
     events[1]["data"]["user"] |= {"userId": "u2", "gender": "male"}
     events[2]["data"]["engagement"]["purchaseAmount"] = None
-    [rows] = check([Message(events, dump_json)], Checked())
-    lines = [line.rstrip("\n").split("\t") for line in deltas(rows)]
+    [rows] = validated_rows([EventMessage(events, dump_json)], ValidationSummary())
+    lines = [line.rstrip("\n").split("\t") for line in delta_lines(rows)]
     both, alone = sorted(lines)
     assert both[:11] == [
         *("2026-03-01T10:00:00+00", "facebook", "bottom", "checkout.complete", "DE", "c1"),
@@ -169,16 +174,19 @@ def test_deltas_sum_up_by_hour_and_dimensions() -> None:
 
 def test_event_of_the_day_after_tomorrow_is_refused() -> None:
     ahead = (datetime.now(UTC) + timedelta(days=1, minutes=1)).isoformat()
-    checked = Checked()
-    assert list(check([Message([checkout(timestamp=ahead)], dump_json)], checked)) == []
-    [refused] = checked.refused
+    validation = ValidationSummary()
+    assert (
+        list(validated_rows([EventMessage([checkout(timestamp=ahead)], dump_json)], validation))
+        == []
+    )
+    [refused] = validation.invalid
     assert "timestamp" in refused.reason
 
 
 def test_rows_come_in_parts_and_duplicates_are_found_across_them() -> None:
     number = ROWS_PER_PART + 1
     events = [checkout(eventId=f"{n}") for n in range(number)] * 2
-    checked = Checked()
-    first, second = check([Message(events, dump_json)], checked)
+    validation = ValidationSummary()
+    first, second = validated_rows([EventMessage(events, dump_json)], validation)
     assert (len(first), len(second)) == (ROWS_PER_PART, 1)
-    assert (checked.received, checked.duplicates) == (2 * number, number)
+    assert (validation.received, validation.duplicates) == (2 * number, number)

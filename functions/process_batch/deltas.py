@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from .rows import Row
+from .rows import EventRow
 
 COLUMNS = (
     "hour, source, funnel_stage, event_type, country, campaign_id, events, purchases, revenue, "
@@ -26,7 +26,7 @@ class _Delta:
     group_revenue: dict[str, Decimal] | None = None
 
 
-def deltas(rows: list[Row]) -> Iterator[str]:
+def delta_lines(rows: list[EventRow]) -> Iterator[str]:
     """Yield a line for each hour, source, stage, type, country and campaign among the rows."""
     sums: dict[str, _Delta] = {}
     for _, _, _, _, key, occurred_at, user, groups, revenue in rows:

@@ -9,17 +9,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from functions.common.errors import RequestRefusedError
 from functions.common.events import EVENT, explain, summarize
 
-from .body import BadBody, Message
-from .rows import Row, make_row
+from .body import EventMessage
+from .rows import EventRow, make_row
 
 ROWS_PER_PART = 500
 """Enough for few writes, and few enough that rows are written while others are still made."""
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class DeadEvent:
     """An event that cannot be stored.
 
     Attributes:
@@ -34,23 +35,25 @@ class Refused:
 
 
 @dataclass(slots=True)
-class Checked:
+class ValidationSummary:
     """What validation said of a batch.
 
     Attributes:
         received: how many events it holds, good or bad.
         duplicates: how many events repeat an earlier one of the batch.
-        refused: those that the contract does not allow.
+        invalid: those that the contract does not allow.
         seconds: how long it took.
     """
 
     received: int = 0
     duplicates: int = 0
-    refused: list[Refused] = field(default_factory=list)
+    invalid: list[DeadEvent] = field(default_factory=list)
     seconds: float = 0.0
 
 
-def check(messages: list[Message], checked: Checked) -> Iterator[list[Row]]:
+def validated_rows(
+    messages: list[EventMessage], validation: ValidationSummary
+) -> Iterator[list[EventRow]]:
     """Validate every event and yield the rows of valid ones, some hundred at a time.
 
     The messages' events are let go one after the other: they take several times the memory of their
@@ -58,43 +61,43 @@ def check(messages: list[Message], checked: Checked) -> Iterator[list[Row]]:
 
     Args:
         messages: positions of events count through all of them.
-        checked: is filled in, and complete after the last row.
+        validation: is filled in, and complete after the last row.
     """
     started = perf_counter()
     now = datetime.now(UTC).isoformat()
     validate = EVENT.validator.validate_python
     event_ids_of: dict[str, set[str]] = defaultdict(set)
-    part: list[Row] = []
+    part: list[EventRow] = []
     for message in messages:
         dump, events = message.dump, message.events
         for index, event in enumerate(events):
             events[index] = None
-            position = checked.received
-            checked.received += 1
+            position = validation.received
+            validation.received += 1
             try:
                 row = make_row(event, validate(event), position, now, dump)
             except Exception as error:
-                checked.refused.append(_refuse(event, position, error))
+                validation.invalid.append(_dead_event(event, position, error))
                 continue
             event_id, event_ids = row.event_id, event_ids_of[row.day]
             if event_id in event_ids:
-                checked.duplicates += 1
+                validation.duplicates += 1
                 continue
             event_ids.add(event_id)
             part.append(row)
             if len(part) == ROWS_PER_PART:
-                checked.seconds += perf_counter() - started
+                validation.seconds += perf_counter() - started
                 yield part
                 started = perf_counter()
                 part = []
-    checked.seconds += perf_counter() - started
+    validation.seconds += perf_counter() - started
     if part:
         yield part
 
 
-def _refuse(event: Any, position: int, error: Exception) -> Refused:
-    if isinstance(event, BadBody):
-        return Refused(position, None, event.detail)
+def _dead_event(event: Any, position: int, error: Exception) -> DeadEvent:
+    if isinstance(event, RequestRefusedError):
+        return DeadEvent(position, None, event.detail)
     if isinstance(error, ValidationError):
         reason = summarize(explain(error))
     elif isinstance(error, ValueError | TypeError | RecursionError):
@@ -102,7 +105,7 @@ def _refuse(event: Any, position: int, error: Exception) -> Refused:
         reason = str(error) or type(error).__name__
     else:
         raise error
-    return Refused(position, _event_id(event), reason)
+    return DeadEvent(position, _event_id(event), reason)
 
 
 def _event_id(event: Any) -> str | None:
