@@ -107,7 +107,7 @@ def postgres_server() -> Iterator[EmbeddedPostgres]:
 def migrated_template(postgres: EmbeddedPostgres) -> str:
     postgres.ensure_database(TEMPLATE)
     migrate(postgres.url(database=TEMPLATE))
-    postgres.let_roles_log_in()
+    postgres.set_role_passwords()
     return TEMPLATE
 
 

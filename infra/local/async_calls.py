@@ -33,8 +33,9 @@ from functions.common.broker import (
     largest_payload,
 )
 from functions.common.durations import parse_duration
+from infra.local.errors import UpstreamError
 from infra.local.functions.registry import Registry
-from infra.local.gateway.upstream import Upstream, UpstreamError
+from infra.local.gateway.upstream import Upstream
 from infra.local.servers.ports import LOOPBACK
 
 logger = logging.getLogger(__name__)

@@ -28,7 +28,9 @@ from infra.local.errors import PlatformError
 from infra.local.gateway.app import LocalGateway
 from infra.local.gateway.settings import GatewaySettings
 from infra.local.process.logfile import LogFile
-from infra.local.process.process import Command, Supervisor
+from infra.local.process.process import Command, Process, spawn
+from infra.local.process.supervisor import Supervisor
+from infra.local.servers.embedded_server import EmbeddedServer
 from infra.local.servers.nats import EmbeddedNats
 from infra.local.servers.ports import LOOPBACK, free_port, is_free
 from infra.local.servers.postgres import READER, WRITER, EmbeddedPostgres
@@ -36,23 +38,21 @@ from infra.local.settings import PlatformSettings
 from infra.local.state_dir import PlatformAddresses
 from infra.monitoring.exporter.settings import ExporterSettings
 
-log = logging.getLogger(__name__)
-
-WATCH_SECONDS = 0.5
-LOG_BYTES = 8 * 1024**2
-INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LOG_LEVEL")
+MAX_LOG_BYTES = 8 * 1024**2
+INHERITED_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LOG_LEVEL")
 FUNCTION_SETTINGS = (IngestSettings, ProcessBatchSettings, AnalyticsQuerySettings)
-NOT_PASSED_ON = {
+NOT_INHERITED_SETTINGS = {
     "NATS_URL", "DATABASE_URL", "DATABASE_READER_URL", "GATEWAY_URL", "K_SINK", "FUNCTION_URL",
     "HOST", "PORT", "METRICS_PORT",
 }  # fmt: skip
-"""Settings that mean something else to the platform, or that it decides about."""
-EmbeddedServer = EmbeddedNats | EmbeddedPostgres
+"""Settings that mean something else to the platform, or that the platform sets itself."""
+
+ProgressCallback = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Databases:
-    """The database by the roles that use it."""
+class DatabaseUrls:
+    """The URLs of the database, by the role that connects."""
 
     owner: str
     writer: str
@@ -61,25 +61,29 @@ class Databases:
 
 @dataclass(frozen=True)
 class Platform:
-    """A platform that runs."""
+    """A running platform."""
 
     state_dir: Path
     gateway_url: str
     nats_url: str
     connector_url: str
-    databases: Databases
+    databases: DatabaseUrls
     gateway: LocalGateway
+
+
+def _no_progress(step: str) -> None:
+    """Report nothing."""
 
 
 @asynccontextmanager
 async def running(
-    settings: PlatformSettings, say: Callable[[str], None] = lambda _: None
+    settings: PlatformSettings, on_progress: ProgressCallback = _no_progress
 ) -> AsyncIterator[Platform]:
     """Start the platform; stop it, with everything it started, when the block ends.
 
     Args:
-        settings: where and with what.
-        say: called with a few words about each step.
+        settings: the settings.
+        on_progress: called with a short description of each step.
 
     Raises:
         PlatformError: it cannot start; the message says what to do.
@@ -92,22 +96,22 @@ async def running(
                 f"port {settings.gateway_port} is in use: choose another with GATEWAY_PORT"
             )
         stack.enter_context(_log_to(folder / "logs" / "platform.log"))
-        nats_url = _nats(settings, folder, stack, say)
-        await _make_streams(nats_url)
-        databases = _database(settings, folder, stack, say)
+        nats_url = await _start_nats(settings, folder, stack, on_progress)
+        await _create_streams(nats_url)
+        databases = await _start_database(settings, folder, stack, on_progress)
         stack.callback(housekeeping.start(databases.owner, settings.retention_days))
         state_dir.write_secret(folder, "database-owner-url", databases.owner)
         state_dir.write_secret(folder, "database-url", databases.writer)
         state_dir.write_secret(folder, "database-reader-url", databases.reader)
         state_dir.write_secret(folder, "basic-auth-user", "admin")
 
-        say("starting the gateway")
+        on_progress("starting the gateway")
         gateway = LocalGateway(
             GatewaySettings(
                 state_dir=folder,
                 gateway_port=settings.gateway_port,
                 nats_url=nats_url,
-                function_env=_own_settings(*FUNCTION_SETTINGS) | {"NATS_URL": nats_url},
+                function_env=_environment_of(*FUNCTION_SETTINGS) | {"NATS_URL": nats_url},
             )
         )
         await gateway.start()
@@ -117,7 +121,7 @@ async def running(
 
         connector_port = settings.connector_port or free_port()
         if settings.connector:
-            say("starting the connector")
+            on_progress("starting the connector")
             connector = _connector(folder, gateway.url, nats_url, connector_port)
             await connector.start()
             stack.push_async_callback(connector.stop)
@@ -134,33 +138,37 @@ async def running(
         state_dir.save_addresses(folder, addresses)
         stack.callback(state_dir.remove_addresses, folder)
         yield Platform(folder, gateway.url, nats_url, connector_url, databases, gateway)
-        say("stopping")
+        on_progress("stopping")
 
 
-def _own_settings(*classes: type[BaseSettings]) -> dict[str, str]:
-    """Return what this process's environment says of the settings of these classes."""
-    names = {name.upper() for each in classes for name in each.model_fields} - NOT_PASSED_ON
-    return {name: os.environ[name] for name in sorted(names) if os.environ.get(name)}
+def _environment_of(*classes: type[BaseSettings]) -> dict[str, str]:
+    """Return the variables of this process's environment that are settings of these classes."""
+    names = {name.upper() for each in classes for name in each.model_fields}
+    return {
+        name: os.environ[name]
+        for name in sorted(names - NOT_INHERITED_SETTINGS)
+        if os.environ.get(name)
+    }
 
 
-def _nats(
-    settings: PlatformSettings, folder: Path, stack: AsyncExitStack, say: Callable[[str], None]
+async def _start_nats(
+    settings: PlatformSettings, folder: Path, stack: AsyncExitStack, on_progress: ProgressCallback
 ) -> str:
     if settings.nats_url:
         return settings.nats_url
-    say("starting NATS")
+    on_progress("starting NATS")
     server = EmbeddedNats(folder / "nats")
-    _keep_running(server, stack)
+    await _keep_running(server, stack)
     return server.url
 
 
-async def _make_streams(nats_url: str) -> None:
-    """Make the streams before the connector looks for them.
+async def _create_streams(nats_url: str) -> None:
+    """Create the streams before the connector looks for them.
 
     Raises:
-        PlatformError: NATS is away, or does not take the streams.
+        PlatformError: NATS is away, or refuses the streams.
     """
-    settings = BrokerSettings(nats_url=nats_url)  # type: ignore[call-arg]
+    settings = BrokerSettings.model_validate({"nats_url": nats_url})
     try:
         nc = await connect(settings, "universe", forever=False)
         try:
@@ -172,50 +180,43 @@ async def _make_streams(nats_url: str) -> None:
         raise PlatformError(f"NATS at {nats_url} cannot be used: {reason}") from error
 
 
-def _database(
-    settings: PlatformSettings, folder: Path, stack: AsyncExitStack, say: Callable[[str], None]
-) -> Databases:
+async def _start_database(
+    settings: PlatformSettings, folder: Path, stack: AsyncExitStack, on_progress: ProgressCallback
+) -> DatabaseUrls:
     if settings.database_url:
-        say("migrating the database")
+        on_progress("migrating the database")
         migrate(settings.database_url)
-        return Databases(
+        return DatabaseUrls(
             settings.database_url,
             settings.database_writer_url or settings.database_url,
             settings.database_reader_url or settings.database_url,
         )
-    say("starting PostgreSQL")
+    on_progress("starting PostgreSQL")
     server = EmbeddedPostgres(folder / "postgres")
-    _keep_running(server, stack)
-    say("migrating the database")
+    await _keep_running(server, stack)
+    on_progress("migrating the database")
     server.ensure_database()
     migrate(server.url())
-    server.let_roles_log_in()
-    return Databases(server.url(), server.url(WRITER), server.url(READER))
+    server.set_role_passwords()
+    return DatabaseUrls(server.url(), server.url(WRITER), server.url(READER))
 
 
-def _keep_running(server: EmbeddedServer, stack: AsyncExitStack) -> None:
-    """Start a server, start it again whenever it ends, and stop it at the end.
+async def _keep_running(server: EmbeddedServer, stack: AsyncExitStack) -> None:
+    """Start a server, start it again whenever it ends, and stop it when the stack unwinds.
 
-    A thread of its own starts it again, so that the gateway goes on while a database recovers. The
-    thread stays as long as the process does: the server is told of that thread's death.
+    Starting blocks, so a thread does it, and the gateway goes on serving while a database recovers.
+    That thread lives as long as the server: the kernel tells the server of the thread's death.
     """
-    thread = ThreadPoolExecutor(1, thread_name_prefix=type(server).__name__)
+    thread = ThreadPoolExecutor(1, thread_name_prefix=server.name)
     stack.callback(thread.shutdown, wait=False, cancel_futures=True)
-    stack.callback(server.stop)
-    server.start()
+    stack.callback(server.stop)  # also ends a start that is under way
 
-    async def watch() -> None:
-        while True:
-            await asyncio.sleep(WATCH_SECONDS)
-            if server.pid is None:
-                log.error("%s ended, starting it again", type(server).__name__)
-                try:
-                    await asyncio.get_running_loop().run_in_executor(thread, server.start)
-                except Exception:  # such as a full disk, which somebody may clear
-                    log.exception("%s cannot be started", type(server).__name__)
+    async def start() -> Process:
+        return await asyncio.get_running_loop().run_in_executor(thread, server.start)
 
-    task = asyncio.get_running_loop().create_task(watch())
-    stack.callback(task.cancel)
+    supervisor = Supervisor(server.name, start)
+    stack.push_async_callback(supervisor.stop)
+    await supervisor.start()
 
 
 def _connector(folder: Path, gateway_url: str, nats_url: str, port: int) -> Supervisor:
@@ -232,10 +233,10 @@ def _exporter(folder: Path, nats_url: str, port: int) -> Supervisor:
 def _environment(
     settings: type[BaseSettings], folder: Path, nats_url: str, port: int
 ) -> dict[str, str]:
-    inherited = {key: os.environ[key] for key in INHERITED if key in os.environ}
+    inherited = {key: os.environ[key] for key in INHERITED_VARIABLES if key in os.environ}
     return (
         inherited
-        | _own_settings(settings)
+        | _environment_of(settings)
         | {
             "NATS_URL": nats_url,
             "SECRETS_DIR": str(folder / "secrets"),
@@ -246,8 +247,13 @@ def _environment(
 
 
 def _service(name: str, module: str, environment: dict[str, str], folder: Path) -> Supervisor:
-    command = Command([sys.executable, "-m", module], environment, ROOT, name=name)
-    return Supervisor(command, LogFile(folder / "logs" / name / f"{name}.log", LOG_BYTES))
+    command = Command(name, [sys.executable, "-m", module], environment, ROOT)
+    log = LogFile(folder / "logs" / name / f"{name}.log", MAX_LOG_BYTES)
+
+    async def start() -> Process:
+        return spawn(command, log)
+
+    return Supervisor(name, start)
 
 
 @contextlib.contextmanager

@@ -324,7 +324,7 @@ def _servers() -> Iterator[_Bench]:
         stack.callback(postgres.stop)
         postgres.ensure_database(TEMPLATE)
         migrate(postgres.url(database=TEMPLATE))
-        postgres.let_roles_log_in()
+        postgres.set_role_passwords()
         server = EmbeddedNats(folder / "nats")
         server.start()
         stack.callback(server.stop)

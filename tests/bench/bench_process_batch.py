@@ -399,7 +399,7 @@ def _bench(events: int) -> Iterator[_Bench]:
         server.start()
         server.ensure_database(_TEMPLATE)
         migrate(server.url(database=_TEMPLATE))
-        server.let_roles_log_in()
+        server.set_role_passwords()
         live = _with_uuids(each.event for each in generate(events, 1, Mix(days=0.005)))
         month = _with_uuids(each.event for each in generate(events, 2, Mix(days=31)))
         random.Random(1).shuffle(month)

@@ -115,7 +115,7 @@ def own_postgres(postgres_server: EmbeddedPostgres) -> EmbeddedPostgres:
     """A server of the test's own with a migrated database `universe`."""
     postgres_server.ensure_database("universe")
     migrate(postgres_server.url(database="universe"))
-    postgres_server.let_roles_log_in()
+    postgres_server.set_role_passwords()
     return postgres_server
 
 

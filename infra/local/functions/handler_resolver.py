@@ -1,30 +1,37 @@
-"""Which code a deployed function runs on this machine."""
+"""Resolves a deployment to the handler that it runs on this machine."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from infra.local.errors import DeploymentError
 
 HANDLER_ANNOTATION = "com.universe.handler"
 """Names the folder with the function's `handler.py`, absolute or relative to the repository."""
 
 
 @dataclass(frozen=True)
-class FunctionCode:
-    """An importable handler."""
+class Handler:
+    """An importable handler.
+
+    Attributes:
+        module: the module to import.
+        python_path: the folders that it and `functions.common` are imported from.
+    """
 
     module: str
     python_path: tuple[Path, ...]
 
 
-def find_code(root: Path, name: str, image: str, annotations: Mapping[str, str]) -> FunctionCode:
-    """Return the code of a deployment.
+def resolve_handler(root: Path, name: str, image: str, annotations: Mapping[str, str]) -> Handler:
+    """Return the handler of a deployment.
 
     The annotation `com.universe.handler` decides. Without it the base name of the image does, so
     that what `faas-cli deploy` sends is enough: `ghcr.io/x/process-batch:1.2` runs
     `functions/process_batch`, or a folder of that name in the root, where `faas-cli new` puts it.
 
     Raises:
-        ValueError: there is no such code; the message says where it was looked for.
+        DeploymentError: there is no such handler; the message names the places that were searched.
     """
     annotated = annotations.get(HANDLER_ANNOTATION)
     if annotated:
@@ -40,17 +47,17 @@ def find_code(root: Path, name: str, image: str, annotations: Mapping[str, str])
     for folder in folders:
         if (folder / "handler.py").is_file():
             return _importable(root.resolve(), folder.resolve())
-    looked = ", ".join(f"{folder}/handler.py" for folder in dict.fromkeys(folders))
-    raise ValueError(
-        f"no code for function {name} (image {image or '-'}): looked for {looked}; "
+    searched = ", ".join(f"{folder}/handler.py" for folder in dict.fromkeys(folders))
+    raise DeploymentError(
+        f"no handler for function {name} (image {image or '-'}): searched {searched}; "
         f"the annotation {HANDLER_ANNOTATION} can name the folder"
     )
 
 
-def _importable(root: Path, folder: Path) -> FunctionCode:
+def _importable(root: Path, folder: Path) -> Handler:
     """Return the module of a handler, with the root on the path for `functions.common`."""
     try:
         parts = folder.relative_to(root).parts
     except ValueError:
-        return FunctionCode(f"{folder.name}.handler", (root, folder.parent))
-    return FunctionCode(".".join((*parts, "handler")), (root,))
+        return Handler(f"{folder.name}.handler", (root, folder.parent))
+    return Handler(".".join((*parts, "handler")), (root,))

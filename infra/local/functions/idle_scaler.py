@@ -1,4 +1,4 @@
-"""Puts idle functions to sleep."""
+"""Scales idle functions to zero."""
 
 import asyncio
 import logging
@@ -7,17 +7,21 @@ from infra.local.functions.registry import Registry
 
 logger = logging.getLogger(__name__)
 
-_SLOWEST, _FASTEST = 1.0, 0.05
+MAX_INTERVAL_SECONDS = 1.0
+MIN_INTERVAL_SECONDS = 0.05
+CHECKS_PER_DURATION = 5
 
 
-async def run_scaler(registry: Registry) -> None:
-    """Look after the functions until cancelled."""
+async def run_idle_scaler(registry: Registry) -> None:
+    """Check the functions until cancelled, several times in the shortest idle duration."""
     while True:
-        shortest = _SLOWEST * 5
+        interval = MAX_INTERVAL_SECONDS
         for function in registry:
             try:
-                function.sleep_if_idle()
+                function.scale_to_zero_if_idle()
             except Exception:
-                logger.exception("scaling %s", function.name)
-            shortest = min(shortest, function.version.rule.zero_after or shortest)
-        await asyncio.sleep(max(_FASTEST, shortest / 5))
+                logger.exception("cannot scale %s to zero", function.name)
+            zero_duration = function.version.scale_rule.zero_duration
+            if zero_duration is not None:
+                interval = min(interval, zero_duration / CHECKS_PER_DURATION)
+        await asyncio.sleep(max(MIN_INTERVAL_SECONDS, interval))

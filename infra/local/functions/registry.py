@@ -1,4 +1,4 @@
-"""What is deployed: the functions by name, kept across restarts."""
+"""The deployed functions by name, kept across restarts."""
 
 import asyncio
 import contextlib
@@ -10,16 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from infra.local.api_models import FunctionDeployment
-from infra.local.functions.function import Function, read_deployment
+from infra.local.errors import UnknownFunctionError
+from infra.local.functions.function import Function
 from infra.local.functions.scaling import ScaleEvents
+from infra.local.functions.version import read_version
 from infra.local.gateway.settings import GatewaySettings
 from infra.local.process.logfile import LogFile
 
 logger = logging.getLogger(__name__)
-
-
-class UnknownFunctionError(Exception):
-    """No function of that name is deployed."""
 
 
 class Registry:
@@ -52,7 +50,11 @@ class Registry:
         return function
 
     def get(self, name: str) -> Function:
-        """Return the function. Raises UnknownFunctionError."""
+        """Return the function.
+
+        Raises:
+            UnknownFunctionError: it is not deployed.
+        """
         function = self.find(name)
         if function is None:
             raise UnknownFunctionError(name)
@@ -70,15 +72,15 @@ class Registry:
         """Deploy a function, or replace its deployment without dropping a request.
 
         Raises:
-            ValueError: it cannot run here; nothing has changed.
+            DeploymentError, ValueError: it cannot run here; nothing has changed.
         """
         function = self._deploy(deployment, from_api=from_api)
-        self._forget_stored(function.name)
+        self._drop_stored(function.name)
         self._save()
         return function
 
     def _deploy(self, deployment: FunctionDeployment, *, from_api: bool) -> Function:
-        version = read_deployment(deployment, self.settings)
+        version = read_version(deployment, self.settings)
         name = deployment.service
         function = self._functions.get(name)
         if function is not None:
@@ -97,14 +99,14 @@ class Registry:
         return function
 
     def remove(self, name: str) -> None:
-        """Remove a function; its replicas finish what they have in hand in the background.
+        """Remove a function; its replicas finish their requests in the background.
 
         Raises:
-            UnknownFunctionError: there is none.
+            UnknownFunctionError: it is not deployed.
         """
         function = self.find(name)
         if function is None:
-            if not self._forget_stored(name.removesuffix(f".{self.settings.namespace}")):
+            if not self._drop_stored(name.removesuffix(f".{self.settings.namespace}")):
                 raise UnknownFunctionError(name)
             self._save()
             return
@@ -118,8 +120,8 @@ class Registry:
     def restore(self) -> None:
         """Deploy what was deployed through the API before the restart.
 
-        What cannot be deployed now, such as one whose secret is missing, stays on record for the
-        next start. Nothing is saved meanwhile: it would be a part of what is on record.
+        A function that cannot be deployed now, such as one whose secret is missing, stays in the
+        file for the next start. Nothing is saved meanwhile: the file would be incomplete.
         """
         for stored in _read(self._store):
             try:
@@ -132,12 +134,12 @@ class Registry:
                 self._not_restored.append(stored)
 
     def end_followers(self) -> None:
-        """Let those who follow logs go."""
+        """End the log streams of clients that follow."""
         for log in self._logs.values():
             log.end_followers()
 
     async def close(self) -> None:
-        """Stop all functions; what is deployed stays on record."""
+        """Stop all functions; they are deployed again at the next start."""
         await asyncio.gather(*(function.close() for function in self), return_exceptions=True)
         await asyncio.gather(*self._closing, return_exceptions=True)
         for log in self._logs.values():
@@ -147,8 +149,8 @@ class Registry:
     def _store(self) -> Path:
         return self.settings.state_dir.resolve() / "functions.json"
 
-    def _forget_stored(self, name: str) -> bool:
-        """Drop what could not be deployed under this name; tell whether there was any."""
+    def _drop_stored(self, name: str) -> bool:
+        """Drop stored functions of this name that could not be deployed; return whether any was."""
         left = [stored for stored in self._not_restored if _stored_name(stored) != name]
         found = len(left) < len(self._not_restored)
         self._not_restored = left

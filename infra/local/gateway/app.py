@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from functions.common.broker import BrokerSettings
 from infra.local.async_calls import AsyncCalls
 from infra.local.errors import PlatformError
-from infra.local.functions.idle_scaler import run_scaler
+from infra.local.functions.idle_scaler import run_idle_scaler
 from infra.local.functions.registry import Registry
 from infra.local.functions.stack import read_stacks
 from infra.local.gateway.auth import ensure_password, protected
@@ -51,7 +51,7 @@ class LocalGateway:
         self._registry: Registry | None = None
         self._runner: web.AppRunner | None = None
         self._calls: AsyncCalls | None = None
-        self._scaler: asyncio.Task[None] | None = None
+        self._idle_scaler: asyncio.Task[None] | None = None
         self._port = self.settings.gateway_port
 
     @property
@@ -108,13 +108,13 @@ class LocalGateway:
         self._registry.restore()
         if self._calls is not None:
             await self._calls.start(settings.gateway_host, self._port)
-        self._scaler = asyncio.create_task(run_scaler(self._registry), name="scaler")
+        self._idle_scaler = asyncio.create_task(run_idle_scaler(self._registry), name="idle scaler")
 
     async def stop(self) -> None:
         """Finish the requests in hand, then stop all replicas: SIGTERM, later SIGKILL."""
-        if self._scaler is not None:
-            self._scaler.cancel()
-            await asyncio.gather(self._scaler, return_exceptions=True)
+        if self._idle_scaler is not None:
+            self._idle_scaler.cancel()
+            await asyncio.gather(self._idle_scaler, return_exceptions=True)
         if self._calls is not None:
             await self._calls.stop()
         if self._runner is not None:

@@ -13,15 +13,17 @@ from collections.abc import Iterable
 from aiohttp import web
 
 from functions.common.correlation import CALL_ID_HEADER, new_call_id
-from infra.local.functions.function import Function, NoReplicaError, Replica
-from infra.local.functions.registry import Registry
-from infra.local.gateway.http_io import problem_response
-from infra.local.gateway.upstream import (
+from infra.local.errors import (
     ConnectFailedError,
-    Connection,
     ConnectionLostError,
+    NoReplicaError,
     UpstreamError,
 )
+from infra.local.functions.function import Function
+from infra.local.functions.registry import Registry
+from infra.local.functions.replica import Replica
+from infra.local.gateway.http_io import problem_response
+from infra.local.gateway.upstream import Connection
 
 _HOP_BY_HOP = frozenset(
     {

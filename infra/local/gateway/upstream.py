@@ -10,23 +10,13 @@ from typing import cast
 
 import httptools
 
+from infra.local.errors import ConnectFailedError, ConnectionLostError, UpstreamError
+
 _CONNECT_SECONDS = 5.0
 _IDLE_SECONDS = 60.0  # less than the functions' keep-alive of 75 s, so they never close first
 _HIGH_WATER = 256 * 1024
 
 Headers = list[tuple[bytes, bytes]]
-
-
-class UpstreamError(Exception):
-    """The replica gave no usable answer."""
-
-
-class ConnectFailedError(UpstreamError):
-    """No connection could be made, so nothing of the request has been sent."""
-
-
-class ConnectionLostError(UpstreamError):
-    """The connection ended before the answer was complete."""
 
 
 class Connection(asyncio.Protocol):

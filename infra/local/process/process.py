@@ -1,120 +1,217 @@
-"""Supervised child processes: own process group, captured output, never left behind."""
+"""Child processes: each in a process group of its own, and none of them outlives the platform.
+
+Three mechanisms end a child when the platform is gone: an orderly stop does it; PR_SET_PDEATHSIG
+sends the child its stop signal when the platform dies, even by SIGKILL (Linux only); and the reaper
+process ends what is left of its process group.
+"""
 
 import asyncio
 import atexit
 import contextlib
+import ctypes
 import logging
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 
 from infra.local.process.logfile import LogFile
-from infra.local.process.parent_death import die_with_parent
 from infra.local.process.reaper import Reaper
 
 logger = logging.getLogger(__name__)
 
-_MAX_LINE = 64 * 1024
-_TAIL_LINES = 20
+MAX_LINE_BYTES = 64 * 1024
+TAIL_LINES = 20
+TAIL_BYTES = 64 * 1024
+PR_SET_PDEATHSIG = 1
+
+_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 _reaper = Reaper()
-atexit.register(_reaper.close)  # so that its process has ended before this one
+atexit.register(_reaper.close)  # the reaper process ends before this one does
 
 
 @dataclass(frozen=True)
 class Command:
-    """What to run."""
+    """What to run, and how it is stopped.
 
-    args: Sequence[str]
-    env: Mapping[str, str]
-    cwd: Path
-    name: str = ""
-    """Names the process in log lines."""
-
-
-@dataclass(eq=False)
-class ManagedProcess:
-    """One run of a command, in its own session, so Ctrl-C does not reach it.
-
-    When the platform dies, even by SIGKILL, the process gets SIGTERM from the kernel and its whole
-    group is ended by the reaper. When the process itself ends, what is left of its group is killed.
+    Attributes:
+        name: names the process in log lines.
+        args: the program and its arguments.
+        env: its environment; None: that of this process.
+        cwd: its working directory.
+        user: the user to run as; None: the user of this process.
+        stop_signal: makes it stop in order.
+        kill_signal: makes it stop at once.
+        stop_timeout: seconds from the stop signal to the kill signal.
+        orphan_timeout: the same when the platform is gone and the reaper stops the process.
     """
 
-    pid: int
-    exited: "asyncio.Future[int]"
-    """Its exit status (negative: the signal that ended it) once it has ended."""
-    started_at: float
-    tail: deque[str] = field(default_factory=lambda: deque(maxlen=_TAIL_LINES))
-    """The last lines it wrote."""
+    name: str
+    args: Sequence[str]
+    env: Mapping[str, str] | None = None
+    cwd: Path = Path("/")
+    user: str | None = None
+    stop_signal: signal.Signals = signal.SIGTERM
+    kill_signal: signal.Signals = signal.SIGKILL
+    stop_timeout: float = 30.0
+    orphan_timeout: float = 8.0
+
+
+class Process:
+    """One run of a command. It is used from coroutines and from synchronous code alike."""
+
+    def __init__(self, command: Command, pid: int, last_lines: Callable[[], list[str]]) -> None:
+        self.command = command
+        self.pid = pid
+        self.started_at = time.monotonic()
+        self.exited: Future[int] = Future()
+        """Holds the exit status (negative: the signal that ended it) once it has ended."""
+        self.exited.set_running_or_notify_cancel()  # a cancelled waiter does not cancel it
+        self._last_lines = last_lines
 
     @property
     def alive(self) -> bool:
         """Whether it has not ended yet."""
         return not self.exited.done()
 
-    def signal(self, signum: int) -> None:
+    def last_lines(self, count: int) -> list[str]:
+        """Return the last `count` lines of its output, at most `TAIL_LINES`."""
+        return self._last_lines()[-count:]
+
+    async def wait(self) -> int:
+        """Return the exit status once it has ended."""
+        return await asyncio.wrap_future(self.exited)
+
+    async def stop(self) -> int:
+        """Stop it in order, or at once after `stop_timeout` seconds; return the exit status."""
+        self.send_signal(self.command.stop_signal)
+        try:
+            return await asyncio.wait_for(self.wait(), self.command.stop_timeout)
+        except TimeoutError:
+            self._kill_after_timeout()
+            return await self.wait()
+
+    def stop_blocking(self) -> int:
+        """Do what `stop` does, in synchronous code; not for processes that log to a `LogFile`."""
+        self.send_signal(self.command.stop_signal)
+        try:
+            return self.exited.result(self.command.stop_timeout)
+        except TimeoutError:
+            self._kill_after_timeout()
+            return self.exited.result()
+
+    def send_signal(self, signum: int) -> None:
         """Send a signal to the process alone."""
         if self.alive:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signum)
 
     def kill(self) -> None:
-        """Kill the whole process group."""
+        """Send the kill signal to the process group."""
         if self.alive:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGKILL)
+                os.killpg(self.pid, self.command.kill_signal)
 
-    async def stop(self, limit: float) -> int:
-        """Send SIGTERM, kill the group after `limit` seconds, and return the exit status."""
-        self.signal(signal.SIGTERM)
-        try:
-            return await asyncio.wait_for(asyncio.shield(self.exited), limit)
-        except TimeoutError:
-            logger.warning("process %d did not exit on SIGTERM, killing it", self.pid)
-            self.kill()
-            return await self.exited
+    def _kill_after_timeout(self) -> None:
+        logger.warning(
+            "%s (process %d) did not stop within %g s; killing it",
+            self.command.name,
+            self.pid,
+            self.command.stop_timeout,
+        )
+        self.kill()
 
 
-def start_process(command: Command, log: LogFile) -> ManagedProcess:
-    """Start a process whose output goes line by line to `log`.
+def spawn(command: Command, output: LogFile | Path) -> Process:
+    """Start a process.
 
-    Call it from the main thread: a child is told of the death of the thread that made it.
+    The kernel tells a child of the death of the thread that started it, not of the process: call
+    this from a thread that lives as long as the platform.
+
+    Args:
+        command: what to run.
+        output: takes what the process writes. A `LogFile` takes it line by line through a pipe,
+            read by the running event loop; the file at a path is written by the process itself,
+            which can go on writing when the platform has been killed.
 
     Raises:
         OSError: it cannot be started.
     """
+    if isinstance(output, LogFile):
+        return _spawn_with_pipe(command, output)
+    with output.open("ab") as file:
+        popen = _popen(command, file.fileno())
+    process = Process(command, popen.pid, lambda: _tail(output))
+    _watch(popen, process.exited.set_result)
+    return process
+
+
+def _spawn_with_pipe(command: Command, log: LogFile) -> Process:
     loop = asyncio.get_running_loop()
+    popen = _popen(command, subprocess.PIPE)
+    stdout = popen.stdout
+    assert stdout is not None
+    reader = _OutputReader(stdout.fileno(), command.name, log)
+    process = Process(command, popen.pid, reader.last_lines)
+    reader.start(loop)
+
+    def finish(status: int) -> None:
+        reader.finish(loop)
+        stdout.close()
+        process.exited.set_result(status)
+
+    def on_exit(status: int) -> None:
+        try:
+            loop.call_soon_threadsafe(finish, status)
+        except RuntimeError:  # the loop is closed
+            process.exited.set_result(status)
+
+    _watch(popen, on_exit)
+    return process
+
+
+def _popen(command: Command, stdout: int) -> subprocess.Popen[bytes]:
     popen = subprocess.Popen(
         command.args,
-        env=dict(command.env),
+        env=None if command.env is None else dict(command.env),
         cwd=command.cwd,
+        user=command.user,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=subprocess.STDOUT,
-        start_new_session=True,
-        preexec_fn=die_with_parent(signal.SIGTERM),
+        start_new_session=True,  # Ctrl-C reaches the platform, which stops its processes in order
+        preexec_fn=_die_with_parent(command.stop_signal),
     )
-    _reaper.watch(popen.pid)
-    process = ManagedProcess(popen.pid, loop.create_future(), time.monotonic())
-    assert popen.stdout is not None
-    output = _Output(popen.stdout.fileno(), command.name, log, process.tail)
-    output.listen(loop)
+    _reaper.watch(popen.pid, command.stop_signal, command.kill_signal, command.orphan_timeout)
+    return popen
 
-    def finished(status: int) -> None:
-        output.finish(loop)
-        assert popen.stdout is not None
-        popen.stdout.close()
-        if not process.exited.done():
-            process.exited.set_result(status)
+
+def _die_with_parent(signum: signal.Signals) -> Callable[[], None]:
+    """Return a `preexec_fn` that sends the child `signum` when its parent thread dies."""
+    parent = os.getpid()
+
+    def set_death_signal() -> None:
+        if _libc is not None:
+            _libc.prctl(PR_SET_PDEATHSIG, int(signum))
+            if os.getppid() != parent:  # it died before the call
+                os.kill(os.getpid(), signum)
+
+    return set_death_signal
+
+
+def _watch(popen: subprocess.Popen[bytes], on_exit: Callable[[int], None]) -> None:
+    """Call `on_exit` with the exit status, in a thread, when the process has ended."""
 
     def wait() -> None:
         if hasattr(os, "waitid"):
-            # While it is not reaped its id, which names the group, cannot be taken by another.
+            # while it is not reaped, its id, which names the group, cannot be taken by another
             with contextlib.suppress(ChildProcessError):
                 os.waitid(os.P_PID, popen.pid, os.WEXITED | os.WNOWAIT)
         else:
@@ -122,28 +219,44 @@ def start_process(command: Command, log: LogFile) -> ManagedProcess:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(popen.pid, signal.SIGKILL)
         _reaper.forget(popen.pid)
-        status = popen.wait()
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            loop.call_soon_threadsafe(finished, status)
+        on_exit(popen.wait())
 
     threading.Thread(target=wait, name=f"wait-{popen.pid}", daemon=True).start()
-    return process
 
 
-class _Output:
-    """Reads a process's output pipe and hands complete lines to its log."""
+def _tail(file: Path) -> list[str]:
+    with file.open("rb") as stream:
+        stream.seek(max(0, stream.seek(0, os.SEEK_END) - TAIL_BYTES))
+        return stream.read().decode(errors="replace").splitlines()[-TAIL_LINES:]
 
-    def __init__(self, fd: int, name: str, log: LogFile, tail: deque[str]) -> None:
-        self._fd, self._name, self._log, self._tail = fd, name, log, tail
+
+class _OutputReader:
+    """Reads the output pipe of a process and passes complete lines to its log."""
+
+    def __init__(self, fd: int, name: str, log: LogFile) -> None:
+        self._fd, self._name, self._log = fd, name, log
+        self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._rest = b""
         self._open = True
         os.set_blocking(fd, False)
 
-    def listen(self, loop: asyncio.AbstractEventLoop) -> None:
-        loop.add_reader(self._fd, self._readable, loop)
+    def last_lines(self) -> list[str]:
+        return list(self._tail)
 
-    def _readable(self, loop: asyncio.AbstractEventLoop) -> bool:
-        """Read once; tell whether there may be more."""
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.add_reader(self._fd, self._read, loop)
+
+    def finish(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Read what is left after the process has ended."""
+        while self._open and self._read(loop):
+            pass
+        self._close(loop)
+        if self._rest:
+            self._write([self._rest])
+            self._rest = b""
+
+    def _read(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Read once; return whether there may be more."""
         try:
             data = os.read(self._fd, 65536)
         except BlockingIOError:
@@ -151,100 +264,21 @@ class _Output:
         except OSError:
             data = b""
         if not data:
-            if self._open:
-                self._open = False
-                loop.remove_reader(self._fd)
+            self._close(loop)
             return False
         *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > _MAX_LINE:
+        if len(self._rest) > MAX_LINE_BYTES:
             lines.append(self._rest)
             self._rest = b""
         if lines:
             self._write(lines)
         return True
 
-    def _write(self, lines: list[bytes]) -> None:
-        self._log.write(self._name, lines)
-        self._tail.extend(line.decode(errors="replace") for line in lines[-_TAIL_LINES:])
-
-    def finish(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Read what is left after the process has ended."""
-        while self._open and self._readable(loop):
-            pass
+    def _close(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._open:
             self._open = False
             loop.remove_reader(self._fd)
-        if self._rest:
-            self._write([self._rest])
-            self._rest = b""
 
-
-@dataclass(frozen=True)
-class Backoff:
-    """Delays between restarts: doubled from `first` up to `limit`, in seconds."""
-
-    first: float = 0.25
-    limit: float = 30.0
-    stable_after: float = 10.0
-    """A run that lasted so long starts the count anew."""
-
-    def delay(self, failures: int) -> float:
-        """Return the delay after so many failures in a row."""
-        return min(self.limit, self.first * 2 ** min(failures - 1, 30)) if failures else 0.0
-
-
-class Supervisor:
-    """Keeps one process running: a server, the connector. Restarts it with backoff."""
-
-    def __init__(self, command: Command, log: LogFile, backoff: Backoff | None = None) -> None:
-        self.command = command
-        self.log = log
-        self.restarts = 0
-        self._backoff = backoff or Backoff()
-        self._process: ManagedProcess | None = None
-        self._task: asyncio.Task[None] | None = None
-
-    @property
-    def process(self) -> ManagedProcess | None:
-        """The present run, or None between two."""
-        return self._process if self._process is not None and self._process.alive else None
-
-    async def start(self) -> None:
-        """Start the process and keep it running until `stop`.
-
-        Raises:
-            OSError: it cannot be started.
-        """
-        self._process = start_process(self.command, self.log)
-        self._task = asyncio.create_task(self._keep(), name=f"supervise {self.command.name}")
-
-    async def stop(self, limit: float = 30.0) -> None:
-        """Stop it: SIGTERM, then SIGKILL to its group after `limit` seconds."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        if self._process is not None:
-            await self._process.stop(limit)
-
-    async def _keep(self) -> None:
-        failures = 0
-        while True:
-            process = self._process
-            assert process is not None
-            status = await asyncio.shield(process.exited)
-            lasted = time.monotonic() - process.started_at
-            failures = 1 if lasted >= self._backoff.stable_after else failures + 1
-            delay = self._backoff.delay(failures)
-            logger.error(
-                "%s exited with status %d, restarting in %.1f s",
-                self.command.name,
-                status,
-                delay,
-                extra={"lastLines": list(process.tail)[-5:]},
-            )
-            await asyncio.sleep(delay)
-            self.restarts += 1
-            try:
-                self._process = start_process(self.command, self.log)
-            except OSError:
-                logger.exception("%s cannot be started", self.command.name)
+    def _write(self, lines: list[bytes]) -> None:
+        self._log.write(self._name, lines)
+        self._tail.extend(line.decode(errors="replace") for line in lines[-TAIL_LINES:])

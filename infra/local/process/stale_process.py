@@ -1,7 +1,7 @@
-"""Servers of an earlier run that are still on their way out.
+"""Stale processes: servers of an earlier run that have not ended yet.
 
-A platform that was killed takes its servers with it, but the kernel only tells them to stop: a
-database may write for seconds before it is gone, and its folder is its own until then.
+A platform that was killed stops its servers through the kernel and the reaper, which only ask them
+to stop: a database may write for seconds before it exits, and uses its folder until then.
 """
 
 import contextlib
@@ -14,52 +14,53 @@ import psutil
 
 from infra.local.errors import PlatformError
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-WAIT_SECONDS = 30.0
+WAIT_TIMEOUT = 30.0
+POLL_SECONDS = 0.05
 
 
 def wait_until_gone(
     name: str,
     pid_file: Path,
-    is_it: Callable[[psutil.Process], bool],
-    seconds: float = WAIT_SECONDS,
+    is_own: Callable[[psutil.Process], bool],
+    timeout: float = WAIT_TIMEOUT,
 ) -> bool:
-    """Wait until the server that wrote a pid file is gone; return whether there was any.
+    """Wait until the server that wrote a pid file has ended; return whether there was one.
 
     Args:
-        name: what users are told of it.
-        pid_file: has the process id in its first line, if it is there at all.
-        is_it: tells whether a process is that server: ids of processes are used again.
-        seconds: how long to wait.
+        name: names the server in messages.
+        pid_file: has the process id in its first line, if it exists.
+        is_own: returns whether a process is that server: process ids are used again.
+        timeout: seconds to wait.
 
     Raises:
         PlatformError: it is still there after that time.
     """
-    process = _process(pid_file)
-    if process is None or not _runs(process, is_it):
+    process = _read_process(pid_file)
+    if process is None or not _is_running(process, is_own):
         return False
-    log.warning("%s of an earlier run (process %d) is still stopping", name, process.pid)
-    deadline = time.monotonic() + seconds
-    while _runs(process, is_it):
+    logger.warning("%s of an earlier run (process %d) is still stopping", name, process.pid)
+    deadline = time.monotonic() + timeout
+    while _is_running(process, is_own):
         if time.monotonic() > deadline:
             raise PlatformError(
                 f"{name} of an earlier run (process {process.pid}) still uses "
                 f"{pid_file.parent}: stop that process, or choose another folder with STATE_DIR"
             )
-        time.sleep(0.05)
+        time.sleep(POLL_SECONDS)
     return True
 
 
-def _process(pid_file: Path) -> psutil.Process | None:
+def _read_process(pid_file: Path) -> psutil.Process | None:
     with contextlib.suppress(OSError, ValueError, IndexError, psutil.NoSuchProcess):
         return psutil.Process(int(pid_file.read_text().splitlines()[0]))
     return None
 
 
-def _runs(process: psutil.Process, is_it: Callable[[psutil.Process], bool]) -> bool:
+def _is_running(process: psutil.Process, is_own: Callable[[psutil.Process], bool]) -> bool:
     try:
-        # a zombie has let go of everything, and may stay one where nobody waits for orphans
-        return process.status() != psutil.STATUS_ZOMBIE and is_it(process)
-    except psutil.Error:  # gone meanwhile, or another user's, which is not what wrote the file
+        # a zombie has released everything, and stays one where init does not reap orphans
+        return process.status() != psutil.STATUS_ZOMBIE and is_own(process)
+    except psutil.Error:  # it has ended, or belongs to another user and did not write the file
         return False

@@ -12,14 +12,12 @@ import psycopg
 from psycopg import sql
 
 from infra.local.errors import PlatformError
-from infra.local.process.server_process import ServerProcess
-from infra.local.process.stale_process import wait_until_gone
-from infra.local.servers.ports import LOOPBACK, free_port, is_free
+from infra.local.process.process import Command
+from infra.local.servers.embedded_server import EmbeddedServer
+from infra.local.servers.ports import LOOPBACK
 
 VERSION = 18
-START_SECONDS = 300.0
-"""A database that crashed with much to replay takes minutes; one that fails ends at once."""
-STOP_SECONDS = 30.0
+STOP_TIMEOUT = 30.0
 OWNER = "postgres"
 WRITER = "universe_writer"
 READER = "universe_reader"
@@ -43,89 +41,45 @@ SERVER_SETTINGS = {
 }
 
 
-class EmbeddedPostgres:
+class EmbeddedPostgres(EmbeddedServer):
     """A PostgreSQL server on the loopback interface with its data in `folder`/data.
 
-    Everybody logs in with a password. `passwords` holds them by role; they are kept in
-    `folder`/passwords, readable by the owner alone, and stay the same over restarts.
+    Every role logs in with a password. `passwords` holds them by role; they are kept in
+    `folder`/passwords, readable by its owner only, and stay the same over restarts.
     """
+
+    name = "PostgreSQL"
+    start_timeout = 300.0
+    """Replaying the log after a crash may take minutes; a server that fails to start exits."""
 
     def __init__(
         self, folder: Path, port: int | None = None, settings: dict[str, str] | None = None
     ) -> None:
-        """Make a server that is not started yet.
+        """Create a server that is not started yet.
 
         Args:
-            folder: for its data, its log and its passwords.
-            port: where it listens; by default where it did before, else any free port.
+            folder: holds its data, its log and its passwords.
+            port: as for every embedded server.
             settings: server settings besides `SERVER_SETTINGS`.
         """
-        self.folder = folder
-        self._settings = settings or {}
+        super().__init__(folder, port, "postgres.log")
         self.data = folder / "data"
-        self._fixed_port = port
-        self.port = port or _last_port(folder) or free_port()
         self.passwords: dict[str, str] = {}
-        self._process = ServerProcess(
-            "PostgreSQL",
-            folder / "postgres.log",
-            end_signal=signal.SIGINT,
-            crash_signal=signal.SIGQUIT,
-            stop_seconds=STOP_SECONDS,
-        )
+        self._settings = settings or {}
 
     def url(self, role: str = OWNER, database: str = DATABASE) -> str:
         """Return the connection URL of a role."""
         return f"postgresql://{role}:{self.passwords[role]}@{LOOPBACK}:{self.port}/{database}"
 
-    @property
-    def pid(self) -> int | None:
-        """The process's id while it runs."""
-        return self._process.pid
-
-    def start(self) -> None:
-        """Make the cluster where there is none, start the server and wait until it answers.
-
-        Raises:
-            PlatformError: it did not start; the message has the last line of its log.
-        """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if wait_until_gone("PostgreSQL", self.data / "postmaster.pid", self._is_mine):
-            # that one had the port when this one looked
-            self.port = self._fixed_port or _last_port(self.folder) or self.port
-        self.passwords = _passwords(self.folder / "passwords")
-        try:
-            binaries, user = _initialise(self.data)
-            _secure(self.data, binaries, user, self.passwords[OWNER])
-        except (OSError, subprocess.SubprocessError) as error:
-            raise PlatformError(f"PostgreSQL cannot use the folder {self.data}: {error}") from error
-        (self.folder / "port").write_text(str(self.port))
-        settings = {**SERVER_SETTINGS, **self._settings, "port": str(self.port)}
-        options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
-        self._process.start(
-            [str(binaries / "postgres"), "-D", str(self.data.resolve()), *options],
-            self._answers,
-            START_SECONDS,
-            user,
-        )
-
-    def stop(self) -> None:
-        """Stop the server in order: open transactions are rolled back."""
-        self._process.stop()
-
-    def kill(self) -> None:
-        """Stop the server at once, as a crash would; it recovers at the next start."""
-        self._process.crash()
-
     def ensure_database(self, name: str = DATABASE) -> None:
-        """Create the database where it is missing."""
+        """Create the database if it does not exist."""
         with psycopg.connect(self.url(database="postgres"), autocommit=True) as connection:
             known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name])
             if known.fetchone() is None:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
 
-    def let_roles_log_in(self) -> None:
-        """Give the roles that the migrations made their passwords."""
+    def set_role_passwords(self) -> None:
+        """Set the passwords of the roles that the migrations created."""
         with psycopg.connect(self.url(database="postgres"), autocommit=True) as connection:
             for role in (WRITER, READER):
                 connection.execute(
@@ -134,11 +88,33 @@ class EmbeddedPostgres:
                     )
                 )
 
-    def _is_mine(self, process: psutil.Process) -> bool:
+    def _pid_file(self) -> Path:
+        return self.data / "postmaster.pid"
+
+    def _is_own(self, process: psutil.Process) -> bool:
         data = str(self.data.resolve())
         return process.name() == "postgres" and (data in process.cmdline() or process.cwd() == data)
 
-    def _answers(self) -> bool:
+    def _prepare(self) -> Command:
+        self.passwords = _passwords(self.folder / "passwords")
+        try:
+            binaries, user = _initialise(self.data)
+            _secure(self.data, binaries, user, self.passwords[OWNER])
+        except (OSError, subprocess.SubprocessError) as error:
+            raise PlatformError(f"PostgreSQL cannot use the folder {self.data}: {error}") from error
+        settings = {**SERVER_SETTINGS, **self._settings, "port": str(self.port)}
+        options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
+        return Command(
+            name=self.name,
+            args=[str(binaries / "postgres"), "-D", str(self.data.resolve()), *options],
+            user=user,
+            stop_signal=signal.SIGINT,  # "fast shutdown": open transactions are rolled back
+            kill_signal=signal.SIGQUIT,  # "immediate shutdown": recovers at the next start
+            stop_timeout=STOP_TIMEOUT,
+            orphan_timeout=STOP_TIMEOUT,
+        )
+
+    def _is_ready(self) -> bool:
         try:
             psycopg.connect(self.url(database="postgres"), connect_timeout=2).close()
         except psycopg.OperationalError:
@@ -147,9 +123,9 @@ class EmbeddedPostgres:
 
 
 def _initialise(data: Path) -> tuple[Path, str | None]:
-    """Make the cluster; return the folder of binaries and the user to run as (None: ourselves).
+    """Create the cluster; return the folder of binaries and the user to run as (None: this one).
 
-    PostgreSQL refuses to run as root, so the package makes a system user for that case.
+    PostgreSQL refuses to run as root, so the package creates a system user for that case.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about XDG_RUNTIME_DIR, which is not used here
@@ -158,7 +134,7 @@ def _initialise(data: Path) -> tuple[Path, str | None]:
         except ImportError as error:
             raise PlatformError(
                 "PostgreSQL is missing: install the dependencies again (make setup), "
-                "or set DATABASE_URL to use a server that runs already"
+                "or set DATABASE_URL to use a running server"
             ) from error
 
     data.mkdir(parents=True, exist_ok=True)
@@ -193,12 +169,3 @@ def _secure(data: Path, binaries: Path, user: str | None, password: str) -> None
         cwd="/",
     )
     hba.write_text(_HBA)
-
-
-def _last_port(folder: Path) -> int | None:
-    """Return the port of the last run, so that clients find the server again after a restart."""
-    try:
-        port = int((folder / "port").read_text())
-    except (OSError, ValueError):
-        return None
-    return port if is_free(port) else None

@@ -67,7 +67,7 @@ def make(
     if not done.exists():
         server.ensure_database()
         migrate(url)
-        server.let_roles_log_in()
+        server.set_role_passwords()
         file.unlink(missing_ok=True)
         today = datetime.now(UTC).date()
         days = [today - timedelta(days=number) for number in range(DAYS, 0, -1)]

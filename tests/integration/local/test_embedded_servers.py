@@ -64,7 +64,7 @@ def test_a_server_that_stays_is_told(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         pid_file.write_text(f"{process.pid}\nmore\n")
         with pytest.raises(PlatformError, match=rf"\(process {process.pid}\) still uses"):
-            wait_until_gone("server", pid_file, lambda _: True, seconds=0.2)
+            wait_until_gone("server", pid_file, lambda _: True, timeout=0.2)
         process.kill()
 
 

@@ -59,7 +59,7 @@ async def test_replicas_are_named_one_by_one_and_sleep_on(gateway: RunningGatewa
         workers |= pids
     assert len(workers) == 2
     assert gateway.server.registry.get("echo").invocations.started == invocations
-    assert gateway.server.registry.get("sleeper").desired == 0
+    assert gateway.server.registry.get("sleeper").desired_replicas == 0
 
 
 async def test_the_gateway_and_the_services_beside_it(gateway: RunningGateway) -> None:

@@ -171,7 +171,7 @@ def test_it_outlives_what_it_watches(
 ) -> None:
     postgres_server.ensure_database()
     migrate(postgres_server.url())
-    postgres_server.let_roles_log_in()
+    postgres_server.set_role_passwords()
     environment = {
         "DATABASE_READER_URL": postgres_server.url(READER),
         "NATS_URL": nats_server.url,

@@ -21,7 +21,7 @@ def test_batches_wait_out_a_restart_of_the_database(
     server = postgres_server
     server.ensure_database()
     migrate(server.url())
-    server.let_roles_log_in()
+    server.set_role_passwords()
     events = generated(400)
     batch = [cloud_event(0, events)]
     with process_batch(server.url(WRITER), tmp_path / "log", DB_WAIT="0.5") as function:

@@ -7,7 +7,7 @@ import pytest
 
 from functions.common.paths import ROOT
 from infra.local.api_models import FunctionDeployment
-from infra.local.functions.scaling import scale_rule
+from infra.local.functions.scaling import read_scale_rule
 from infra.local.functions.stack import read_stack
 from infra.local.gateway.settings import GatewaySettings
 
@@ -57,7 +57,7 @@ def test_scale_to_zero_is_asked_for_where_it_can_be_had() -> None:
 def test_local_platform_decides_where_the_stack_says_nothing(wanted: bool, tmp_path: Path) -> None:
     settings = GatewaySettings(state_dir=tmp_path, scale_to_zero=wanted)
     for function in functions().values():
-        assert (scale_rule(function.labels, settings).zero_after is not None) is wanted
+        assert (read_scale_rule(function.labels, settings).zero_duration is not None) is wanted
 
 
 def test_image_registry_and_tag_come_from_the_environment() -> None:

@@ -7,9 +7,9 @@ import pytest
 
 from infra.local.api_models import FunctionDeployment
 from infra.local.errors import PlatformError
-from infra.local.functions.handler_resolver import find_code
+from infra.local.functions.handler_resolver import resolve_handler
 from infra.local.functions.invocations import Invocations
-from infra.local.functions.scaling import scale_rule
+from infra.local.functions.scaling import read_scale_rule
 from infra.local.functions.stack import read_stack, read_stacks, substitute
 from infra.local.gateway.proxy import split_target
 from infra.local.gateway.settings import GatewaySettings
@@ -113,24 +113,24 @@ def test_targets_are_taken_apart_as_they_came(path: str, name: str, target: str)
 
 def test_labels_say_how_many_replicas(tmp_path: Path) -> None:
     settings = GatewaySettings(state_dir=tmp_path)
-    rule = scale_rule({}, settings)
-    assert (rule.minimum, rule.maximum, rule.zero_after) == (1, 20, 300)
+    rule = read_scale_rule({}, settings)
+    assert (rule.min_replicas, rule.max_replicas, rule.zero_duration) == (1, 20, 300)
     labels = {
         "com.openfaas.scale.min": "2",
         "com.openfaas.scale.max": "4",
         "com.openfaas.scale.zero": "true",
         "com.openfaas.scale.zero-duration": "1h",
     }
-    rule = scale_rule(labels, settings)
+    rule = read_scale_rule(labels, settings)
     assert [rule.clamp(n) for n in (0, 1, 3, 9)] == [0, 2, 3, 4]
-    assert rule.zero_after == 3600
-    assert scale_rule({"com.openfaas.scale.zero": "false"}, settings).zero_after is None
+    assert rule.zero_duration == 3600
+    assert read_scale_rule({"com.openfaas.scale.zero": "false"}, settings).zero_duration is None
     quick = GatewaySettings(state_dir=tmp_path, zero_duration=2)
-    assert scale_rule(labels, quick).zero_after == 2
+    assert read_scale_rule(labels, quick).zero_duration == 2
     with pytest.raises(ValueError, match="not a number"):
-        scale_rule({"com.openfaas.scale.min": "two"}, settings)
+        read_scale_rule({"com.openfaas.scale.min": "two"}, settings)
     with pytest.raises(ValueError, match="less than"):
-        scale_rule({"com.openfaas.scale.min": "5", "com.openfaas.scale.max": "4"}, settings)
+        read_scale_rule({"com.openfaas.scale.min": "5", "com.openfaas.scale.max": "4"}, settings)
 
 
 def test_settings_take_durations_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,16 +146,16 @@ def test_the_image_names_the_code(tmp_path: Path) -> None:
     for folder in ("functions/process_batch", "my-fn"):
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "handler.py").touch()
-    code = find_code(tmp_path, "x", "ghcr.io:5000/u/process-batch:1@sha256:ab", {})
+    code = resolve_handler(tmp_path, "x", "ghcr.io:5000/u/process-batch:1@sha256:ab", {})
     assert (code.module, code.python_path) == ("functions.process_batch.handler", (tmp_path,))
-    assert find_code(tmp_path, "x", "my-fn:latest", {}).module == "my-fn.handler"
-    assert find_code(tmp_path, "my-fn", "", {}).module == "my-fn.handler"
+    assert resolve_handler(tmp_path, "x", "my-fn:latest", {}).module == "my-fn.handler"
+    assert resolve_handler(tmp_path, "my-fn", "", {}).module == "my-fn.handler"
     outside = tmp_path / "root"
     outside.mkdir()
-    code = find_code(outside, "x", "", {"com.universe.handler": str(tmp_path / "my-fn")})
+    code = resolve_handler(outside, "x", "", {"com.universe.handler": str(tmp_path / "my-fn")})
     assert (code.module, code.python_path) == ("my-fn.handler", (outside, tmp_path))
     with pytest.raises(ValueError, match=r"functions/nothing/handler\.py"):
-        find_code(tmp_path, "x", "u/nothing:1", {})
+        resolve_handler(tmp_path, "x", "u/nothing:1", {})
 
 
 def test_a_deployment_tolerates_what_it_does_not_know() -> None:

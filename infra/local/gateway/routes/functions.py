@@ -3,8 +3,9 @@
 from aiohttp import web
 
 from infra.local.api_models import DeleteFunctionRequest, FunctionDeployment, FunctionStatus
+from infra.local.errors import UnknownFunctionError
 from infra.local.functions.function import Function
-from infra.local.functions.registry import Registry, UnknownFunctionError
+from infra.local.functions.registry import Registry
 from infra.local.gateway.http_io import read_model, text_error
 
 
@@ -25,7 +26,7 @@ def function_status(function: Function, namespace: str) -> FunctionStatus:
         requests=deployment.requests,
         read_only_root_filesystem=deployment.read_only_root_filesystem,
         invocation_count=function.invocations.completed,
-        replicas=function.desired,
+        replicas=function.desired_replicas,
         available_replicas=function.available,
         created_at=function.created_at,
     )

@@ -14,9 +14,9 @@ from prometheus_client.metrics_core import (
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from infra.local.functions.function import State
 from infra.local.functions.invocations import BUCKETS
 from infra.local.functions.registry import Registry
+from infra.local.functions.replica import ReplicaState
 
 
 class _FunctionCollector(Collector):
@@ -72,10 +72,10 @@ class _FunctionCollector(Collector):
                 total.add_metric([name, str(code)], counts.count)
                 seconds.add_metric([name, str(code)], _cumulative(counts.buckets), counts.seconds)
             started.add_sample(started.name, {"function_name": name}, function.invocations.started)
-            service.add_metric([name], function.desired)
+            service.add_metric([name], function.desired_replicas)
             in_flight.add_metric([name], function.invocations.in_flight)
             waiting.add_metric([name], function.waiting)
-            for state in (State.STARTING, State.READY, State.DRAINING):
+            for state in (ReplicaState.STARTING, ReplicaState.READY, ReplicaState.DRAINING):
                 count = sum(replica.state is state for replica in function.replicas)
                 replicas.add_metric([name, state.value], count)
             restarts.add_metric([name], function.failed_replicas)

@@ -79,7 +79,7 @@ def _function(function: Function) -> dict[str, object]:
     return {
         "name": function.name,
         "image": function.version.deployment.image,
-        "desired": function.desired,
+        "desired": function.desired_replicas,
         "available": function.available,
         "invocations": completed,
         "inFlight": invocations.in_flight,

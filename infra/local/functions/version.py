@@ -1,0 +1,102 @@
+"""What one deployment of a function means on this machine."""
+
+import contextlib
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.local.api_models import FunctionDeployment
+from infra.local.errors import DeploymentError
+from infra.local.functions.handler_resolver import Handler, resolve_handler
+from infra.local.functions.scaling import ScaleRule, read_scale_rule
+from infra.local.gateway.settings import GatewaySettings
+from infra.local.process.process import Command
+from infra.local.servers.ports import LOOPBACK
+
+TEMPLATE_ENTRY = Path("templates/python3-functions-framework/index.py")
+INHERITED_VARIABLES = (
+    "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "VIRTUAL_ENV", "LOG_LEVEL",
+)  # fmt: skip
+HEALTH_ANNOTATIONS = ("com.openfaas.health.http.path", "com.openfaas.ready.http.path")
+
+
+@dataclass(frozen=True)
+class Version:
+    """A checked deployment.
+
+    Attributes:
+        deployment: as it was requested.
+        handler: the code that runs.
+        scale_rule: how many replicas it may have.
+        probe_path: a replica takes requests as soon as it answers here, with any status; None: as
+            soon as it accepts connections. Liveness is preferred to readiness: a function whose
+            database is away must still start, and answer requests with 503 itself.
+    """
+
+    deployment: FunctionDeployment
+    handler: Handler
+    scale_rule: ScaleRule
+    probe_path: str | None
+
+    def command(self, replica: str, port: int, settings: GatewaySettings) -> Command:
+        """Return the command of a replica.
+
+        Args:
+            replica: its name.
+            port: where its HTTP server listens.
+            settings: the gateway's.
+        """
+        env = {name: os.environ[name] for name in INHERITED_VARIABLES if name in os.environ}
+        env |= {"PYTHONUNBUFFERED": "1"} | self.deployment.env_vars | settings.function_env
+        env |= {
+            "FUNCTION_NAME": self.deployment.service,
+            "FUNCTION_MODULE": self.handler.module,
+            "HOST": LOOPBACK,
+            "PORT": str(port),
+            "PYTHONPATH": os.pathsep.join(map(str, self.handler.python_path)),
+            "SECRETS_DIR": str(_link_secrets(settings, self.deployment)),
+        }
+        return Command(
+            name=replica,
+            args=[sys.executable, str(settings.root / TEMPLATE_ENTRY)],
+            env=env,
+            cwd=settings.root,
+            stop_timeout=settings.term_timeout,
+        )
+
+
+def read_version(deployment: FunctionDeployment, settings: GatewaySettings) -> Version:
+    """Check a deployment.
+
+    Raises:
+        DeploymentError: it cannot run here; the message says why.
+    """
+    for secret in deployment.secrets:
+        if not (settings.secrets_dir / secret).is_file():
+            raise DeploymentError(f"unable to find secret: {secret}")
+    annotations = deployment.annotations
+    probe_paths = (annotations[key] for key in HEALTH_ANNOTATIONS if annotations.get(key))
+    return Version(
+        deployment,
+        resolve_handler(settings.root, deployment.service, deployment.image, annotations),
+        read_scale_rule(deployment.labels, settings),
+        next(probe_paths, None),
+    )
+
+
+def _link_secrets(settings: GatewaySettings, deployment: FunctionDeployment) -> Path:
+    """Return a folder with links to the function's own secrets and to no others.
+
+    They are links, so that a function that reads the file again sees an updated secret. This guards
+    against mistakes, not against attackers: all functions run as one user.
+    """
+    folder = settings.state_dir.resolve() / "run" / deployment.service / "secrets"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for link in folder.iterdir():
+        if link.name not in deployment.secrets:
+            link.unlink()
+    for name in deployment.secrets:
+        with contextlib.suppress(FileExistsError):
+            (folder / name).symlink_to(settings.secrets_dir / name)
+    return folder
