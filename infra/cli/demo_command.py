@@ -6,96 +6,128 @@ import time
 
 import aiohttp
 import click
-import nats
+from nats.aio.client import Client
 from nats.js import JetStreamContext
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from functions.common.broker import BrokerSettings, connect
+from infra.cli.demo_report import DemoResult, fetch_reports, print_report
 from infra.cli.generate import Mix
-from infra.cli.options import clear_errors, console, platform_settings
-from infra.cli.publish import Plan
-from infra.cli.publish_command import EVENTS_PATH, send_with_bar
-from infra.cli.report import Run, fetch, print_report
+from infra.cli.load_generator import LoadPlan
+from infra.cli.options import console, errors_as_one_line, platform_settings
+from infra.cli.publish_command import EVENTS_PATH, publish_with_progress_bar
 from infra.cli.run import run
-from infra.cli.stream_state import DeadLetters, dead_letters, stream_state
-from infra.cli.up_command import say, show_urls
+from infra.cli.stream_state import dead_letters_by_reason, stream_state
+from infra.cli.up_command import print_step, print_urls
 from infra.local import platform
 from infra.local.errors import PlatformError
 from infra.local.platform import Platform
 
-STALLED_SECONDS = 120.0
+STALL_TIMEOUT = 120.0
+POLL_SECONDS = 0.1
 
 
 @click.command()
-@click.option("--events", type=click.IntRange(1), default=20_000, show_default=True)
-@click.option("--batch", type=click.IntRange(1), default=500, show_default=True)
-@click.option("--duplicates", type=click.FloatRange(0, 1), default=0.02, show_default=True)
-@click.option("--invalid", type=click.FloatRange(0, 1), default=0.01, show_default=True)
-@click.option("--days", type=click.FloatRange(0.001), default=7, show_default=True)
-@click.option("--exit", "leave", is_flag=True, help="Stop after the report.")
-@clear_errors
+@click.option(
+    "--events", type=click.IntRange(1), default=20_000, show_default=True, help="Events to send."
+)
+@click.option(
+    "--batch", type=click.IntRange(1), default=500, show_default=True, help="Events per request."
+)
+@click.option(
+    "--duplicates",
+    type=click.FloatRange(0, 1),
+    default=0.02,
+    show_default=True,
+    help="Share of repeated events, 0 to 1.",
+)
+@click.option(
+    "--invalid",
+    type=click.FloatRange(0, 1),
+    default=0.01,
+    show_default=True,
+    help="Share of invalid events, 0 to 1.",
+)
+@click.option(
+    "--days",
+    type=click.FloatRange(0.001),
+    default=7,
+    show_default=True,
+    help="How many days back event times go.",
+)
+@click.option("--exit", "exit_after_report", is_flag=True, help="Stop after the report.")
+@errors_as_one_line
 def demo(
-    events: int, batch: int, duplicates: float, invalid: float, days: float, leave: bool
+    events: int,
+    batch: int,
+    duplicates: float,
+    invalid: float,
+    days: float,
+    exit_after_report: bool,
 ) -> None:
     """Start the platform, send events, wait until they are stored, print a report.
 
-    It keeps running until Ctrl-C, so that the dashboard can be looked at.
+    It keeps running until Ctrl-C, so that you can look at the dashboard.
     """
-    finished = run(_demo(events, batch, Mix(duplicates, invalid, days), leave))
-    sys.exit(0 if finished or not leave else 130)
+    finished = run(_demo(events, batch, Mix(duplicates, invalid, days), exit_after_report))
+    sys.exit(0 if finished or not exit_after_report else 130)
 
 
-async def _demo(events: int, batch: int, mix: Mix, leave: bool) -> bool:
-    async with platform.running(platform_settings(), say) as running:
-        nc = await nats.connect(running.nats_url)
+async def _demo(events: int, batch: int, mix: Mix, exit_after_report: bool) -> bool:
+    async with platform.running(platform_settings(), print_step) as running:
+        nc = await connect(BrokerSettings.model_validate({"nats_url": running.nats_url}), "demo")
         try:
-            await _run(running, nc.jetstream(), events, batch, mix)
+            await _run(running, nc, events, batch, mix)
         finally:
             await nc.close()
-        if not leave:
-            show_urls(running)
+        if not exit_after_report:
+            print_urls(running)
             await asyncio.Event().wait()
     return True
 
 
-async def _run(running: Platform, js: JetStreamContext, events: int, batch: int, mix: Mix) -> None:
-    plan = Plan(running.gateway_url + EVENTS_PATH, batch=batch)
+async def _run(running: Platform, nc: Client, events: int, batch: int, mix: Mix) -> None:
+    js = JetStreamContext(nc)
+    plan = LoadPlan(running.gateway_url + EVENTS_PATH, batch=batch)
     started = time.monotonic()
-    summary = await send_with_bar(events, plan, mix, time.time_ns())
+    summary = await publish_with_progress_bar(events, plan, mix, time.time_ns())
     if summary.failed:
         raise PlatformError(
             f"{summary.failed} events were not answered ({summary.error}); "
             f"see {running.state_dir}/logs"
         )
     await _wait_until_processed(js)
-    processed = time.monotonic() - started
+    seconds = time.monotonic() - started
     async with aiohttp.ClientSession(raise_for_status=True) as session:
-        answers = await fetch(session, running.gateway_url + "/function/analytics-query")
-    dead: DeadLetters = await dead_letters(js)
-    print_report(console, Run(summary, processed, answers, dead))
+        reports = await fetch_reports(session, running.gateway_url + "/function/analytics-query")
+    reasons = await dead_letters_by_reason(nc, js)
+    print_report(console, DemoResult(summary, seconds, reports, reasons))
 
 
 async def _wait_until_processed(js: JetStreamContext) -> None:
-    """Show how the backlog shrinks until it is gone."""
+    """Show the backlog until it is empty.
+
+    Raises:
+        PlatformError: it did not shrink for `STALL_TIMEOUT` seconds.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.fields[left]:,} messages left"),
+        TextColumn("{task.fields[backlog]:,} messages left"),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console) as progress:
-        left = (await stream_state(js)).backlog
-        task = progress.add_task("processing", total=left, left=left)
-        least, since = left, time.monotonic()
-        while left := (await stream_state(js)).backlog:
-            if left < least:
-                least, since = left, time.monotonic()
-            elif time.monotonic() - since > STALLED_SECONDS:
+        total = backlog = (await stream_state(js)).backlog
+        task = progress.add_task("processing", total=total, backlog=backlog)
+        smallest, shrunk_at = backlog, time.monotonic()
+        while backlog := (await stream_state(js)).backlog:
+            if backlog < smallest:
+                smallest, shrunk_at = backlog, time.monotonic()
+            elif time.monotonic() - shrunk_at > STALL_TIMEOUT:
                 raise PlatformError(
-                    f"{left} messages are not processed for {STALLED_SECONDS:.0f} s; see the logs "
-                    "of process-batch and the connector in the state folder"
+                    f"no progress for {STALL_TIMEOUT:.0f} s, {backlog} messages left; see the "
+                    "logs of process-batch and the connector in the state folder"
                 )
-            progress.update(
-                task, completed=max(0, (progress.tasks[0].total or 0) - left), left=left
-            )
-            await asyncio.sleep(0.1)
-        progress.update(task, completed=progress.tasks[0].total or 0, left=0)
+            progress.update(task, completed=max(0, total - backlog), backlog=backlog)
+            await asyncio.sleep(POLL_SECONDS)
+        progress.update(task, completed=total, backlog=0)

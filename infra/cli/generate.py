@@ -1,4 +1,4 @@
-"""Realistic events of the known sources, for the demo, load and tests."""
+"""Realistic events of the known sources, for the demo, load tests and other tests."""
 
 import random
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ _BOTTOM_WEIGHTS = (65, 88, 100)
 
 @dataclass(frozen=True)
 class Generated:
-    """An event, and whether it is new, the copy of an earlier one, or against the contract."""
+    """An event, and whether it is new, a copy of an earlier one, or violates the contract."""
 
     event: Event
     kind: Kind
@@ -54,10 +54,10 @@ class Mix:
 
     Attributes:
         duplicates: share of events that repeat an earlier one, 0 to 1.
-        invalid: share of events that the contract does not allow, 0 to 1.
-        days: how far back event times go.
-        shuffled: how far (seconds) event times are off their order.
-        users: how many people act, per source.
+        invalid: share of events that violate the contract, 0 to 1.
+        days: how many days back event times go.
+        shuffled: seconds by which event times are out of order at most.
+        users: number of users per source.
     """
 
     duplicates: float = 0.0
@@ -73,10 +73,10 @@ def generate(
     """Yield `count` events; the same arguments give the same events.
 
     Args:
-        count: how many, duplicates and invalid ones included.
-        seed: of the random numbers; ids of events hold it, so two seeds never share an id.
+        count: how many events, duplicates and invalid ones included.
+        seed: the random seed; it is a part of event ids, so two seeds never share an id.
         mix: what they are like.
-        until: the time of the newest; by default now.
+        until: the time of the newest event; by default now.
     """
     mix = mix or Mix()
     rng = random.Random(seed)  # noqa: S311
@@ -84,14 +84,14 @@ def generate(
     span = timedelta(days=mix.days).total_seconds()
     recent: list[Event] = []
     for number in range(count):
-        dice = rng.random()
-        if recent and dice < mix.duplicates:
+        draw = rng.random()
+        if recent and draw < mix.duplicates:
             yield Generated(rng.choice(recent), "duplicate")
             continue
         age = span * (1 - number / count) + rng.random() * mix.shuffled
         event = _event(rng, f"{seed:x}-{number}", end - timedelta(seconds=age), mix.users)
-        if dice >= 1 - mix.invalid:
-            yield Generated(_spoil(rng, event), "invalid")
+        if draw >= 1 - mix.invalid:
+            yield Generated(_corrupt(rng, event), "invalid")
             continue
         if len(recent) < 500:
             recent.append(event)
@@ -110,16 +110,12 @@ def _pick(rng: random.Random, choices: tuple[str, ...], weights: tuple[int, ...]
     return rng.choices(choices, cum_weights=weights)[0]
 
 
-def _kind(rng: random.Random, kinds: tuple[str, ...]) -> str:
-    return _pick(rng, kinds, _TOP_WEIGHTS if len(kinds) == len(_TOP_WEIGHTS) else _BOTTOM_WEIGHTS)
-
-
 def _price(rng: random.Random) -> str:
     return f"{rng.randrange(500, 25000) / 100:.2f}"
 
 
 def _user_number(rng: random.Random, users: int) -> int:
-    # a few people act often, most seldom
+    # a few users are active, most are not
     return int(users * rng.random() ** 2)
 
 
@@ -128,7 +124,7 @@ def _facebook(rng: random.Random, number: str, at: datetime, users: int) -> Even
     person = random.Random(user)  # noqa: S311 - the same user is the same person in each event
     country = _pick(person, _COUNTRY_NAMES, _COUNTRY_WEIGHTS)
     top = rng.random() < 0.72
-    kind = (
+    event_type = (
         _pick(rng, FACEBOOK_TOP, _TOP_WEIGHTS)
         if top
         else _pick(rng, FACEBOOK_BOTTOM, _BOTTOM_WEIGHTS)
@@ -137,7 +133,7 @@ def _facebook(rng: random.Random, number: str, at: datetime, users: int) -> Even
         engagement: Event = {
             "actionTime": _rfc3339(at),
             "referrer": rng.choice(("newsfeed", "marketplace", "groups")),
-            "videoId": f"video-{rng.randrange(400)}" if kind == "video.view" else None,
+            "videoId": f"video-{rng.randrange(400)}" if event_type == "video.view" else None,
         }
     else:
         engagement = {
@@ -146,14 +142,14 @@ def _facebook(rng: random.Random, number: str, at: datetime, users: int) -> Even
             "clickPosition": rng.choice(("top_left", "bottom_right", "center")),
             "device": rng.choice(("mobile", "mobile", "desktop")),
             "browser": rng.choice(("Chrome", "Chrome", "Safari", "Firefox")),
-            "purchaseAmount": _price(rng) if kind == "checkout.complete" else None,
+            "purchaseAmount": _price(rng) if event_type == "checkout.complete" else None,
         }
     return {
         "eventId": f"fb-{number}",
         "timestamp": _rfc3339(at),
         "source": "facebook",
         "funnelStage": "top" if top else "bottom",
-        "eventType": kind,
+        "eventType": event_type,
         "data": {
             "user": {
                 "userId": f"fb-user-{user}",
@@ -172,7 +168,7 @@ def _tiktok(rng: random.Random, number: str, at: datetime, users: int) -> Event:
     person = random.Random(-user - 1)  # noqa: S311
     country = _pick(person, _COUNTRY_NAMES, _COUNTRY_WEIGHTS)
     top = rng.random() < 0.8
-    kind = (
+    event_type = (
         _pick(rng, TIKTOK_TOP, _TOP_WEIGHTS) if top else _pick(rng, TIKTOK_BOTTOM, _BOTTOM_WEIGHTS)
     )
     if top:
@@ -184,7 +180,7 @@ def _tiktok(rng: random.Random, number: str, at: datetime, users: int) -> Event:
             "videoId": f"clip-{rng.randrange(900)}",
         }
     else:
-        bought = kind == "purchase"
+        bought = event_type == "purchase"
         engagement = {
             "actionTime": _rfc3339(at),
             "profileId": None if bought else f"profile-{rng.randrange(80)}",
@@ -196,7 +192,7 @@ def _tiktok(rng: random.Random, number: str, at: datetime, users: int) -> Event:
         "timestamp": _rfc3339(at),
         "source": "tiktok",
         "funnelStage": "top" if top else "bottom",
-        "eventType": kind,
+        "eventType": event_type,
         "data": {
             "user": {
                 "userId": f"tt-user-{user}",
@@ -212,23 +208,23 @@ def _rfc3339(at: datetime) -> str:
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _spoil(rng: random.Random, event: Event) -> Event:
-    """Return the event with one of the faults that senders make."""
-    broken = deepcopy(event)
-    user = broken["data"]["user"]
+def _corrupt(rng: random.Random, event: Event) -> Event:
+    """Return the event with one of the mistakes that producers make."""
+    corrupted = deepcopy(event)
+    user = corrupted["data"]["user"]
     match rng.randrange(7):
         case 0:
-            del broken["timestamp"]
+            del corrupted["timestamp"]
         case 1:
-            broken["timestamp"] = broken["timestamp"].removesuffix("Z")
+            corrupted["timestamp"] = corrupted["timestamp"].removesuffix("Z")
         case 2:
-            broken["source"] = "myspace"
+            corrupted["source"] = "myspace"
         case 3:
-            broken["eventType"] = "unheard.of"
+            corrupted["eventType"] = "unheard.of"
         case 4:
             del user["userId"]
         case 5:
             user["age" if "age" in user else "followers"] = "many"
         case _:
-            broken["timestamp"] = "1998-07-03T12:00:00Z"
-    return broken
+            corrupted["timestamp"] = "1998-07-03T12:00:00Z"
+    return corrupted

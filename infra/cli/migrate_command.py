@@ -1,8 +1,8 @@
-"""`universe migrate`: the database's schema."""
+"""`universe migrate`: migrates the database's schema."""
 
 import click
 
-from infra.cli.options import clear_errors, console
+from infra.cli.options import console, errors_as_one_line
 from infra.cli.owner_url import owner_url
 from infra.database import migrate as migrations
 
@@ -11,13 +11,15 @@ from infra.database import migrate as migrations
 @click.option(
     "--url", envvar="DATABASE_URL", help="The database, as its owner.  [env: DATABASE_URL]"
 )
-@click.option("--status", "only_status", is_flag=True, help="Only tell what would be done.")
+@click.option(
+    "--status", "only_status", is_flag=True, help="Print pending migrations and apply none."
+)
 @click.option("--rollback", is_flag=True, help="Undo the newest migration instead.")
-@clear_errors
+@errors_as_one_line
 def migrate(url: str | None, only_status: bool, rollback: bool) -> None:
-    """Bring a database to the newest schema.
+    """Migrate a database to the newest schema.
 
-    Without a URL it is the one of the platform that runs with STATE_DIR.
+    Without a URL, it migrates the database of the platform that runs with STATE_DIR.
     """
     url = owner_url(url)
     if only_status:

@@ -1,4 +1,4 @@
-"""What the commands have in common: settings, and errors as one line."""
+"""What the commands share: settings, the console, and errors as one line."""
 
 import functools
 import sys
@@ -19,14 +19,8 @@ R = TypeVar("R")
 console = Console(highlight=False)
 
 
-def fail(message: str) -> None:
-    """Say in one line what is wrong, and exit with status 1."""
-    click.echo("universe: " + " ".join(message.split()), err=True)
-    sys.exit(1)
-
-
-def clear_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn the errors that users can do something about into one line and exit status 1."""
+def errors_as_one_line(command: Callable[P, R]) -> Callable[P, R]:
+    """Make a command print errors that users can act on as one line, and exit with status 1."""
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -34,21 +28,30 @@ def clear_errors(command: Callable[P, R]) -> Callable[P, R]:
             return command(*args, **kwargs)
         except ValidationError as error:
             faults = (f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
-            fail("wrong setting " + "; ".join(faults))
+            message = "wrong setting " + "; ".join(faults)
         except UniverseError as error:
-            fail(str(error))
+            message = str(error)
         except KeyboardInterrupt:
             sys.exit(130)
-        raise AssertionError("unreachable")
+        click.echo("universe: " + " ".join(message.split()), err=True)
+        sys.exit(1)
 
     return run
 
 
 def platform_settings() -> PlatformSettings:
-    """Return the platform's settings. Raises pydantic's ValidationError where one is wrong."""
-    return PlatformSettings()  # type: ignore[call-arg]
+    """Return the platform's settings.
+
+    Raises:
+        pydantic.ValidationError: a setting is not valid.
+    """
+    return PlatformSettings.model_validate({})
 
 
 def platform_nats_url() -> str:
-    """Return where the NATS server of the running platform is. Raises PlatformError."""
+    """Return the NATS URL of the platform that runs with STATE_DIR.
+
+    Raises:
+        PlatformError: no platform runs.
+    """
     return state_dir.load_addresses(platform_settings().state_dir).nats_url

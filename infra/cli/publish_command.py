@@ -1,4 +1,4 @@
-"""`universe publish`: the load generator."""
+"""`universe publish`: sends generated events."""
 
 import json
 import sys
@@ -16,9 +16,9 @@ from rich.progress import (
 from rich.table import Table
 
 from infra.cli.generate import Mix, generate
-from infra.cli.options import clear_errors, console, platform_settings
-from infra.cli.publish import Plan, Summary
-from infra.cli.publish import publish as send
+from infra.cli.load_generator import LoadPlan, Summary
+from infra.cli.load_generator import publish as publish_events
+from infra.cli.options import console, errors_as_one_line, platform_settings
 from infra.cli.run import run
 
 EVENTS_PATH = "/function/ingest/webhook/event"
@@ -26,20 +26,18 @@ EVENTS_PATH = "/function/ingest/webhook/event"
 
 @click.command()
 @click.option(
-    "--events", type=click.IntRange(1), default=10_000, show_default=True, help="How many."
+    "--events", type=click.IntRange(1), default=10_000, show_default=True, help="Events to send."
 )
 @click.option(
-    "--batch", type=click.IntRange(1), default=500, show_default=True, help="Events in a request."
+    "--batch", type=click.IntRange(1), default=500, show_default=True, help="Events per request."
 )
-@click.option(
-    "--rate", type=click.FloatRange(0), default=0, help="Events per second; 0: as fast as taken."
-)
+@click.option("--rate", type=click.FloatRange(0), default=0, help="Events per second; 0: no limit.")
 @click.option(
     "--concurrency",
     type=click.IntRange(1),
     default=4,
     show_default=True,
-    help="Requests at a time.",
+    help="Concurrent requests.",
 )
 @click.option(
     "--duplicates", type=click.FloatRange(0, 1), default=0, help="Share of repeated events, 0 to 1."
@@ -52,18 +50,16 @@ EVENTS_PATH = "/function/ingest/webhook/event"
     type=click.FloatRange(0.001),
     default=7,
     show_default=True,
-    help="How far back times go.",
+    help="How many days back event times go.",
 )
-@click.option(
-    "--seed", type=int, help="Of the random numbers; the same seed makes the same events."
-)
-@click.option("--url", help="Where to; by default ingest at the local gateway.")
+@click.option("--seed", type=int, help="Random seed; the same seed gives the same events.")
+@click.option("--url", help="Where events are posted; default: ingest at the local gateway.")
 @click.option(
     "--api-key", envvar="INGEST_API_KEY", help="Sent as X-Api-Key.  [env: INGEST_API_KEY]"
 )
 @click.option("--gzip", "compress", is_flag=True, help="Compress the requests.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-@clear_errors
+@errors_as_one_line
 def publish(
     events: int,
     batch: int,
@@ -78,11 +74,11 @@ def publish(
     compress: bool,
     as_json: bool,
 ) -> None:
-    """Send generated events over HTTP and tell what became of them.
+    """Send generated events over HTTP and print the results.
 
     The exit status is 0 when every event was answered, 1 when some were not.
     """
-    plan = Plan(
+    plan = LoadPlan(
         url or f"http://127.0.0.1:{platform_settings().gateway_port}{EVENTS_PATH}",
         batch=batch,
         rate=rate,
@@ -91,18 +87,20 @@ def publish(
         headers={"X-Api-Key": api_key} if api_key else {},
     )
     mix = Mix(duplicates, invalid, days)
-    summary = run(send_with_bar(events, plan, mix, time.time_ns() if seed is None else seed))
+    summary = run(
+        publish_with_progress_bar(events, plan, mix, time.time_ns() if seed is None else seed)
+    )
     if summary is None:
         sys.exit(130)
     if as_json:
-        click.echo(json.dumps(as_dict(summary)))
+        click.echo(json.dumps(_as_json(summary)))
     else:
-        show(summary)
+        _print_summary(summary)
     sys.exit(1 if summary.failed else 0)
 
 
-async def send_with_bar(events: int, plan: Plan, mix: Mix, seed: int) -> Summary:
-    """Send `events` events with a progress bar, which a terminal alone shows."""
+async def publish_with_progress_bar(events: int, plan: LoadPlan, mix: Mix, seed: int) -> Summary:
+    """Send `events` generated events; a terminal shows a progress bar."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -122,11 +120,11 @@ async def send_with_bar(events: int, plan: Plan, mix: Mix, seed: int) -> Summary
             speed = done / max(0.001, time.monotonic() - started)
             progress.update(task, advance=count, rate=f"{speed:,.0f}/s")
 
-        return await send(generate(events, seed, mix), plan, advance)
+        return await publish_events(generate(events, seed, mix), plan, advance)
 
 
-def as_dict(summary: Summary) -> dict[str, object]:
-    """Return a summary as JSON shows it; latencies in milliseconds."""
+def _as_json(summary: Summary) -> dict[str, object]:
+    """Return a summary as a JSON object; latencies are in milliseconds."""
     return {
         "sent": summary.sent,
         "accepted": summary.accepted,
@@ -146,8 +144,8 @@ def as_dict(summary: Summary) -> dict[str, object]:
     }
 
 
-def show(summary: Summary) -> None:
-    """Print a summary for people."""
+def _print_summary(summary: Summary) -> None:
+    """Print a summary as a table."""
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_row("sent", f"{summary.sent:,}")
     table.add_row("accepted", f"{summary.accepted:,}")
@@ -157,7 +155,7 @@ def show(summary: Summary) -> None:
     if summary.failed:
         table.add_row("not answered", f"[red]{summary.failed:,}[/red]  {summary.error}")
     if summary.retries:
-        table.add_row("sent again", f"{summary.retries:,} requests")
+        table.add_row("retried", f"{summary.retries:,} requests")
     table.add_row("speed", f"{summary.per_second:,.0f} events/s over {summary.seconds:.1f} s")
     quantiles = (f"p{p} {summary.latency(p / 100) * 1000:.0f} ms" for p in (50, 95, 99))
     table.add_row("latency", ", ".join(quantiles))

@@ -1,10 +1,10 @@
-"""`universe retention` and `universe seal`: housekeeping of the database."""
+"""`universe retention` and `universe seal`: maintenance of the database."""
 
 from datetime import timedelta
 
 import click
 
-from infra.cli.options import clear_errors, console
+from infra.cli.options import console, errors_as_one_line
 from infra.cli.owner_url import owner_url
 from infra.database.retention import days_before, drop_days_before, first_kept_day
 from infra.database.seal import seal_finished_days
@@ -20,16 +20,16 @@ _url = click.option(
     type=click.IntRange(min=1),
     required=True,
     metavar="N",
-    help="How many whole days are kept, besides today.",
+    help="Whole days to keep besides today.",
 )
-@click.option("--dry-run", is_flag=True, help="Only tell which days would be dropped.")
+@click.option("--dry-run", is_flag=True, help="Print the days without dropping them.")
 @_url
-@clear_errors
+@errors_as_one_line
 def retention(keep_days: int, dry_run: bool, url: str | None) -> None:
     """Drop the days that are older than N days.
 
-    Events go, and everything reports have of them: figures over dropped days are zero. Events of
-    such days that arrive later are stored again, until the next run.
+    The events and their rollups are deleted: reports over dropped days are zero. Events of such
+    days that arrive later are stored, until the next run.
     """
     database = owner_url(url)
     keep_from = first_kept_day(keep_days)
@@ -47,15 +47,15 @@ def retention(keep_days: int, dry_run: bool, url: str | None) -> None:
     type=click.IntRange(min=0),
     default=60,
     show_default=True,
-    help="How long a day must be over, and without new events.",
+    help="Minutes since the end of the day, and without new events, before it is sealed.",
 )
 @_url
-@clear_errors
+@errors_as_one_line
 def seal(idle_minutes: int, url: str | None) -> None:
     """Seal the days that are over.
 
-    Their partitions get the indexes that event search and user reports want. Run it once a day;
-    nobody waits for it, and late events are counted all the same.
+    Their partitions get the indexes that event search and user reports use. Run it once a day. It
+    blocks neither writes nor reports, and late events are still counted.
     """
     sealed = seal_finished_days(
         owner_url(url),

@@ -1,4 +1,4 @@
-"""Running a coroutine until it is done or the user has had enough."""
+"""Runs a coroutine until it is done or interrupted."""
 
 import asyncio
 import os
@@ -12,9 +12,10 @@ T = TypeVar("T")
 
 
 def run(main: Coroutine[Any, Any, T]) -> T | None:
-    """Run `main`; Ctrl-C or SIGTERM cancels it, and then None is returned once it has cleaned up.
+    """Run `main` and return its result.
 
-    A second Ctrl-C exits at once; processes that were started end with this one.
+    Ctrl-C or SIGTERM cancels it; None is returned once it has cleaned up. A second Ctrl-C exits at
+    once; the processes that were started end with this one.
     """
 
     async def cancellable() -> T | None:

@@ -1,4 +1,4 @@
-"""`universe settings`: every setting of every component, read off the settings classes."""
+"""`universe settings`: every setting of every component, from the settings classes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""`universe status`: functions, streams and rows of the platform that runs."""
+"""`universe status`: functions, streams and rows of the running platform."""
 
 import asyncio
 import json
@@ -6,32 +6,33 @@ from typing import Any
 
 import aiohttp
 import click
-import nats
 import nats.errors
 import psycopg
+from nats.js import JetStreamContext
 from rich.table import Table
 
-from infra.cli.options import clear_errors, console, platform_settings
+from functions.common.broker import BrokerSettings, connect
+from infra.cli.options import console, errors_as_one_line, platform_settings
 from infra.cli.stream_state import StreamState, stream_state
 from infra.local import state_dir
 from infra.local.errors import PlatformError
 from infra.local.settings import PlatformSettings
 from infra.local.state_dir import PlatformAddresses
 
-TIMEOUT = 5.0
+TIMEOUT_SECONDS = 5
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
-@clear_errors
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@errors_as_one_line
 def status(as_json: bool) -> None:
-    """Show the functions, the backlog, the dead letters and the rows stored."""
+    """Print the functions, the backlog, the dead letters and the stored rows."""
     settings = platform_settings()
     running = state_dir.load_addresses(settings.state_dir)
-    functions, streams = asyncio.run(_ask(settings, running))
-    rows = _rows(settings)
+    functions, streams = asyncio.run(_fetch(settings, running))
+    rows = _count_rows(settings)
     if as_json:
-        click.echo(json.dumps(_as_dict(running, functions, streams, rows)))
+        click.echo(json.dumps(_as_json(running, functions, streams, rows)))
         return
     table = Table(box=None)
     for column in ("function", "replicas", "ready", "invocations"):
@@ -50,11 +51,11 @@ def status(as_json: bool) -> None:
     )
 
 
-async def _ask(
+async def _fetch(
     settings: PlatformSettings, running: PlatformAddresses
 ) -> tuple[list[dict[str, Any]], StreamState]:
     password = state_dir.read_secret(settings.state_dir, "basic-auth-password")
-    timeout = aiohttp.ClientTimeout(total=TIMEOUT)
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
     auth = aiohttp.BasicAuth("admin", password)
     try:
         async with (
@@ -63,29 +64,30 @@ async def _ask(
         ):
             functions = await response.json()
     except (aiohttp.ClientError, TimeoutError) as error:
-        raise PlatformError(f"the gateway does not answer: {error}") from error
+        raise PlatformError(f"the gateway does not respond: {error}") from error
     try:
-        nc = await nats.connect(running.nats_url, allow_reconnect=False, connect_timeout=5)
+        broker = BrokerSettings.model_validate({"nats_url": running.nats_url})
+        nc = await connect(broker, "universe status", forever=False)
     except (nats.errors.Error, OSError, TimeoutError) as error:
-        raise PlatformError(f"NATS does not answer: {error}") from error
+        raise PlatformError(f"NATS does not respond: {error}") from error
     try:
-        return functions, await stream_state(nc.jetstream())
+        return functions, await stream_state(JetStreamContext(nc))
     finally:
         await nc.close()
 
 
-def _rows(settings: PlatformSettings) -> int:
+def _count_rows(settings: PlatformSettings) -> int:
     url = state_dir.read_secret(settings.state_dir, "database-reader-url")
     try:
-        with psycopg.connect(url, connect_timeout=int(TIMEOUT)) as connection:
+        with psycopg.connect(url, connect_timeout=TIMEOUT_SECONDS) as connection:
             row = connection.execute("SELECT count(*) FROM events").fetchone()
     except psycopg.Error as error:
-        raise PlatformError(f"the database does not answer: {error}") from error
+        raise PlatformError(f"the database does not respond: {error}") from error
     assert row is not None
     return row[0]
 
 
-def _as_dict(
+def _as_json(
     running: PlatformAddresses, functions: list[dict[str, Any]], streams: StreamState, rows: int
 ) -> dict[str, object]:
     return {

@@ -1,14 +1,14 @@
-"""What waits in JetStream, and what is dead."""
+"""What is in the streams: the backlog, and the dead letters by reason."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from nats.aio.client import Client
 from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig
 from nats.js.errors import NotFoundError
 
 from functions.common.broker import EVENTS, EVENTS_DLQ
-from functions.common.dead_letter import DLQ_REASON
+from infra.connector.dlq.store import Choice, DeadLetterStore
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,8 @@ class StreamState:
 
     Attributes:
         backlog: messages that no function has finished yet.
-        backlog_bytes: their size.
-        dead: dead letters kept.
+        backlog_bytes: the size of these messages.
+        dead: dead letters.
     """
 
     backlog: int = 0
@@ -27,10 +27,17 @@ class StreamState:
 
 
 async def stream_state(js: JetStreamContext) -> StreamState:
-    """Ask JetStream for the sizes; a stream that does not exist counts as empty."""
-    backlog = await _size(js, EVENTS)
-    dead = await _size(js, EVENTS_DLQ)
-    return StreamState(backlog[0], backlog[1], dead[0])
+    """Return the sizes from JetStream; a stream that does not exist counts as empty."""
+    backlog, backlog_bytes = await _size(js, EVENTS)
+    dead, _ = await _size(js, EVENTS_DLQ)
+    return StreamState(backlog, backlog_bytes, dead)
+
+
+async def dead_letters_by_reason(nc: Client, js: JetStreamContext) -> Counter[str]:
+    """Count the dead letters by reason, without removing any."""
+    store = DeadLetterStore(nc, js, EVENTS_DLQ)
+    letters = [letter async for letter in store.read(Choice()) if letter is not None]
+    return Counter(letter.reason or "unknown" for letter in letters)
 
 
 async def _size(js: JetStreamContext, stream: str) -> tuple[int, int]:
@@ -39,35 +46,3 @@ async def _size(js: JetStreamContext, stream: str) -> tuple[int, int]:
     except NotFoundError:
         return 0, 0
     return state.messages, state.bytes
-
-
-@dataclass
-class DeadLetters:
-    """Dead letters by reason, as far as they were read."""
-
-    reasons: Counter[str] = field(default_factory=Counter)
-
-
-async def dead_letters(js: JetStreamContext, most: int = 20_000) -> DeadLetters:
-    """Read the headers of the dead letters; the letters stay where they are."""
-    found = DeadLetters()
-    size = (await stream_state(js)).dead
-    if not size:
-        return found
-    subscription = await js.pull_subscribe(
-        "",
-        stream=EVENTS_DLQ,
-        config=ConsumerConfig(
-            ack_policy=AckPolicy.NONE, headers_only=True, mem_storage=True, inactive_threshold=60
-        ),
-    )
-    left = min(size, most)
-    while left > 0:
-        try:
-            batch = await subscription.fetch(min(left, 1000), timeout=2)
-        except TimeoutError:
-            break
-        left -= len(batch)
-        found.reasons.update((each.headers or {}).get(DLQ_REASON, "unknown") for each in batch)
-    await subscription.unsubscribe()
-    return found

@@ -5,13 +5,14 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import nats.errors
+from nats.js import JetStreamContext
 from pydantic_settings import BaseSettings
 
 from functions.analytics_query.settings import Settings as AnalyticsQuerySettings
@@ -78,7 +79,7 @@ def _no_progress(step: str) -> None:
 @asynccontextmanager
 async def running(
     settings: PlatformSettings, on_progress: ProgressCallback = _no_progress
-) -> AsyncIterator[Platform]:
+) -> AsyncGenerator[Platform]:
     """Start the platform; stop it, with everything it started, when the block ends.
 
     Args:
@@ -172,7 +173,7 @@ async def _create_streams(nats_url: str) -> None:
     try:
         nc = await connect(settings, "universe", forever=False)
         try:
-            await ensure_streams(nc.jetstream(), settings)
+            await ensure_streams(JetStreamContext(nc), settings)
         finally:
             await nc.close()
     except (nats.errors.Error, OSError, TimeoutError) as error:
@@ -257,7 +258,7 @@ def _service(name: str, module: str, environment: dict[str, str], folder: Path) 
 
 
 @contextlib.contextmanager
-def _log_to(file: Path) -> Iterator[None]:
+def _log_to(file: Path) -> Generator[None]:
     with file.open("a", encoding="utf-8") as stream:
         logs.configure("platform", stream=stream)
         try:

@@ -13,9 +13,12 @@ class PlatformSettings(ComponentSettings):
 
     state_dir: Path = Field(Path(".universe"), description="NATS store, PostgreSQL data, logs")
     gateway_port: int = Field(8080, ge=0, le=65535, description="the gateway's port, 0 for any")
-    nats_url: str | None = Field(None, description="a NATS server to use instead of the own one")
+    nats_url: str | None = Field(
+        None, description="a NATS server to use instead of the embedded one"
+    )
     database_url: str | None = Field(
-        None, description="a PostgreSQL database to use instead of the own one, as its owner"
+        None,
+        description="a PostgreSQL database to use instead of the embedded one, as its owner",
     )
     database_writer_url: str | None = Field(
         None, description="the same database as role universe_writer; by default DATABASE_URL"
@@ -30,6 +33,10 @@ class PlatformSettings(ComponentSettings):
         str(ROOT / "stack.yml"), description="OpenFaaS stack files to deploy, comma-separated"
     )
     connector: bool = Field(True, description="run the JetStream connector")
-    connector_port: int = Field(0, description="its port for health and metrics, 0 for any")
+    connector_port: int = Field(
+        0, description="the connector's port for health and metrics, 0 for any"
+    )
     exporter: bool = Field(True, description="run the exporter of database and stream metrics")
-    exporter_port: int = Field(0, description="its port for health and metrics, 0 for any")
+    exporter_port: int = Field(
+        0, description="the exporter's port for health and metrics, 0 for any"
+    )

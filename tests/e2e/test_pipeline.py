@@ -13,7 +13,7 @@ import nats
 import pytest
 
 from infra.cli.generate import Event, Generated, Mix, generate
-from infra.cli.stream_state import dead_letters
+from infra.cli.stream_state import dead_letters_by_reason
 from infra.local import state_dir
 from tests.support.net import plain_http, wait_until
 from tests.support.platform import RunningPlatform
@@ -142,7 +142,7 @@ async def test_invalid_events_are_dead_letters_with_a_reason(
 ) -> None:
     nc = await nats.connect(state_dir.load_addresses(up.state_dir).nats_url)
     try:
-        reasons = (await dead_letters(nc.jetstream())).reasons
+        reasons = await dead_letters_by_reason(nc, nc.jetstream())
     finally:
         await nc.close()
     # what was sent twice within two minutes is there once

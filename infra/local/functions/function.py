@@ -5,7 +5,7 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from datetime import UTC, datetime
 from typing import Any
 
@@ -294,7 +294,7 @@ class Function:
             self._handle_crash(replica, status)
 
     @contextlib.asynccontextmanager
-    async def _start_slot(self) -> AsyncIterator[None]:
+    async def _start_slot(self) -> AsyncGenerator[None]:
         """Limit the starts at a time; a start frees its slot when it is done or takes long.
 
         Concurrent starts slow each other down, and one that hangs must not block the others.

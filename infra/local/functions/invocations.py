@@ -22,7 +22,7 @@ class Invocations:
 
     started: int = 0
     in_flight: int = 0
-    by_code: dict[int, CodeCounts] = field(default_factory=dict)
+    by_code: dict[int, CodeCounts] = field(default_factory=dict[int, CodeCounts])
 
     def begin(self) -> None:
         """A request has come."""

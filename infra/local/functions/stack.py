@@ -1,9 +1,9 @@
-"""Reads stack files as faas-cli does, so `stack.yml` deploys the same here and on a cluster."""
+"""Reads stack files as faas-cli does: `stack.yml` deploys the same here and on a cluster."""
 
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from pydantic import ValidationError
@@ -20,8 +20,8 @@ _VARIABLE = re.compile(
 def substitute(text: str, env: Mapping[str, str]) -> str:
     """Replace `${NAME}`, `${NAME:-default}` and `${NAME:=default}`; `$$` is a dollar sign.
 
-    As with faas-cli an empty variable counts as unset, and an unset one without default becomes
-    nothing.
+    As with faas-cli, an empty variable counts as unset, and an unset one without a default is
+    replaced by nothing.
     """
 
     def value(match: re.Match[str]) -> str:
@@ -35,25 +35,28 @@ def substitute(text: str, env: Mapping[str, str]) -> str:
 def read_stack(path: Path, env: Mapping[str, str]) -> list[FunctionDeployment]:
     """Return the deployments of one stack file.
 
-    Environment files named in `environment_file` are read as well; `environment` goes before them.
+    Files named in `environment_file` are read as well; `environment` takes precedence.
 
     Raises:
-        PlatformError: the file cannot be read or says something that makes no sense.
+        PlatformError: the file cannot be read, or is not a valid stack file.
     """
     try:
-        document = yaml.safe_load(substitute(path.read_text(encoding="utf-8"), env))
+        document: Any = yaml.safe_load(substitute(path.read_text(encoding="utf-8"), env))
     except (OSError, yaml.YAMLError) as error:
         raise PlatformError(f"stack file {path}: {error}") from error
-    functions = (document or {}).get("functions") or {}
+    functions: Any = document.get("functions") if document else None
+    if not functions:
+        return []
     if not isinstance(functions, dict):
         raise PlatformError(f"stack file {path}: `functions` is not a mapping")
-    return [_deployment(path, name, entry or {}) for name, entry in functions.items()]
+    entries = cast(dict[str, Any], functions)
+    return [_deployment(path, name, entry or {}) for name, entry in entries.items()]
 
 
 def read_stacks(paths: Iterable[Path], env: Mapping[str, str]) -> list[FunctionDeployment]:
-    """Return the deployments of several files; of two with one name the later adds to the earlier.
+    """Return the deployments of several files; later files add to functions of earlier ones.
 
-    Mappings (labels, annotations, environment) are merged; anything else the later file sets holds.
+    Mappings (labels, annotations, environment) are merged; any other field is replaced.
     """
     merged: dict[str, FunctionDeployment] = {}
     for path in paths:
@@ -74,11 +77,13 @@ def _merge(old: FunctionDeployment, new: FunctionDeployment) -> FunctionDeployme
 def _deployment(path: Path, name: str, entry: dict[str, Any]) -> FunctionDeployment:
     try:
         environment: dict[str, Any] = {}
-        for file in entry.get("environment_file") or []:
-            content = yaml.safe_load((path.parent / file).read_text(encoding="utf-8")) or {}
+        files: list[str] = entry.get("environment_file") or []
+        for file in files:
+            content: Any = yaml.safe_load((path.parent / file).read_text(encoding="utf-8")) or {}
             environment |= content.get("environment") or {}
         environment |= entry.get("environment") or {}
-        annotations = dict(entry.get("annotations") or {})
+        annotations: dict[str, Any] = dict(entry.get("annotations") or {})
+        labels: dict[str, Any] = entry.get("labels") or {}
         handler = entry.get("handler")
         if handler and (folder := path.parent.resolve() / handler).joinpath("handler.py").is_file():
             annotations.setdefault(HANDLER_ANNOTATION, str(folder.resolve()))
@@ -90,7 +95,7 @@ def _deployment(path: Path, name: str, entry: dict[str, Any]) -> FunctionDeploym
             "env_vars": {key: _text(value) for key, value in environment.items()},
             "constraints": entry.get("constraints"),
             "secrets": entry.get("secrets"),
-            "labels": {key: _text(value) for key, value in (entry.get("labels") or {}).items()},
+            "labels": {key: _text(value) for key, value in labels.items()},
             "annotations": {key: _text(value) for key, value in annotations.items()},
             "limits": entry.get("limits"),
             "requests": entry.get("requests"),
@@ -103,7 +108,7 @@ def _deployment(path: Path, name: str, entry: dict[str, Any]) -> FunctionDeploym
 
 
 def _text(value: Any) -> str:
-    """Write a YAML scalar as Go's YAML reads it into a string."""
+    """Return a YAML scalar as Go's YAML reads it into a string."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return "" if value is None else str(value)

@@ -32,7 +32,9 @@ TAIL_LINES = 20
 TAIL_BYTES = 64 * 1024
 PR_SET_PDEATHSIG = 1
 
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+_libc: ctypes.CDLL | None = None
+if sys.platform == "linux":
+    _libc = ctypes.CDLL(None, use_errno=True)
 _reaper = Reaper()
 atexit.register(_reaper.close)  # the reaper process ends before this one does
 
@@ -163,9 +165,11 @@ def _spawn_with_pipe(command: Command, log: LogFile) -> Process:
     reader.start(loop)
 
     def finish(status: int) -> None:
-        reader.finish(loop)
-        stdout.close()
-        process.exited.set_result(status)
+        try:
+            reader.finish(loop)
+        finally:
+            stdout.close()
+            process.exited.set_result(status)
 
     def on_exit(status: int) -> None:
         try:

@@ -64,7 +64,8 @@ class AsyncRoutes:
         """Return the body, or None when it is too large."""
         if (request.content_length or 0) > self._max_body:
             return None
-        parts, size = [], 0
+        parts: list[bytes] = []
+        size = 0
         async for part in request.content.iter_any():
             size += len(part)
             if size > self._max_body:

@@ -1,5 +1,6 @@
-"""The report that the demo ends with, from the analytics API."""
+"""The report at the end of the demo, from the analytics API."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,48 +9,55 @@ from rich.columns import Columns
 from rich.console import Console
 from rich.table import Table
 
-from infra.cli.publish import Summary
-from infra.cli.stream_state import DeadLetters
+from infra.cli.load_generator import Summary
 
-Answer = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What the analytics API said."""
-
-    overview: Answer
-    funnel: Answer
-    countries: Answer
+Report = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Run:
-    """What a run of the demo came to; `seconds` from the first event sent to the last stored."""
+class Reports:
+    """Reports of the analytics API."""
+
+    overview: Report
+    funnel: Report
+    countries: Report
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """The results of a demo.
+
+    Attributes:
+        sent: what was sent.
+        seconds: from the first event sent to the last one stored.
+        reports: the reports afterwards.
+        dead_letters: the number of dead letters by reason.
+    """
 
     sent: Summary
     seconds: float
-    answers: Answers
-    dead: DeadLetters
+    reports: Reports
+    dead_letters: Counter[str]
 
 
-async def fetch(session: aiohttp.ClientSession, base: str) -> Answers:
-    """Ask the analytics API at `base` for the reports.
+async def fetch_reports(session: aiohttp.ClientSession, base_url: str) -> Reports:
+    """Return the reports of the analytics API at `base_url`.
 
     Raises:
-        aiohttp.ClientError: it does not answer.
+        aiohttp.ClientError: it does not respond.
     """
 
-    async def get(path: str) -> Answer:
-        async with session.get(f"{base}/analytics/{path}") as response:
+    async def get(path: str) -> Report:
+        async with session.get(f"{base_url}/analytics/{path}") as response:
             return await response.json()
 
-    return Answers(await get("overview"), await get("funnel"), await get("countries?limit=8"))
+    return Reports(await get("overview"), await get("funnel"), await get("countries?limit=8"))
 
 
-def print_report(console: Console, run: Run) -> None:
+def print_report(console: Console, result: DemoResult) -> None:
     """Print the report."""
-    sent, overview = run.sent, run.answers.overview
+    sent, reports = result.sent, result.reports
+    overview = reports.overview
     totals = overview["totals"]
     console.rule("[bold]Universe[/bold]")
     summary = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
@@ -57,19 +65,24 @@ def print_report(console: Console, run: Run) -> None:
         ("sent", f"{sent.sent:,} events, {sent.kinds['duplicate']:,} of them duplicates"),
         ("accepted", f"{sent.accepted:,}"),
         ("rejected", f"{sent.rejected:,}"),
-        ("stored, in all", f"{totals['events']:,} by {totals['uniqueUsers']:,} users"),
-        ("revenue, in all", totals["revenue"]),
+        ("stored in total", f"{totals['events']:,} by {totals['uniqueUsers']:,} users"),
+        ("total revenue", totals["revenue"]),
         ("sending", f"{sent.per_second:,.0f} events/s"),
         (
             "sending to stored",
-            f"{sent.sent / run.seconds:,.0f} events/s, {run.seconds:.1f} s from the first request "
-            "to the last row, starts included",
+            f"{sent.sent / result.seconds:,.0f} events/s, {result.seconds:.1f} s from the first "
+            "request to the last row, cold starts included",
         ),
     ):
         summary.add_row(name, f"[bold]{value}[/bold]")
     console.print(summary)
-    console.print(Columns([_by_type(overview), _funnel(run.answers.funnel)], padding=(0, 4)))
-    console.print(Columns([_countries(run.answers.countries), _dead(run.dead)], padding=(0, 4)))
+    console.print(Columns([_by_type(overview), _funnel(reports.funnel)], padding=(0, 4)))
+    console.print(
+        Columns(
+            [_countries(result.reports.countries), _dead_letters(result.dead_letters)],
+            padding=(0, 4),
+        )
+    )
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -79,14 +92,14 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _by_type(overview: Answer) -> Table:
+def _by_type(overview: Report) -> Table:
     table = _table("Events by source and type", "source", "type", "events", "revenue")
     for row in overview["byEventType"]:
         table.add_row(row["source"], row["eventType"], f"{row['events']:,}", row["revenue"])
     return table
 
 
-def _funnel(funnel: Answer) -> Table:
+def _funnel(funnel: Report) -> Table:
     table = _table("Funnel", "source", "top", "bottom", "conversion")
     for name, row in [("all", funnel), *((each["source"], each) for each in funnel["bySource"])]:
         rate = row["conversionRate"]
@@ -95,15 +108,15 @@ def _funnel(funnel: Answer) -> Table:
     return table
 
 
-def _countries(countries: Answer) -> Table:
+def _countries(countries: Report) -> Table:
     table = _table("Top countries", "country", "events", "revenue")
     for row in countries["items"][:8]:
         table.add_row(row["country"], f"{row['events']:,}", row["revenue"])
     return table
 
 
-def _dead(dead: DeadLetters) -> Table:
+def _dead_letters(reasons: Counter[str]) -> Table:
     table = _table("Rejected, and why", "reason", "events")
-    for reason, count in dead.reasons.most_common(12):
+    for reason, count in reasons.most_common(12):
         table.add_row(reason, f"{count:,}")
     return table

@@ -1,4 +1,4 @@
-"""The load generator: events over HTTP to ingest, as fast as asked."""
+"""The load generator: posts events to ingest at a given rate, or as fast as they are accepted."""
 
 import asyncio
 import gzip
@@ -11,25 +11,28 @@ from itertools import islice
 import aiohttp
 import orjson
 
+from functions.common.backoff import Backoff
 from infra.cli.generate import Generated
 
-RETRIED = frozenset({429, 502, 503, 504})
-LONGEST_WAIT = 10.0
-NEVER_ANSWERED_SECONDS = 10.0
+RETRIED_STATUSES = frozenset({429, 502, 503, 504})
+BACKOFF = Backoff.exponential(0.1, 10.0, jitter=0.0)
+NO_RESPONSE_TIMEOUT = 10.0
+"""Seconds of retries for a service that has never responded, so its URL is probably wrong."""
+REQUEST_TIMEOUT = 120.0
 
 
 @dataclass(frozen=True)
-class Plan:
+class LoadPlan:
     """How to send.
 
     Attributes:
         url: where events are posted.
-        batch: events in a request; with 1 each is a JSON object of its own.
-        rate: events per second, 0 for as fast as they are taken.
+        batch: events in a request; 1: each request is one JSON object instead of an array.
+        rate: events per second, 0 for no limit.
         concurrency: requests at the same time.
         compress: gzip the bodies.
         headers: sent with each request.
-        give_up: seconds for which one request is tried again while the service is away.
+        retry_timeout: seconds for which one request is retried while the service is unavailable.
     """
 
     url: str
@@ -37,13 +40,13 @@ class Plan:
     rate: float = 0.0
     concurrency: int = 4
     compress: bool = False
-    headers: dict[str, str] = field(default_factory=dict)
-    give_up: float = 120.0
+    headers: dict[str, str] = field(default_factory=dict[str, str])
+    retry_timeout: float = 120.0
 
 
 @dataclass
 class Summary:
-    """What came of it; `latencies` are seconds per answered request, in no order."""
+    """The results; `latencies` are seconds per answered request, in no order."""
 
     sent: int = 0
     accepted: int = 0
@@ -51,43 +54,49 @@ class Summary:
     failed: int = 0
     retries: int = 0
     seconds: float = 0.0
-    kinds: Counter[str] = field(default_factory=Counter)
-    statuses: Counter[int] = field(default_factory=Counter)
-    reasons: Counter[str] = field(default_factory=Counter)
-    latencies: list[float] = field(default_factory=list)
+    kinds: Counter[str] = field(default_factory=Counter[str])
+    statuses: Counter[int] = field(default_factory=Counter[int])
+    reasons: Counter[str] = field(default_factory=Counter[str])
+    latencies: list[float] = field(default_factory=list[float])
     error: str | None = None
 
     @property
     def per_second(self) -> float:
-        """Events answered in a second."""
+        """Events answered per second."""
         return self.sent / self.seconds if self.seconds else 0.0
 
     def latency(self, quantile: float) -> float:
-        """Return a quantile (0 to 1) of the latencies in seconds; 0 where there is none."""
+        """Return a quantile (0 to 1) of the latencies in seconds; 0 without any."""
         ordered = sorted(self.latencies)
         return ordered[min(len(ordered) - 1, int(quantile * len(ordered)))] if ordered else 0.0
 
 
-async def publish(
-    events: Iterator[Generated], plan: Plan, progress: Callable[[int], None] = lambda _: None
-) -> Summary:
-    """Send the events, and return what became of them.
+def _no_progress(count: int) -> None:
+    """Report nothing."""
 
-    A request that the service does not take for the moment (429, 502, 503, 504, no connection) is
-    sent again with the same events, which does no harm: each is stored once.
+
+async def publish(
+    events: Iterator[Generated],
+    plan: LoadPlan,
+    on_progress: Callable[[int], None] = _no_progress,
+) -> Summary:
+    """Send the events, and return the results.
+
+    A request that the service refuses for now (429, 502, 503, 504, no connection) is sent again
+    with the same events, which is safe: each event is stored once.
 
     Args:
         events: what to send.
-        plan: how.
-        progress: called with the number of events of each request that has been answered.
+        plan: how to send it.
+        on_progress: called with the number of events of each request that is finished.
     """
     summary = Summary()
     started = time.monotonic()
-    timeout = aiohttp.ClientTimeout(total=120)
+    timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT)
     connector = aiohttp.TCPConnector(limit=plan.concurrency)
     async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
 
-        async def work() -> None:
+        async def send_batches() -> None:
             while batch := list(islice(events, plan.batch)):
                 if plan.rate:
                     due = started + summary.sent / plan.rate
@@ -95,15 +104,15 @@ async def publish(
                 summary.sent += len(batch)
                 summary.kinds.update(each.kind for each in batch)
                 await _send(session, batch, plan, summary)
-                progress(len(batch))
+                on_progress(len(batch))
 
-        await asyncio.gather(*(work() for _ in range(plan.concurrency)))
+        await asyncio.gather(*(send_batches() for _ in range(plan.concurrency)))
     summary.seconds = time.monotonic() - started
     return summary
 
 
 async def _send(
-    session: aiohttp.ClientSession, batch: list[Generated], plan: Plan, summary: Summary
+    session: aiohttp.ClientSession, batch: list[Generated], plan: LoadPlan, summary: Summary
 ) -> None:
     events = [each.event for each in batch]
     body = orjson.dumps(events[0] if plan.batch == 1 else events)
@@ -111,8 +120,8 @@ async def _send(
     if plan.compress:
         body = gzip.compress(body, 1)
         headers["Content-Encoding"] = "gzip"
-    begun = time.monotonic()
-    wait = 0.1
+    first_attempt = time.monotonic()
+    failures = 0
     while True:
         started = time.perf_counter()
         try:
@@ -128,25 +137,26 @@ async def _send(
             summary.latencies.append(time.perf_counter() - started)
             _count(text, len(batch), summary)
             return
-        # who never answered is more likely not there than away for a moment
-        patience = plan.give_up if any(summary.statuses) else NEVER_ANSWERED_SECONDS
-        if (status and status not in RETRIED) or time.monotonic() - begun > patience:
+        limit = plan.retry_timeout if any(summary.statuses) else NO_RESPONSE_TIMEOUT
+        refused = status and status not in RETRIED_STATUSES
+        if refused or time.monotonic() - first_attempt > limit:
             summary.failed += len(batch)
             if status:
                 summary.error = f"HTTP {status}: {text[:300].decode(errors='replace')}"
             return
         summary.retries += 1
-        await asyncio.sleep(float(retry_after) if retry_after.isdigit() else wait)
-        wait = min(LONGEST_WAIT, wait * 2)
+        failures += 1
+        wait = float(retry_after) if retry_after.isdigit() else BACKOFF.delay(failures)
+        await asyncio.sleep(wait)
 
 
 def _count(text: bytes, sent: int, summary: Summary) -> None:
     try:
-        answer = orjson.loads(text)
-        accepted, rejected = answer["accepted"], answer["rejected"]
+        response = orjson.loads(text)
+        accepted, rejected = response["accepted"], response["rejected"]
     except (orjson.JSONDecodeError, KeyError, TypeError):
         summary.failed += sent
-        summary.error = "the answer is not ingest's: is the URL right?"
+        summary.error = "the response is not that of ingest: check the URL"
         return
     summary.accepted += accepted
     summary.rejected += len(rejected)
