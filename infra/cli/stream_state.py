@@ -8,7 +8,7 @@ from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
 from functions.common.broker import EVENTS, EVENTS_DLQ
-from infra.connector.dlq.store import Choice, DeadLetterStore
+from infra.connector.dlq.store import DeadLetterFilter, DeadLetterStore
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ async def stream_state(js: JetStreamContext) -> StreamState:
 async def dead_letters_by_reason(nc: Client, js: JetStreamContext) -> Counter[str]:
     """Count the dead letters by reason, without removing any."""
     store = DeadLetterStore(nc, js, EVENTS_DLQ)
-    letters = [letter async for letter in store.read(Choice()) if letter is not None]
+    letters = [letter async for letter in store.read(DeadLetterFilter()) if letter is not None]
     return Counter(letter.reason or "unknown" for letter in letters)
 
 

@@ -1,4 +1,4 @@
-"""Runs the connector: `python -m infra.connector`."""
+"""The entry point: `python -m infra.connector [run | dlq]`."""
 
 import asyncio
 import logging
@@ -12,15 +12,20 @@ from pydantic import ValidationError
 from functions.common import logs
 from infra.connector.app import Connector
 from infra.connector.dlq.command import dlq
-from infra.connector.help_text import help_text
+from infra.connector.errors import NatsClosedError
+from infra.connector.help_text import USAGE, help_text
 from infra.connector.http.server import make_app
 from infra.connector.settings import ConnectorSettings
 
-log = logging.getLogger("infra.connector")
+logger = logging.getLogger("infra.connector")
 
 
 async def serve(settings: ConnectorSettings) -> None:
-    """Run the connector until SIGTERM or SIGINT."""
+    """Run the connector until SIGTERM or SIGINT.
+
+    Raises:
+        OSError: the port is taken, or the NATS connection was closed for good.
+    """
     connector = Connector(settings)
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
@@ -34,16 +39,10 @@ async def serve(settings: ConnectorSettings) -> None:
         await runner.cleanup()
 
 
-def main(arguments: list[str]) -> int:
-    """Run the connector and return its exit status."""
-    if arguments[:1] == ["dlq"]:
-        dlq.main(arguments[1:], prog_name="python -m infra.connector dlq")
-    if arguments:
-        known = arguments in (["--help"], ["-h"])
-        print(help_text() if known else "usage: python -m infra.connector [--help]")
-        return 0 if known else 2
+def run() -> int:
+    """Run the connector with the settings of the environment, and return its exit status."""
     try:
-        settings = ConnectorSettings()  # type: ignore[call-arg]
+        settings = ConnectorSettings()
     except ValidationError as error:
         for fault in error.errors():
             name = "_".join(str(part) for part in fault["loc"]).upper()
@@ -52,11 +51,27 @@ def main(arguments: list[str]) -> int:
     logs.configure("connector", settings.log_level)
     try:
         uvloop.run(serve(settings))
-    except OSError as error:
-        log.error("the connector stops: %s", error)
+    except (NatsClosedError, OSError) as error:
+        logger.error("the connector stops: %s", error)
         return 1
-    log.info("stopped")
+    logger.info("stopped")
     return 0
+
+
+def main(arguments: list[str]) -> int:
+    """Run a command and return its exit status."""
+    match arguments:
+        case [] | ["run"]:
+            return run()
+        case ["dlq", *rest]:
+            dlq.main(rest, prog_name="python -m infra.connector dlq")
+            return 0
+        case ["-h" | "--help"] | ["run", "-h" | "--help"]:
+            print(help_text())
+            return 0
+        case _:
+            print(USAGE)
+            return 2
 
 
 if __name__ == "__main__":

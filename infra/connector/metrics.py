@@ -1,35 +1,35 @@
-"""What the connector counts and measures."""
+"""The connector's Prometheus metrics."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
 _LABELS = ("function", "stream")
 _P = "universe_connector_"
 
-FETCHED = Counter(_P + "fetched_messages_total", "Messages taken in hand", _LABELS)
-FETCHED_EVENTS = Counter(_P + "fetched_events_total", "Events of the messages in hand", _LABELS)
-DONE = Counter(_P + "done_messages_total", "Messages the function is done with", _LABELS)
-DONE_EVENTS = Counter(_P + "done_events_total", "Events the function is done with", _LABELS)
+FETCHED = Counter(_P + "fetched_messages_total", "Messages received from the stream", _LABELS)
+FETCHED_EVENTS = Counter(_P + "fetched_events_total", "Events of the messages received", _LABELS)
+DONE = Counter(_P + "done_messages_total", "Messages that the function processed", _LABELS)
+DONE_EVENTS = Counter(_P + "done_events_total", "Events that the function processed", _LABELS)
 DEAD = Counter(_P + "dead_messages_total", "Messages dead-lettered as a whole", _LABELS)
 DEAD_EVENTS = Counter(
     _P + "dead_events_total", "Events dead-lettered, alone or with their message", _LABELS
 )
-RETURNED = Counter(_P + "returned_messages_total", "Messages given back to the stream", _LABELS)
-RETURNED_EVENTS = Counter(_P + "returned_events_total", "Events given back", _LABELS)
-RETRIED = Counter(
-    _P + "retried_messages_total", "Messages to be delivered again", (*_LABELS, "charged")
+RETURNED = Counter(_P + "returned_messages_total", "Messages returned to the stream", _LABELS)
+RETURNED_EVENTS = Counter(_P + "returned_events_total", "Events returned to the stream", _LABELS)
+RETRIED = Counter(_P + "retried_messages_total", "Retries scheduled", (*_LABELS, "charged"))
+REDELIVERED = Counter(
+    _P + "redelivered_messages_total",
+    "Messages that the server delivered again while they were in flight or acknowledged",
+    _LABELS,
 )
-REPEATED = Counter(
-    _P + "repeated_deliveries_total", "Deliveries of messages in hand or done already", _LABELS
-)
-ACKED = Counter(_P + "acked_messages_total", "Acknowledgements sent", _LABELS)
-IN_HAND = Gauge(_P + "in_hand_messages", "Messages between the stream and the function", _LABELS)
-IN_HAND_EVENTS = Gauge(_P + "in_hand_events", "Events of the messages in hand", _LABELS)
-IN_HAND_BYTES = Gauge(_P + "in_hand_bytes", "Payload bytes in hand", _LABELS)
-IN_FLIGHT = Gauge(_P + "in_flight_invocations", "Invocations that run", _LABELS)
+ACKED = Counter(_P + "acked_messages_total", "Messages acknowledged", _LABELS)
+INFLIGHT_MESSAGES = Gauge(_P + "inflight_messages", "Messages not yet acknowledged", _LABELS)
+INFLIGHT_EVENTS = Gauge(_P + "inflight_events", "Events of the messages in flight", _LABELS)
+INFLIGHT_BYTES = Gauge(_P + "inflight_bytes", "Payload bytes of the messages in flight", _LABELS)
+INFLIGHT_INVOCATIONS = Gauge(_P + "inflight_invocations", "Invocations that are running", _LABELS)
 INVOCATION = Histogram(
     _P + "invocation_seconds",
-    "Time of an invocation by how it went",
-    (*_LABELS, "answer"),
+    "Duration of an invocation, by the kind of response",
+    (*_LABELS, "response"),
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
 BATCH_EVENTS = Histogram(
@@ -40,15 +40,17 @@ BATCH_EVENTS = Histogram(
 )
 BATCH_BYTES = Histogram(
     _P + "batch_bytes",
-    "Body bytes of an invocation",
+    "Bytes in the body of an invocation",
     _LABELS,
     buckets=(1e3, 1e4, 1e5, 2.5e5, 5e5, 1e6, 2.5e6, 5e6, 1e7),
 )
-LAG = Gauge(_P + "lag_messages", "Messages pending or unacknowledged", _LABELS)
-OLDEST = Gauge(_P + "oldest_in_hand_seconds", "Age of the oldest message in hand", _LABELS)
+LAG = Gauge(_P + "lag_messages", "Messages pending or unacknowledged at the consumer", _LABELS)
+OLDEST_INFLIGHT = Gauge(
+    _P + "oldest_inflight_seconds", "Age of the oldest message in flight", _LABELS
+)
 BREAKER = Gauge(_P + "breaker_state", "0 closed, 1 half-open, 2 open", _LABELS)
-PAUSED = Gauge(_P + "paused_state", "1 while the function takes nothing", _LABELS)
-BINDINGS = Gauge(_P + "bindings", "Functions bound to a stream")
+PAUSED = Gauge(_P + "paused_state", "1 while the function is unavailable", _LABELS)
+BINDINGS = Gauge(_P + "bindings", "Bindings of a function to a stream")
 UNBOUND = Gauge(_P + "unbound_functions", "Functions with a topic that cannot be bound")
-REPLICAS_ASKED = Gauge(_P + "asked_replicas", "Replicas asked for last", ("function",))
-DISCOVERY_FAILURES = Counter(_P + "discovery_failures_total", "Failed questions to the gateway")
+DESIRED_REPLICAS = Gauge(_P + "desired_replicas", "Replicas requested last", ("function",))
+DISCOVERY_FAILURES = Counter(_P + "discovery_failures_total", "Failed requests for the functions")

@@ -528,7 +528,7 @@ async def test_counters_conserve_through_faults(nats_url: str, tmp_path: Path) -
 
         assert sum(held(letter.data) for letter in letters) == m["dead_events_total"]
         assert len(set(function.done())) == m["done_events_total"]
-        gauges = ("in_hand_messages", "in_hand_events", "in_hand_bytes", "in_flight_invocations")
+        gauges = ("inflight_messages", "inflight_events", "inflight_bytes", "inflight_invocations")
         wait_until(lambda: not any(connector.metrics()[name] for name in gauges))
     await nc.close()
 

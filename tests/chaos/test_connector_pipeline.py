@@ -233,8 +233,8 @@ async def test_the_database_is_away(pipeline: Pipeline, how: str) -> None:
         await asyncio.sleep(OUTAGE)
         await in_thread(lambda: wait_until(lambda: connector.metrics()["paused_state"] == 1))
         m = connector.metrics()
-        assert m["in_hand_events"] <= 500 * 3 + EVENTS_PER_MESSAGE, "what is in hand is bounded"
-        assert m["repeated_deliveries_total"] == 0, "heartbeats keep the server from redelivering"
+        assert m["inflight_events"] <= 500 * 3 + EVENTS_PER_MESSAGE, "what is in flight is bounded"
+        assert m["redelivered_messages_total"] == 0, "heartbeats keep the server from redelivering"
         assert m["dead_messages_total"] == 0
         await in_thread(pipeline.postgres.start)
 

@@ -1,1 +1,4 @@
-"""Decisions about messages: what is delivered when, and what a response means. No I/O."""
+"""Decisions about messages: what is delivered when, and what a response means.
+
+Nothing here does I/O; times and random numbers are arguments.
+"""

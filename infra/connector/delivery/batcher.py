@@ -1,12 +1,12 @@
-"""Gathers messages until they are worth an invocation."""
+"""Collects messages into batches."""
 
 from collections import deque
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 
-class Weighed(Protocol):
-    """What a batch is made of."""
+class BatchItem(Protocol):
+    """A message as far as batching is concerned."""
 
     @property
     def events(self) -> int:
@@ -15,38 +15,37 @@ class Weighed(Protocol):
 
     @property
     def size(self) -> int:
-        """Its bytes."""
+        """Its size in bytes."""
         ...
 
 
-T = TypeVar("T", bound=Weighed)
+T = TypeVar("T", bound=BatchItem)
 
 
 @dataclass(frozen=True)
 class BatchLimits:
-    """When a batch is complete.
+    """When a batch is complete: as soon as one of these holds.
 
     Attributes:
-        events: it holds at least that many events, or the next message would exceed them.
-        size: its bytes, in the same way.
-        window: the oldest message has waited so long (seconds) while more were arriving.
-        quiet: nothing arrived for so long (seconds), the stream says that nothing is left, and no
-            invocation runs.
+        max_events: it holds that many events, or the next message would exceed them.
+        max_bytes: it holds that many bytes, or the next message would exceed them.
+        window: seconds that its oldest message has waited.
+        linger: seconds since the last message arrived, if the stream has no more and no invocation
+            is running.
     """
 
-    events: int
-    size: int
+    max_events: int
+    max_bytes: int
     window: float
-    quiet: float = 0.005
+    linger: float = 0.005
 
 
-class Accumulator(Generic[T]):
-    """Makes batches of messages in their order.
+class Batcher(Generic[T]):
+    """Makes batches of messages, in order of arrival.
 
-    A message that alone exceeds a limit makes a batch of its own. The window is a maximum while
-    more messages are on their way; when the stream has no more to deliver, a batch is ready after
-    the short `quiet` time, so that a lone event does not wait for company. While the function is
-    busy there is no such hurry: what arrives meanwhile goes together.
+    A message that alone exceeds a limit makes a batch of its own. While more messages are on their
+    way, or the function is busy, a batch waits up to `window` to fill; when the stream has nothing
+    left, it is ready after the short `linger`, so that a single event is delivered at once.
     """
 
     def __init__(self, limits: BatchLimits) -> None:
@@ -61,11 +60,11 @@ class Accumulator(Generic[T]):
         return len(self._waiting)
 
     def add(self, item: T, now: float, *, more_to_come: bool) -> None:
-        """Take a message in.
+        """Add a message.
 
         Args:
             item: the message.
-            now: the time on a clock that never goes back, in seconds.
+            now: the time on a monotonic clock, in seconds.
             more_to_come: whether the stream had more to deliver when it sent this message.
         """
         self._waiting.append((item, now))
@@ -78,14 +77,14 @@ class Accumulator(Generic[T]):
     def full(self) -> bool:
         """Whether a batch is complete without any more waiting."""
         return bool(self._waiting) and (
-            self.events >= self.limits.events or self.size >= self.limits.size
+            self.events >= self.limits.max_events or self.size >= self.limits.max_bytes
         )
 
     def ready_at(self, *, busy: bool = False) -> float | None:
-        """Return the time from which `take` gives a batch; None while nothing waits.
+        """Return the time from which a batch is ready; None while no message waits.
 
         Args:
-            busy: whether an invocation runs.
+            busy: whether an invocation is running.
         """
         if not self._waiting:
             return None
@@ -95,7 +94,7 @@ class Accumulator(Generic[T]):
         window_ends = oldest + self.limits.window
         if self._more_to_come or busy:
             return window_ends
-        return min(window_ends, self._last_arrival + self.limits.quiet)
+        return min(window_ends, self._last_arrival + self.limits.linger)
 
     def ready(self, now: float, *, busy: bool = False) -> bool:
         """Return whether a batch is ready."""
@@ -103,13 +102,14 @@ class Accumulator(Generic[T]):
         return at is not None and at <= now
 
     def take(self) -> list[T]:
-        """Take the next batch out: as many of the oldest messages as the limits allow."""
+        """Remove and return the next batch: as many of the oldest messages as the limits allow."""
         batch: list[T] = []
         events = size = 0
         while self._waiting:
             item = self._waiting[0][0]
             if batch and (
-                events + item.events > self.limits.events or size + item.size > self.limits.size
+                events + item.events > self.limits.max_events
+                or size + item.size > self.limits.max_bytes
             ):
                 break
             self._waiting.popleft()
@@ -121,7 +121,7 @@ class Accumulator(Generic[T]):
         return batch
 
     def take_all(self) -> list[T]:
-        """Take out everything that waits."""
+        """Remove and return all waiting messages."""
         items = [item for item, _ in self._waiting]
         self._waiting.clear()
         self.events = self.size = 0

@@ -1,17 +1,16 @@
-"""Keeps a bad deployment from emptying the stream into the dead-letter queue."""
+"""Stops delivery when nearly every message turns out dead, as after a bad deployment."""
 
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum
 
-from infra.connector.delivery.backoff import Backoff
+from functions.common.backoff import Backoff
 
-COOLDOWN = Backoff((30.0, 60.0, 120.0, 300.0), jitter=0.0)
-"""How long the breaker pauses, where nobody says otherwise."""
+DEFAULT_COOLDOWN = Backoff((30.0, 60.0, 120.0, 300.0), jitter=0.0)
 
 
 class BreakerState(Enum):
-    """Whether dead letters may pass."""
+    """Whether messages may be dead-lettered."""
 
     CLOSED = 0
     HALF_OPEN = 1
@@ -23,29 +22,30 @@ class BreakerLimits:
     """When the breaker opens, and for how long.
 
     Attributes:
-        ratio: the part of the messages decided that must have turned out dead.
-        least: how many dead messages there must be at the least.
-        window: seconds that a decision counts.
-        cooldown: how long to pause, by how often it opened in a row.
+        ratio: dead messages as a fraction of all messages decided within the window, from which it
+            opens.
+        min_messages: dead messages within the window below which it stays closed.
+        window: seconds that an outcome counts.
+        cooldown: how long it stays open, by how often it opened in a row.
     """
 
     ratio: float = 0.9
-    least: int = 20
+    min_messages: int = 20
     window: float = 60.0
-    cooldown: Backoff = COOLDOWN
+    cooldown: Backoff = DEFAULT_COOLDOWN
 
 
-class Breaker:
-    """Decides whether messages that turned out dead may be dead-lettered now.
+class CircuitBreaker:
+    """Decides whether dead messages may be dead-lettered now.
 
-    Closed, it lets them pass until nearly everything turns out dead. Open, it lets nothing pass and
-    the binding pauses. After the cool-down one message is tried: if it is done, the breaker closes;
-    if it is dead, that one passes and the breaker opens again for longer.
+    Closed, it allows them until nearly every message turns out dead. Open, it allows none, and the
+    binding pauses. After the cool-down it is half-open and one message is tried: if that is done,
+    the breaker closes; if it is dead, that one is dead-lettered and the breaker opens for longer.
     """
 
     def __init__(self, limits: BreakerLimits) -> None:
         self._limits = limits
-        self._decisions: deque[tuple[float, float, float]] = deque()
+        self._outcomes: deque[tuple[float, float, float]] = deque()
         self._done = self._dead = 0.0
         self._openings = 0
         self._open_until: float | None = None
@@ -57,43 +57,43 @@ class Breaker:
         return BreakerState.OPEN if now < self._open_until else BreakerState.HALF_OPEN
 
     @property
-    def opens_until(self) -> float:
-        """The end of the pause; 0 while closed."""
+    def open_until(self) -> float:
+        """When the cool-down ends; 0 while closed."""
         return self._open_until or 0.0
 
     def decide(self, done: float, dead: float, now: float) -> bool:
-        """Count how messages turned out, and return whether the dead ones may pass.
+        """Record how messages turned out, and return whether the dead ones may be dead-lettered.
 
         Args:
-            done: how many are done; a message with some dead events counts in parts.
-            dead: how many are dead.
-            now: the time on a clock that never goes back.
+            done: how many are done; a message of which some events are dead counts as a fraction.
+            dead: how many are dead, counted in the same way.
+            now: the time on a monotonic clock, in seconds.
         """
         if self._open_until is not None:
             if now < self._open_until:
-                # invocations that ran when it opened; done ones are no proof against the others
+                # from invocations that ran when it opened: successes prove nothing about the others
                 return False
             if done > dead:
                 self._close()
             elif dead > 0:
                 self._open(now)
             return True
-        self._count(done, dead, now)
+        self._record(done, dead, now)
         if (
             dead > 0
-            and self._dead >= self._limits.least
+            and self._dead >= self._limits.min_messages
             and (self._dead >= self._limits.ratio * (self._done + self._dead))
         ):
             self._open(now)
             return False
         return True
 
-    def _count(self, done: float, dead: float, now: float) -> None:
-        self._decisions.append((now, done, dead))
+    def _record(self, done: float, dead: float, now: float) -> None:
+        self._outcomes.append((now, done, dead))
         self._done += done
         self._dead += dead
-        while self._decisions and self._decisions[0][0] <= now - self._limits.window:
-            _, old_done, old_dead = self._decisions.popleft()
+        while self._outcomes and self._outcomes[0][0] <= now - self._limits.window:
+            _, old_done, old_dead = self._outcomes.popleft()
             self._done -= old_done
             self._dead -= old_dead
 
@@ -104,5 +104,5 @@ class Breaker:
     def _close(self) -> None:
         self._open_until = None
         self._openings = 0
-        self._decisions.clear()
+        self._outcomes.clear()
         self._done = self._dead = 0.0

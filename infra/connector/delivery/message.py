@@ -1,5 +1,6 @@
-"""A message in hand."""
+"""Messages in flight, parts of them, and deliveries: what goes into one invocation."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from json import JSONDecoder
 from typing import Any, NamedTuple
@@ -11,23 +12,23 @@ from functions.common.broker import EVENT_COUNT
 _WHITE_SPACE = " \t\r\n"
 
 
-def _refuse(constant: str) -> None:
+def _reject_constant(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
 
-# numbers are not converted, so that none is too long or too large
+# numbers are not converted, so that none is too long or too large to parse
 _scanner = JSONDecoder(parse_int=len, parse_float=len)  # type: ignore[arg-type]
-_reader = JSONDecoder(parse_int=len, parse_float=len, parse_constant=_refuse)  # type: ignore[arg-type]
+_reader = JSONDecoder(parse_int=len, parse_float=len, parse_constant=_reject_constant)  # type: ignore[arg-type]
 
 
-class Key(NamedTuple):
-    """Tells messages apart, also those of a stream that was deleted and made anew.
+class MessageKey(NamedTuple):
+    """Identifies a message or a part of one, also after its stream was deleted and created again.
 
     Attributes:
-        sequence: the place in the stream.
+        sequence: the message's sequence in the stream.
         time: when it was stored, in nanoseconds since 1970.
-        first: of a part of a message, the index of its first event.
-        events: of a part of a message, how many events; 0 for a whole one.
+        first: the index of the first event, for a part of a message.
+        events: how many events, for a part of a message; 0 for a whole message.
     """
 
     sequence: int
@@ -37,13 +38,13 @@ class Key(NamedTuple):
 
 
 class AckTokens(NamedTuple):
-    """What the reply subject of a delivered message tells.
+    """The metadata in the reply subject of a delivered message.
 
     Attributes:
         delivered: how often the server has delivered it.
-        sequence: its place in the stream.
+        sequence: its sequence in the stream.
         time: when it was stored, in nanoseconds since 1970.
-        pending: how many more the consumer had to deliver then.
+        pending: how many more the consumer had to deliver when it delivered this one.
     """
 
     delivered: int
@@ -52,8 +53,8 @@ class AckTokens(NamedTuple):
     pending: int
 
 
-def read_ack_subject(reply: str) -> AckTokens:
-    """Read a reply subject, with or without a JetStream domain in it.
+def parse_ack_subject(reply: str) -> AckTokens:
+    """Parse a reply subject, in its form with or without a JetStream domain.
 
     Raises:
         ValueError: it is not the reply subject of a JetStream message.
@@ -69,27 +70,27 @@ def read_ack_subject(reply: str) -> AckTokens:
 
 @dataclass(slots=True, eq=False)
 class Message:
-    """A message between the stream and the function, or a part of one.
+    """A message in flight, or a part of one.
 
     Attributes:
-        key: tells it apart.
-        id: `<stream>:<sequence>`, as functions see it.
-        subject: where it was published.
+        key: identifies it.
+        id: `<stream>:<sequence>`, the id that functions see.
+        subject: the subject it was published to.
         reply: the subject that acknowledges its last delivery.
         data: the payload.
         headers: its headers.
         events: how many events it holds: the length of a JSON array, else 1.
         is_json: whether the payload is valid JSON.
         delivered: how often the server delivered it.
-        calls: how often it was part of an invocation here.
-        beat: when the server last heard that it is worked on.
+        calls: how often this connector has invoked the function with it.
+        progress_sent_at: when the server was last told that it is in progress (monotonic clock).
         parent: the message that this is a part of.
         size: bytes of the payload.
         unresolved: how many of its events are neither done nor dead.
         dead: how many of its events are dead.
     """
 
-    key: Key
+    key: MessageKey
     id: str
     subject: str
     reply: str
@@ -99,7 +100,7 @@ class Message:
     is_json: bool
     delivered: int
     calls: int = 0
-    beat: float = 0.0
+    progress_sent_at: float = 0.0
     parent: "Message | None" = None
     size: int = field(init=False)
     unresolved: int = field(init=False)
@@ -116,15 +117,15 @@ class Message:
         return self.parent or self
 
     @property
-    def events_apart(self) -> int:
-        """How many events it holds that can be delivered apart; 1 if none."""
+    def separable_events(self) -> int:
+        """How many events it holds that can be delivered separately; 1 if it cannot be split."""
         return self.events if len(self.elements()) == self.events else 1
 
     def elements(self) -> list[bytes]:
         """Return the bytes of each of its events.
 
-        A payload is an array of events only if its publisher says so: any other array may be
-        something that makes no sense in parts.
+        A payload is split only if its publisher declared it an array of events, by a header with
+        their number: any other array may be meaningful only as a whole.
         """
         if self._elements is None:
             several = self.events > 1 and self.headers.get(EVENT_COUNT) == str(self.top.events)
@@ -133,8 +134,8 @@ class Message:
 
 
 def halve(message: Message) -> tuple[Message, Message] | None:
-    """Return the two halves of a message that holds several events, or None."""
-    if message.events_apart == 1:
+    """Return the two halves of a message that holds several events; None if it cannot be split."""
+    if message.separable_events == 1:
         return None
     middle = message.events // 2
     return _part(message, 0, middle), _part(message, middle, message.events)
@@ -144,7 +145,7 @@ def _part(message: Message, start: int, end: int) -> Message:
     top, elements = message.top, message.elements()[start:end]
     first = message.key.first + start
     part = Message(
-        key=Key(top.key.sequence, top.key.time, first, len(elements)),
+        key=MessageKey(top.key.sequence, top.key.time, first, len(elements)),
         id=f"{top.id}/{first}-{first + len(elements) - 1}",
         subject=top.subject,
         reply="",
@@ -160,6 +161,29 @@ def _part(message: Message, start: int, end: int) -> Message:
     return part
 
 
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """The messages of one invocation.
+
+    Attributes:
+        messages: at least one.
+        failures: how often they failed together.
+        exclusive: no other invocation runs beside it. A message that kills the function's process
+            takes other invocations with it, and their messages would be charged for it.
+        successes: how many invocations had succeeded when an attempt was last charged.
+    """
+
+    messages: Sequence[Message]
+    failures: int = 0
+    exclusive: bool = False
+    successes: int = -1
+
+    @property
+    def events(self) -> int:
+        """How many events its messages hold."""
+        return sum(message.events for message in self.messages)
+
+
 def inspect_payload(data: bytes) -> tuple[bool, int]:
     """Return whether a payload is valid JSON, and how many events it holds."""
     try:
@@ -173,14 +197,14 @@ def _read(data: bytes) -> Any:
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError:
-        # it refuses numbers beyond a float's range and lone surrogates, which are JSON all the same
+        # orjson rejects numbers beyond a float's range and lone surrogates, which are valid JSON
         return _reader.decode(data.decode())
 
 
 def split_array(data: bytes) -> list[bytes]:
-    """Return the bytes of each element of a JSON array as they stand in it.
+    """Return the bytes of each element of a JSON array, unchanged.
 
-    Anything else is its own only element.
+    A payload that is not a JSON array is returned as the only element.
     """
     text = data.decode("utf-8", "surrogateescape")
     start = _skip(text, 0)

@@ -4,100 +4,114 @@ import heapq
 from dataclasses import replace
 from itertools import count
 
-from infra.connector.delivery.batcher import Accumulator, BatchLimits
-from infra.connector.delivery.message import Message
-from infra.connector.delivery.unit import Unit
+from infra.connector.delivery.batcher import Batcher, BatchLimits
+from infra.connector.delivery.message import Delivery, Message
 
 
-class Schedule:
-    """Orders fresh messages and those that are to be delivered again.
+class DeliveryQueue:
+    """Orders new messages and those that are delivered again.
 
-    Fresh messages get their turns between those, so that none keeps the others waiting. A unit
-    under suspicion runs alone, after those that run have ended.
+    Batches of new messages take turns with retries, so that neither blocks the other. An exclusive
+    delivery starts when no invocation is running.
     """
 
     def __init__(self, limits: BatchLimits, concurrency: int) -> None:
-        self._fresh: Accumulator[Message] = Accumulator(limits)
+        """Make an empty queue.
+
+        Args:
+            limits: of the batches of new messages.
+            concurrency: batches of new messages that may start between two exclusive deliveries.
+        """
+        self._new: Batcher[Message] = Batcher(limits)
         self._concurrency = concurrency
-        self._later: list[tuple[float, int, Unit]] = []
+        self._retries: list[tuple[float, int, Delivery]] = []
         self._order = count()
-        self._fresh_turns = 0
-        self.events_later = 0
-        """Events of the messages that are to be delivered again."""
+        self._turns_of_new = 0
+        self.events_awaiting_retry = 0
+        """Events of the messages that are delivered again later."""
 
     def add(self, message: Message, now: float, *, more_to_come: bool) -> bool:
-        """Take a fresh message in; `more_to_come` as in `Accumulator.add`.
+        """Add a new message; the arguments are those of `Batcher.add`.
 
         Returns:
             Whether `next_at` may be earlier now.
         """
-        self._fresh.add(message, now, more_to_come=more_to_come)
-        return not more_to_come or len(self._fresh) == 1 or self._fresh.full
+        self._new.add(message, now, more_to_come=more_to_come)
+        return not more_to_come or len(self._new) == 1 or self._new.full
 
-    def put_off(self, unit: Unit, due: float) -> None:
-        """Deliver a unit again from the time `due` on."""
-        heapq.heappush(self._later, (due, next(self._order), unit))
-        self.events_later += unit.events
+    def retry_at(self, delivery: Delivery, due: float) -> None:
+        """Deliver messages again from the time `due` on."""
+        heapq.heappush(self._retries, (due, next(self._order), delivery))
+        self.events_awaiting_retry += delivery.events
 
     def next_at(self, *, busy: bool) -> float | None:
-        """Return the time from which there is something to deliver; None if nothing waits."""
-        times = [at for at in (self._fresh.ready_at(busy=busy),) if at is not None]
-        if self._later:
-            times.append(self._later[0][0])
-        return min(times, default=None)
-
-    def take(self, now: float, *, busy: bool, one: bool = False) -> Unit | None:
-        """Return what is to be delivered now, if there is anything.
+        """Return the time from which a delivery is ready; None if the queue is empty.
 
         Args:
-            now: the time on a clock that never goes back.
-            busy: whether an invocation runs.
-            one: whether to take no more than one message, to try how the function is.
+            busy: whether an invocation is running.
         """
-        unit = self._choose(now, busy=busy)
-        if unit and one and len(unit.messages) > 1:
-            self.put_off(replace(unit, messages=unit.messages[1:]), now)
-            return replace(unit, messages=unit.messages[:1])
-        return unit
+        times = [at for at in (self._new.ready_at(busy=busy),) if at is not None]
+        if self._retries:
+            times.append(self._retries[0][0])
+        return min(times, default=None)
 
-    def _choose(self, now: float, *, busy: bool) -> Unit | None:
-        fresh = self._fresh.ready(now, busy=busy)
-        if self._later and self._later[0][0] <= now:
-            exclusive = self._later[0][2].exclusive
-            if not (fresh and self._fresh_turns > 0):
+    def take(self, now: float, *, busy: bool, one: bool = False) -> Delivery | None:
+        """Remove and return the next delivery; None if none is ready.
+
+        Args:
+            now: the time on a monotonic clock, in seconds.
+            busy: whether an invocation is running.
+            one: whether to take no more than one message, as a trial of the function.
+        """
+        delivery = self._next(now, busy=busy)
+        if delivery and one and len(delivery.messages) > 1:
+            self.retry_at(replace(delivery, messages=delivery.messages[1:]), now)
+            return replace(delivery, messages=delivery.messages[:1])
+        return delivery
+
+    def _next(self, now: float, *, busy: bool) -> Delivery | None:
+        new_ready = self._new.ready(now, busy=busy)
+        if self._retries and self._retries[0][0] <= now:
+            exclusive = self._retries[0][2].exclusive
+            if not (new_ready and self._turns_of_new > 0):
                 if exclusive and busy:
                     return None
-                self._fresh_turns = self._concurrency if exclusive else 1
-                return self._pop()
-        if not fresh:
+                self._turns_of_new = self._concurrency if exclusive else 1
+                return self._pop_retry()
+        if not new_ready:
             return None
-        self._fresh_turns = max(self._fresh_turns - 1, 0)
-        return Unit(self._fresh.take())
+        self._turns_of_new = max(self._turns_of_new - 1, 0)
+        return Delivery(self._new.take())
 
-    def _pop(self) -> Unit:
-        unit = heapq.heappop(self._later)[2]
-        self.events_later -= unit.events
-        return unit
+    def _pop_retry(self) -> Delivery:
+        delivery = heapq.heappop(self._retries)[2]
+        self.events_awaiting_retry -= delivery.events
+        return delivery
 
-    def shed(self, now: float, wait: float) -> list[tuple[Unit, float]]:
-        """Take out the units that are not due for `wait` seconds; return each with its wait.
+    def release_delayed(self, now: float, min_delay: float) -> list[tuple[Delivery, float]]:
+        """Remove and return retries that are due in `min_delay` seconds or later.
 
-        Units under suspicion stay, and so do parts of messages.
+        They can be returned to the stream. Exclusive deliveries and parts of messages stay: the
+        stream knows neither.
+
+        Returns:
+            Each delivery with the seconds until it is due.
         """
-        kept: list[tuple[float, int, Unit]] = []
-        shed: list[tuple[Unit, float]] = []
-        for due, order, unit in self._later:
-            if unit.exclusive or due - now < wait or any(m.parent for m in unit.messages):
-                kept.append((due, order, unit))
+        kept: list[tuple[float, int, Delivery]] = []
+        released: list[tuple[Delivery, float]] = []
+        for due, order, delivery in self._retries:
+            partial = any(message.parent for message in delivery.messages)
+            if delivery.exclusive or due - now < min_delay or partial:
+                kept.append((due, order, delivery))
             else:
-                shed.append((unit, due - now))
-                self.events_later -= unit.events
+                released.append((delivery, due - now))
+                self.events_awaiting_retry -= delivery.events
         heapq.heapify(kept)
-        self._later = kept
-        return shed
+        self._retries = kept
+        return released
 
     def clear(self) -> None:
-        """Forget everything."""
-        self._fresh.take_all()
-        self._later.clear()
-        self.events_later = 0
+        """Drop everything."""
+        self._new.take_all()
+        self._retries.clear()
+        self.events_awaiting_retry = 0

@@ -1,4 +1,4 @@
-"""What a function's answer means for the messages it was given."""
+"""What a function's HTTP response means for the messages it was given."""
 
 import email.utils
 import json
@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-LONGEST_QUOTE = 200
+from infra.connector.errors import MalformedResponseError
+
+MAX_QUOTE_LENGTH = 200
 
 TOO_EARLY = 425
 _UNAVAILABLE = frozenset({408, TOO_EARLY, 429, 503})
@@ -15,23 +17,23 @@ INTERNAL_HEADER = "X-OpenFaaS-Internal"
 
 
 class Fault(Enum):
-    """What kind of failure an attempt is charged for."""
+    """How an invocation failed."""
 
     ERROR = "error"
-    """The function answered that it failed, or something that makes no sense."""
+    """The function responded with an error, or with a body that does not follow the contract."""
     CRASH = "crash"
-    """The connection broke during the call, or a gateway says that it could not get an answer."""
+    """The connection was lost during the call, or a gateway reports that it got no response."""
     TIMEOUT = "timeout"
-    """No answer within the limit."""
+    """No response within the time limit."""
 
 
 @dataclass(frozen=True)
 class DeadEvent:
-    """One event of a message that the function gives up.
+    """An event of a message that the function cannot process.
 
     Attributes:
-        index: its place in the message's array of events, from 0.
-        event_id: its id as the function read it.
+        index: its index in the message's array of events, from 0.
+        event_id: its id as reported by the function.
         reason: why, for a person to read.
     """
 
@@ -42,11 +44,11 @@ class DeadEvent:
 
 @dataclass(frozen=True)
 class Retry:
-    """One message the function wants again.
+    """A message that the function asks to get again.
 
     Attributes:
         reason: why, for a person to read.
-        delay: seconds the function asks to wait; None leaves it to the connector.
+        delay: seconds that the function asks to wait; None leaves it to the connector.
     """
 
     reason: str
@@ -54,13 +56,13 @@ class Retry:
 
 
 @dataclass(frozen=True)
-class Done:
-    """The function answered; every message that is named in no mapping is done.
+class Success:
+    """The function processed the messages, those that are in none of the mappings completely.
 
     Attributes:
-        retry: by message id, those to deliver again.
-        dead: by message id, why it is dead as a whole.
-        dead_events: by message id, the events of it that are dead while its others are done.
+        retry: by message id, the messages to deliver again.
+        dead: by message id, the reason for which the whole message is dead.
+        dead_events: by message id, its events that are dead; its other events are done.
     """
 
     retry: Mapping[str, Retry] = field(default_factory=dict)
@@ -70,12 +72,12 @@ class Done:
 
 @dataclass(frozen=True)
 class Unavailable:
-    """The function could not take the messages; no attempt is charged.
+    """The function did not accept the messages; no attempt is charged.
 
     Attributes:
         reason: for a person to read.
-        retry_after: seconds it asks to wait, or None.
-        reached: whether the function itself has seen them.
+        retry_after: seconds that it asks to wait, or None.
+        reached: whether the function itself received the messages.
     """
 
     reason: str
@@ -85,7 +87,7 @@ class Unavailable:
 
 @dataclass(frozen=True)
 class Failed:
-    """The invocation failed; an attempt is charged."""
+    """The invocation failed; an attempt may be charged."""
 
     fault: Fault
     reason: str
@@ -93,13 +95,13 @@ class Failed:
 
 @dataclass(frozen=True)
 class Rejected:
-    """The function refuses what it was given (a 4xx): trying the same again is of no use."""
+    """The function rejected the messages (a 4xx): delivering the same again is no use."""
 
     status: int
     reason: str
 
 
-Answer = Done | Unavailable | Failed | Rejected
+Response = Success | Unavailable | Failed | Rejected
 
 
 def classify(
@@ -110,26 +112,25 @@ def classify(
     *,
     batch: bool,
     now: float,
-) -> Answer:
-    """Return what an HTTP answer means.
+) -> Response:
+    """Return what an HTTP response means.
 
     Args:
         status: the HTTP status.
-        headers: the answer's headers, looked up without regard to case.
-        body: the answer's body.
-        ids: the messages of the invocation.
-        batch: whether the function speaks the batch contract; of any other, every 2xx means done.
+        headers: the response's headers; the mapping ignores case.
+        body: the response's body.
+        ids: the ids of the messages of the invocation.
+        batch: whether the function follows the batch contract; otherwise every 2xx means success.
         now: seconds since 1970, for a `Retry-After` that is a date.
     """
     if 200 <= status < 300:
-        if _gateway_gave_up(status, headers, body):
-            why = "the gateway answered for the function, which did not start in time"
-            return Unavailable(why, reached=False)
-        return _partial(body, ids) if batch else Done()
+        if _is_failed_cold_start(status, headers, body):
+            return Unavailable("the function did not start in time", reached=False)
+        return _partial(body, ids) if batch else Success()
     quote = f"HTTP {status}{_quote(body)}"
     internal = headers.get(INTERNAL_HEADER) is not None
     if status in _UNAVAILABLE or status < 400:
-        # a redirect is somebody's log-in page or a wrong address, not the message's fault
+        # a redirect is a log-in page or a wrong URL, not the message's fault
         after = retry_after(headers.get("Retry-After"), now)
         return Unavailable(quote, after, reached=not internal)
     if status >= 500:
@@ -140,7 +141,7 @@ def classify(
 
 
 def retry_after(value: str | None, now: float) -> float | None:
-    """Return the seconds a `Retry-After` header asks for; None where it says nothing usable."""
+    """Return the seconds that a `Retry-After` header asks for; None if it is missing or invalid."""
     if value is None:
         return None
     text = value.strip()
@@ -152,9 +153,9 @@ def retry_after(value: str | None, now: float) -> float | None:
         return None
 
 
-def _gateway_gave_up(status: int, headers: Mapping[str, str], body: bytes) -> bool:
-    # When a start from zero takes too long, the OpenFaaS gateway writes no answer at all, which
-    # arrives as an empty 200. The provider gives every answer of a function a content type.
+def _is_failed_cold_start(status: int, headers: Mapping[str, str], body: bytes) -> bool:
+    # When a start from zero takes too long, the OpenFaaS gateway writes no response, which arrives
+    # as an empty 200. The provider gives every response of a function a content type.
     return (
         status == 200
         and not body
@@ -164,39 +165,35 @@ def _gateway_gave_up(status: int, headers: Mapping[str, str], body: bytes) -> bo
     )
 
 
-def _partial(body: bytes, ids: Collection[str]) -> Answer:
+def _partial(body: bytes, ids: Collection[str]) -> Response:
     if not body.strip():
-        return Done()
+        return Success()
     try:
-        answer = json.loads(body)
-        if answer is None:
-            return Done()
-        if not isinstance(answer, dict):
-            raise _Malformed("it is not a JSON object")
-        return _read_failures(answer.get("batchItemFailures") or [], ids)
-    except (_Malformed, ValueError, RecursionError) as error:
-        why = str(error) if isinstance(error, _Malformed) else "it is not JSON"
-        return Failed(Fault.ERROR, f"malformed answer: {why}{_quote(body)}")
+        content = json.loads(body)
+        if content is None:
+            return Success()
+        if not isinstance(content, dict):
+            raise MalformedResponseError("it is not a JSON object")
+        return _read_failures(content.get("batchItemFailures") or [], ids)
+    except (MalformedResponseError, ValueError, RecursionError) as error:
+        why = str(error) if isinstance(error, MalformedResponseError) else "it is not JSON"
+        return Failed(Fault.ERROR, f"malformed response: {why}{_quote(body)}")
 
 
-class _Malformed(Exception):
-    pass
-
-
-def _read_failures(failures: Any, ids: Collection[str]) -> Done:
+def _read_failures(failures: Any, ids: Collection[str]) -> Success:
     if not isinstance(failures, list):
-        raise _Malformed("batchItemFailures is not an array")
+        raise MalformedResponseError("batchItemFailures is not an array")
     retry: dict[str, Retry] = {}
     dead: dict[str, str] = {}
     dead_events: dict[str, tuple[DeadEvent, ...]] = {}
     for failure in failures:
         if not isinstance(failure, dict):
-            raise _Malformed("an item of batchItemFailures is not an object")
+            raise MalformedResponseError("an item of batchItemFailures is not an object")
         name = failure.get("itemIdentifier")
         if not isinstance(name, str) or name not in ids:
-            raise _Malformed(f"it names an unknown item {str(name)[:100]!r}")
+            raise MalformedResponseError(f"it names an unknown item {str(name)[:100]!r}")
         if name in retry or name in dead or name in dead_events:
-            raise _Malformed(f"it names {name} twice")
+            raise MalformedResponseError(f"it names {name} twice")
         disposition = failure.get("disposition", "retry")
         reason = _text(failure.get("reason"))
         if disposition == "retry":
@@ -208,18 +205,18 @@ def _read_failures(failures: Any, ids: Collection[str]) -> Done:
         elif disposition == "dead":
             dead[name] = reason or "the function gave no reason"
         else:
-            raise _Malformed(f"unknown disposition {str(disposition)[:100]!r}")
-    return Done(retry, dead, dead_events)
+            raise MalformedResponseError(f"unknown disposition {str(disposition)[:100]!r}")
+    return Success(retry, dead, dead_events)
 
 
 def _read_events(events: Any, reason: str) -> tuple[DeadEvent, ...]:
     if not isinstance(events, list):
-        raise _Malformed("events is not an array")
+        raise MalformedResponseError("events is not an array")
     found: dict[int, DeadEvent] = {}
     for event in events:
         index = event.get("index") if isinstance(event, dict) else None
         if type(index) is not int or index < 0:
-            raise _Malformed("an item of events has no index")
+            raise MalformedResponseError("an item of events has no index")
         event_id = event.get("eventId")
         found[index] = DeadEvent(
             index,
@@ -237,12 +234,12 @@ def _seconds(value: Any) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e6:
-        raise _Malformed("retryAfter is not a number of seconds")
+        raise MalformedResponseError("retryAfter is not a number of seconds")
     return float(value)
 
 
 def _quote(body: bytes) -> str:
-    text = " ".join(body[: LONGEST_QUOTE * 4].decode("utf-8", "replace").split())
+    text = " ".join(body[: MAX_QUOTE_LENGTH * 4].decode("utf-8", "replace").split())
     if not text:
         return ""
-    return f": {text if len(text) <= LONGEST_QUOTE else text[: LONGEST_QUOTE - 3] + '...'}"
+    return f": {text if len(text) <= MAX_QUOTE_LENGTH else text[: MAX_QUOTE_LENGTH - 3] + '...'}"

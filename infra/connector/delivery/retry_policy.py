@@ -1,182 +1,219 @@
-"""What becomes of messages whose invocation failed: whose fault it was, and what to try next."""
+"""What happens to messages whose invocation failed: what is charged, and what is tried next."""
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from infra.connector.delivery.attempts import AttemptLedger
-from infra.connector.delivery.backoff import Backoff
-from infra.connector.delivery.bisect import Alone, RetryWhole, Split, after_failure, after_rejection
-from infra.connector.delivery.message import Key, Message, halve
+from functions.common.backoff import Backoff
+from infra.connector.delivery.attempts import AttemptCounter
+from infra.connector.delivery.bisect import RetryWhole, Split, after_failure, after_rejection
+from infra.connector.delivery.message import Delivery, Message, MessageKey, halve
 from infra.connector.delivery.response import Failed, Fault, Rejected, Unavailable
-from infra.connector.delivery.throttle import Pace
-from infra.connector.delivery.unit import Unit
+from infra.connector.delivery.throttle import Throttle
 
-FEW = 10
-"""So few messages in hand are no outage to be careful about, but all there is to tell by."""
+SMALL_SAMPLE = 10
+"""With so few messages in flight, there are no others by which to tell an outage from a bad one."""
 
-AT_ONCE = 0.0
-"""The time before everything that has a time."""
+DUE_IMMEDIATELY = 0.0
+"""A due time before all others, so that the delivery keeps its place."""
 
 
 @dataclass(frozen=True)
-class Later:
-    """A unit to deliver again.
+class ScheduledRetry:
+    """Messages to deliver again.
 
     Attributes:
-        unit: the messages.
-        due: from when on.
+        delivery: the messages.
+        due: from when on, on a monotonic clock.
         charged: whether an attempt was charged.
     """
 
-    unit: Unit
+    delivery: Delivery
     due: float
     charged: bool = False
 
 
 @dataclass
-class Plan:
-    """What to do: units to deliver again, and messages that are dead with the reason."""
+class RetryDecision:
+    """What to do with messages that are not done.
 
-    later: list[Later] = field(default_factory=list)
-    dead: list[tuple[Message, str]] = field(default_factory=list)
+    Attributes:
+        retries: to deliver again.
+        dead: to dead-letter as a whole, each with the reason.
+    """
+
+    retries: list[ScheduledRetry] = field(default_factory=list[ScheduledRetry])
+    dead: list[tuple[Message, str]] = field(default_factory=list[tuple[Message, str]])
 
 
-class FailurePolicy:
-    """Charges attempts and decides about retries."""
+@dataclass(frozen=True, slots=True)
+class RetryRequest:
+    """A message that the function asked to be delivered again.
+
+    Attributes:
+        message: the message.
+        reason: why, for a person to read.
+        delay: seconds that the function asked to wait; None leaves it to the backoff.
+    """
+
+    message: Message
+    reason: str
+    delay: float | None
+
+
+class RetryPolicy:
+    """Charges attempts to messages and decides which are delivered again, and when."""
 
     def __init__(
         self,
-        ledger: AttemptLedger[Key],
-        pace: Pace,
+        attempts: AttemptCounter[MessageKey],
+        throttle: Throttle,
         backoff: Backoff,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self._ledger = ledger
-        self._pace = pace
+        """Make a policy.
+
+        Args:
+            attempts: counts what is charged.
+            throttle: told how invocations end.
+            backoff: delays before retries.
+            chance: returns random numbers from 0 to 1.
+        """
+        self._attempts = attempts
+        self._throttle = throttle
         self._backoff = backoff
         self._chance = chance
         self._successes = 0
 
-    def answered(self) -> None:
-        """The function answered sensibly: it is there."""
+    def succeeded(self) -> None:
+        """Record that the function responded and understood the messages."""
         self._successes += 1
-        self._pace.succeeded()
+        self._throttle.succeeded()
 
-    def unavailable(self, unit: Unit, answer: Unavailable, now: float) -> Plan:
-        """Nobody is charged.
+    def unavailable(self, delivery: Delivery, response: Unavailable, now: float) -> RetryDecision:
+        """Decide after the function did not accept an invocation; no attempt is charged.
 
-        What the function has not seen keeps its place. What it has seen goes behind the others: if
-        it refuses these messages only, they do not keep the others from it.
+        Messages that the function did not see keep their place. Messages that it saw go behind the
+        others: if it refuses only these, they do not block the others.
         """
-        due = self._pace.unavailable(now, answer.retry_after, self._chance())
-        return Plan([Later(unit, due if answer.reached else AT_ONCE)])
+        due = self._throttle.unavailable(now, response.retry_after, self._chance())
+        return RetryDecision(
+            [ScheduledRetry(delivery, due if response.reached else DUE_IMMEDIATELY)]
+        )
 
-    def retry(self, wanted: Iterable[tuple[Message, str, float | None]], now: float) -> Plan:
-        """The function asked for messages again, each with a reason and maybe a wait."""
-        plan = Plan()
-        together: dict[float, list[Message]] = {}
-        for message, reason, delay in wanted:
-            attempts = self._ledger.charge(message.key)
-            if self._ledger.exhausted(message.key):
-                plan.dead.append((message, reason))
+    def retry_requested(self, requests: Sequence[RetryRequest], now: float) -> RetryDecision:
+        """Decide about messages that the function asked to get again; an attempt is charged."""
+        decision = RetryDecision()
+        by_delay: dict[float, list[Message]] = {}
+        for request in requests:
+            key = request.message.key
+            attempts = self._attempts.record(key)
+            if self._attempts.exhausted(key):
+                decision.dead.append((request.message, request.reason))
                 continue
-            wait = self._delay(attempts) if delay is None else delay
-            together.setdefault(round(wait, 1), []).append(message)
-        for wait, messages in together.items():
-            plan.later.append(Later(Unit(messages), now + wait, charged=True))
-        return plan
+            delay = self._delay(attempts) if request.delay is None else request.delay
+            by_delay.setdefault(round(delay, 1), []).append(request.message)
+        for delay, messages in by_delay.items():
+            decision.retries.append(ScheduledRetry(Delivery(messages), now + delay, charged=True))
+        return decision
 
-    def failed(self, unit: Unit, answer: Failed, in_hand: int, now: float) -> Plan:
-        """The invocation failed.
+    def failed(
+        self, delivery: Delivery, response: Failed, in_flight: int, now: float
+    ) -> RetryDecision:
+        """Decide after an invocation failed.
 
         Args:
-            unit: what was delivered.
-            answer: how it failed.
-            in_hand: how many messages are in hand.
-            now: the time on a clock that never goes back.
+            delivery: what was delivered.
+            response: how it failed.
+            in_flight: how many messages are in flight.
+            now: the time on a monotonic clock, in seconds.
         """
-        self._pace.failed(now, self._chance(), crashed=answer.fault is Fault.CRASH)
-        evidence = self._evidence(unit, answer, in_hand)
-        failures = unit.failures + 1
-        exclusive = unit.exclusive or answer.fault is not Fault.TIMEOUT
-        if self._pace.troubled and not evidence:
-            # everything fails, no matter what: splitting would only make work
-            return Plan([Later(unit, now + self._delay(failures))])
-        match after_failure(unit.messages, unit.failures):
+        self._throttle.failed(now, self._chance(), crashed=response.fault is Fault.CRASH)
+        charged = self._is_fault_of_messages(delivery, response, in_flight)
+        failures = delivery.failures + 1
+        exclusive = delivery.exclusive or response.fault is not Fault.TIMEOUT
+        if self._throttle.failing and not charged:
+            # every invocation fails: splitting would only make more of them
+            return RetryDecision([ScheduledRetry(delivery, now + self._delay(failures))])
+        match after_failure(delivery.messages, delivery.failures):
             case RetryWhole(messages):
-                attempts = max(self._ledger.charge(message.key) for message in messages)
-                again = Unit(messages, failures, exclusive, self._successes)
-                return Plan([Later(again, now + self._delay(attempts), charged=True)])
+                attempts = max(self._attempts.record(message.key) for message in messages)
+                again = Delivery(messages, failures, exclusive, self._successes)
+                return RetryDecision(
+                    [ScheduledRetry(again, now + self._delay(attempts), charged=True)]
+                )
             case Split(halves):
-                parts = [Unit(half, failures, exclusive, unit.successes) for half in halves]
-                return Plan([Later(part, now) for part in parts])
-            case Alone(message):
-                return self._alone(unit, message, answer, exclusive, evidence, now)
-
-    def rejected(self, unit: Unit, answer: Rejected, now: float) -> Plan:
-        """The function refuses what it was given; it does answer, though."""
-        self.answered()
-        match after_rejection(unit.messages):
-            case Split(halves):
-                parts = [
-                    Unit(half, unit.failures + 1, unit.exclusive, unit.successes) for half in halves
-                ]
-                return Plan([Later(part, now) for part in parts])
+                parts = [Delivery(half, failures, exclusive, delivery.successes) for half in halves]
+                return RetryDecision([ScheduledRetry(part, now) for part in parts])
             case _:
-                message = unit.messages[0]
-                if parts := self._within(unit, message, unit.exclusive, now):
-                    return parts
-                self._ledger.charge(message.key)
-                return Plan(dead=[(message, answer.reason)])
+                return self._isolated(delivery, response, exclusive, charged, now)
 
-    def _alone(
-        self,
-        unit: Unit,
-        message: Message,
-        answer: Failed,
-        exclusive: bool,
-        evidence: bool,
-        now: float,
-    ) -> Plan:
-        failures = unit.failures + 1
-        if unit.failures > 0 and (parts := self._within(unit, message, exclusive, now)):
-            return parts
-        successes = unit.successes
-        if evidence:
+    def rejected(self, delivery: Delivery, response: Rejected, now: float) -> RetryDecision:
+        """Decide after the function rejected the messages (a 4xx), so it is available."""
+        self.succeeded()
+        match after_rejection(delivery.messages):
+            case Split(halves):
+                failures = delivery.failures + 1
+                parts = [
+                    Delivery(half, failures, delivery.exclusive, delivery.successes)
+                    for half in halves
+                ]
+                return RetryDecision([ScheduledRetry(part, now) for part in parts])
+            case _:
+                message = delivery.messages[0]
+                if halves := self._split_message(delivery, message, delivery.exclusive, now):
+                    return halves
+                self._attempts.record(message.key)
+                return RetryDecision(dead=[(message, response.reason)])
+
+    def _isolated(
+        self, delivery: Delivery, response: Failed, exclusive: bool, charged: bool, now: float
+    ) -> RetryDecision:
+        """Decide about a message that failed alone."""
+        message = delivery.messages[0]
+        failures = delivery.failures + 1
+        if delivery.failures > 0 and (
+            halves := self._split_message(delivery, message, exclusive, now)
+        ):
+            return halves
+        successes = delivery.successes
+        if charged:
             successes = self._successes
-            self._ledger.charge(message.key)
-            if self._ledger.exhausted(message.key) and message.events_apart == 1:
-                return Plan(dead=[(message, answer.reason)])
-        again = Unit([message], failures, exclusive, successes)
-        return Plan([Later(again, now + self._delay(failures), charged=evidence)])
+            self._attempts.record(message.key)
+            if self._attempts.exhausted(message.key) and message.separable_events == 1:
+                return RetryDecision(dead=[(message, response.reason)])
+        again = Delivery([message], failures, exclusive, successes)
+        return RetryDecision([ScheduledRetry(again, now + self._delay(failures), charged=charged)])
 
-    def _within(self, unit: Unit, message: Message, exclusive: bool, now: float) -> Plan | None:
-        """Go on with the halves of a message that holds several events."""
+    def _split_message(
+        self, delivery: Delivery, message: Message, exclusive: bool, now: float
+    ) -> RetryDecision | None:
+        """Continue with the halves of a message; None if it cannot be split."""
         halves = halve(message)
         if halves is None:
             return None
         for half in halves:
-            self._ledger.carry_over(message.key, half.key)
+            self._attempts.inherit(message.key, half.key)
         if message.parent:
-            self._ledger.forget(message.key)
-        return Plan(
+            self._attempts.reset(message.key)
+        failures = delivery.failures + 1
+        return RetryDecision(
             [
-                Later(Unit([half], unit.failures + 1, exclusive, unit.successes), now)
+                ScheduledRetry(Delivery([half], failures, exclusive, delivery.successes), now)
                 for half in halves
             ]
         )
 
-    def _evidence(self, unit: Unit, answer: Failed, in_hand: int) -> bool:
-        """Return whether a failure is the messages' own and not the function's outage.
+    def _is_fault_of_messages(self, delivery: Delivery, response: Failed, in_flight: int) -> bool:
+        """Return whether a failure is charged to the messages, and not taken for an outage.
 
-        A function that answers with an error speaks for itself. A broken connection or a timeout
-        looks the same whether this message or something else is to blame: it counts where the
-        function did other messages since, or where there are hardly any others to tell by.
+        A function that responds with an error says so itself. A lost connection and a timeout look
+        the same whether a message or an outage is the cause: they are charged if the function has
+        succeeded since with other messages, or if too few are in flight to tell by others.
         """
-        if answer.fault is Fault.ERROR:
+        if response.fault is Fault.ERROR:
             return True
-        return self._successes > unit.successes or in_hand <= FEW
+        return self._successes > delivery.successes or in_flight <= SMALL_SAMPLE
 
     def _delay(self, failures: int) -> float:
         return self._backoff.delay(failures, self._chance())

@@ -1,4 +1,4 @@
-"""`universe dlq`: look at dead letters, send them again, remove them."""
+"""The command `dlq`: lists, shows, replays and deletes dead letters."""
 
 import asyncio
 import json
@@ -21,19 +21,19 @@ from functions.common.broker import EVENTS_DLQ, BrokerSettings, connect
 from functions.common.durations import parse_duration
 from functions.common.errors import UniverseError
 from infra.connector.dlq.store import (
-    Choice,
+    DeadLetterFilter,
     DeadLetterStore,
-    Entry,
-    StoreError,
+    StoredDeadLetter,
     ago,
     by_reason,
 )
-from infra.connector.subjects import is_subject
+from infra.connector.errors import DeadLetterStoreError
+from infra.connector.jetstream.subjects import is_subject
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-CHUNK = 1000
+CHUNK_MESSAGES = 1000
 console = Console(highlight=False)
 error_console = Console(stderr=True, highlight=False)
 
@@ -59,8 +59,8 @@ class _Subject(click.ParamType):
         return str(value)
 
 
-def _choosing(command: Callable[..., R]) -> Callable[..., R]:
-    """Add the options that choose dead letters, and hand them over as one `choice`."""
+def _filter_options(command: Callable[..., R]) -> Callable[..., R]:
+    """Add the options that select dead letters, and pass them as one argument `criteria`."""
 
     @wraps(command)
     def run(
@@ -72,7 +72,7 @@ def _choosing(command: Callable[..., R]) -> Callable[..., R]:
         older_than: float | None,
         **rest: Any,
     ) -> R:
-        choice = Choice(
+        criteria = DeadLetterFilter(
             frozenset(id_),
             frozenset(event_id),
             reason,
@@ -80,17 +80,21 @@ def _choosing(command: Callable[..., R]) -> Callable[..., R]:
             None if newer_than is None else ago(newer_than),
             None if older_than is None else ago(older_than),
         )
-        return command(choice=choice, **rest)
+        return command(criteria=criteria, **rest)
 
     options = [
-        click.option("--id", "id_", type=click.IntRange(1), multiple=True, help="Its number."),
+        click.option(
+            "--id", "id_", type=click.IntRange(1), multiple=True, help="Its id, as listed."
+        ),
         click.option("--event-id", multiple=True, help="The id of an event in it."),
         click.option("--reason", default="", help="A part of the reason."),
         click.option(
             "--subject", type=_Subject(), default="", help="The original's subject, or a pattern."
         ),
-        click.option("--newer-than", type=_Duration(), help="Dead for less, such as 1h30m."),
-        click.option("--older-than", type=_Duration(), help="Dead for longer."),
+        click.option(
+            "--newer-than", type=_Duration(), help="Dead for less than this, such as 1h30m."
+        ),
+        click.option("--older-than", type=_Duration(), help="Dead for longer than this."),
     ]
     for option in reversed(options):
         run = option(run)
@@ -100,9 +104,11 @@ def _choosing(command: Callable[..., R]) -> Callable[..., R]:
 def _with_store(
     command: Callable[Concatenate[DeadLetterStore, P], Coroutine[Any, Any, R]],
 ) -> Callable[..., R]:
-    """Connect to the queue for a command, and say in one line what goes wrong."""
+    """Connect for a command, and report errors in one line."""
 
-    @click.option("--stream", default=EVENTS_DLQ, show_default=True, help="The dead-letter queue.")
+    @click.option(
+        "--stream", default=EVENTS_DLQ, show_default=True, help="The stream of dead letters."
+    )
     @click.option("--nats-url", envvar="NATS_URL", help="NATS servers.  [env: NATS_URL]")
     @wraps(command)
     def run(stream: str, nats_url: str | None, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -123,12 +129,12 @@ def _with_store(
 @asynccontextmanager
 async def _store(stream: str, nats_url: str | None) -> AsyncIterator[DeadLetterStore]:
     url = nats_url or _default_url()
-    settings = BrokerSettings(nats_url=url)  # type: ignore[call-arg]
-    logging.getLogger(broker.__name__).setLevel(logging.CRITICAL)  # the error is told once
+    settings = BrokerSettings(nats_url=url)
+    logging.getLogger(broker.__name__).setLevel(logging.CRITICAL)  # the error is printed once
     try:
         nc = await connect(settings, "universe-dlq", forever=False)
     except (NatsError, OSError) as error:
-        raise StoreError(f"NATS does not answer at {url}: {error}") from error
+        raise DeadLetterStoreError(f"NATS does not respond at {url}: {error}") from error
     try:
         yield DeadLetterStore(nc, nc.jetstream(), stream)
     finally:
@@ -136,58 +142,59 @@ async def _store(stream: str, nats_url: str | None) -> AsyncIterator[DeadLetterS
 
 
 def _default_url() -> str:
-    """Return the server that the calling command knows of: `universe` puts a finder in `obj`."""
+    """Return the server that the calling program knows of: it puts a function into `obj`."""
     find_url = click.get_current_context().obj
     if find_url is None:
-        raise StoreError("name the NATS server with --nats-url or NATS_URL")
+        raise DeadLetterStoreError("name the NATS server with --nats-url or NATS_URL")
     return find_url()
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def dlq() -> None:
-    """Dead letters: list, show, replay, purge.
+    """List, show, replay and purge dead letters.
 
-    The queue is read from the server NATS_URL; `universe dlq` finds the running platform's itself.
+    They are read from the NATS server named by --nats-url or NATS_URL. `universe dlq` uses the
+    server of the running platform where neither is given.
     """
 
 
 @dlq.command("list")
-@_choosing
+@_filter_options
 @click.option("--limit", type=click.IntRange(0), default=50, show_default=True, help="0 for all.")
-@click.option("--summary", is_flag=True, help="Only count them by reason.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--summary", is_flag=True, help="Count them by reason.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 @_with_store
 async def list_command(
-    store: DeadLetterStore, choice: Choice, limit: int, summary: bool, as_json: bool
+    store: DeadLetterStore, criteria: DeadLetterFilter, limit: int, summary: bool, as_json: bool
 ) -> None:
     """List dead letters, the latest last."""
     if summary:
-        counts = by_reason([entry async for entry in _chosen(store, choice)])
+        counts = by_reason([letter async for letter in _matching(store, criteria)])
         if as_json:
             for reason, number in counts:
                 click.echo(json.dumps({"reason": reason, "count": number}))
         else:
             console.print(_table(("count", "reason"), [(f"{n:,}", why) for why, n in counts]))
         return
-    latest: deque[Entry] = deque(maxlen=limit or None)
+    latest: deque[StoredDeadLetter] = deque(maxlen=limit or None)
     total = 0
-    async for entry in _chosen(store, choice):
-        latest.append(entry)
+    async for letter in _matching(store, criteria):
+        latest.append(letter)
         total += 1
     if as_json:
-        for entry in latest:
-            click.echo(json.dumps(_as_dict(entry)))
+        for letter in latest:
+            click.echo(json.dumps(_as_dict(letter)))
         return
     rows = [
         (
-            str(entry.sequence),
-            f"{entry.died:%Y-%m-%d %H:%M:%S}",
-            entry.subject,
-            entry.attempts,
-            _event_id(entry),
-            entry.reason,
+            str(letter.sequence),
+            f"{letter.died:%Y-%m-%d %H:%M:%S}",
+            letter.subject,
+            letter.attempts,
+            _event_id(letter),
+            letter.reason,
         )
-        for entry in latest
+        for letter in latest
     ]
     console.print(_table(("id", "time (UTC)", "subject", "attempts", "eventId", "reason"), rows))
     shown = "" if len(rows) == total else f"the latest {len(rows):,} of "
@@ -199,129 +206,139 @@ async def list_command(
 @click.option("--raw", is_flag=True, help="Only the payload, byte for byte.")
 @_with_store
 async def show(store: DeadLetterStore, id_: int, raw: bool) -> None:
-    """Show one dead letter: headers and payload."""
-    async for entry in _chosen(store, Choice(frozenset({id_}))):
+    """Show the headers and the payload of a dead letter."""
+    async for letter in _matching(store, DeadLetterFilter(frozenset({id_}))):
         if raw:
-            sys.stdout.buffer.write(entry.data)
+            sys.stdout.buffer.write(letter.data)
             sys.stdout.buffer.flush()
             return
-        console.print(_table(("header", "value"), sorted(entry.headers.items())))
+        console.print(_table(("header", "value"), sorted(letter.headers.items())))
         console.print()
         try:
-            console.print_json(entry.data.decode())
+            console.print_json(letter.data.decode())
         except ValueError:
-            console.print(repr(entry.data), markup=False)
+            console.print(repr(letter.data), markup=False)
         return
-    raise StoreError(f"there is no dead letter {id_}")
+    raise DeadLetterStoreError(f"there is no dead letter {id_}")
 
 
 @dlq.command()
-@_choosing
+@_filter_options
 @click.option("--all", "all_", is_flag=True, help="All of them.")
-@click.option("--dry-run", is_flag=True, help="Only tell what would be replayed.")
+@click.option("--dry-run", is_flag=True, help="Only count what would be replayed.")
 @_with_store
-async def replay(store: DeadLetterStore, choice: Choice, all_: bool, dry_run: bool) -> None:
-    """Publish originals again where they came from, with their bytes and headers.
+async def replay(
+    store: DeadLetterStore, criteria: DeadLetterFilter, all_: bool, dry_run: bool
+) -> None:
+    """Publish originals again, to their subject and with their payload and headers.
 
-    A dead letter is removed when its original is safe in its stream, so none is lost if this is
-    interrupted. What is dead again comes back with a new number.
+    A dead letter is deleted once its original is stored in its stream, so none is lost if this is
+    interrupted. A message that is dead-lettered again gets a new id.
     """
-    _require_choice(choice, all_)
+    _require_criteria(criteria, all_)
     if dry_run:
-        await _tell(store, choice, "would be replayed")
+        await _print_counts(store, criteria, "would be replayed")
         return
     done = 0
-    failed: list[tuple[Entry, str]] = []
+    failed: list[tuple[StoredDeadLetter, str]] = []
 
-    async def replay_chunk(entries: list[Entry], advance: Callable[[Entry], None]) -> None:
+    async def replay_chunk(
+        letters: list[StoredDeadLetter], advance: Callable[[StoredDeadLetter], None]
+    ) -> None:
         nonlocal done
-        faults = await store.replay(entries, advance)
-        done += len(entries) - len(faults)
+        faults = await store.replay(letters, advance)
+        done += len(letters) - len(faults)
         failed.extend(faults)
 
-    await _in_chunks(store, choice, "replaying", replay_chunk)
+    await _in_chunks(store, criteria, "replaying", replay_chunk)
     console.print(f"{done:,} replayed")
     if failed:
-        for entry, fault in failed[:10]:
-            error_console.print(f"{entry.sequence} stays: {fault}", markup=False)
-        raise StoreError(f"{len(failed):,} could not be replayed and stay in the queue")
+        for letter, fault in failed[:10]:
+            error_console.print(f"{letter.sequence} stays: {fault}", markup=False)
+        raise DeadLetterStoreError(f"{len(failed):,} could not be replayed and stay in the queue")
 
 
 @dlq.command()
-@_choosing
+@_filter_options
 @click.option("--all", "all_", is_flag=True, help="All of them.")
-@click.option("--dry-run", is_flag=True, help="Only tell what would be removed.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Only count what would be deleted.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @_with_store
 async def purge(
-    store: DeadLetterStore, choice: Choice, all_: bool, dry_run: bool, yes: bool
+    store: DeadLetterStore, criteria: DeadLetterFilter, all_: bool, dry_run: bool, yes: bool
 ) -> None:
-    """Remove dead letters for good."""
-    _require_choice(choice, all_)
+    """Delete dead letters for good."""
+    _require_criteria(criteria, all_)
     if dry_run:
-        await _tell(store, choice, "would be removed")
+        await _print_counts(store, criteria, "would be deleted")
         return
     if not yes:
-        number = await _count(store, choice)
-        if not await asyncio.to_thread(click.confirm, f"Remove {number:,} dead letters for good?"):
+        number = await _count(store, criteria)
+        if not await asyncio.to_thread(click.confirm, f"Delete {number:,} dead letters for good?"):
             raise click.Abort
-    if choice.everything:
-        console.print(f"{await store.remove_all():,} removed")
+    if criteria.matches_all:
+        console.print(f"{await store.remove_all():,} deleted")
         return
     done = 0
 
-    async def remove_chunk(entries: list[Entry], advance: Callable[[Entry], None]) -> None:
+    async def remove_chunk(
+        letters: list[StoredDeadLetter], advance: Callable[[StoredDeadLetter], None]
+    ) -> None:
         nonlocal done
-        await store.remove(entries, advance)
-        done += len(entries)
+        await store.remove(letters, advance)
+        done += len(letters)
 
-    await _in_chunks(store, choice, "removing", remove_chunk)
-    console.print(f"{done:,} removed")
-
-
-def _require_choice(choice: Choice, all_: bool) -> None:
-    if choice.everything and not all_:
-        raise click.UsageError("choose dead letters, or say --all")
-    if all_ and not choice.everything:
-        raise click.UsageError("--all goes with no other choice")
+    await _in_chunks(store, criteria, "deleting", remove_chunk)
+    console.print(f"{done:,} deleted")
 
 
-async def _chosen(store: DeadLetterStore, choice: Choice) -> AsyncIterator[Entry]:
-    async for entry in store.read(choice):
-        if entry is not None:
-            yield entry
+def _require_criteria(criteria: DeadLetterFilter, all_: bool) -> None:
+    if criteria.matches_all and not all_:
+        raise click.UsageError("select dead letters, or use --all")
+    if all_ and not criteria.matches_all:
+        raise click.UsageError("--all cannot be used with other selections")
 
 
-async def _count(store: DeadLetterStore, choice: Choice) -> int:
-    if choice.everything:
+async def _matching(
+    store: DeadLetterStore, criteria: DeadLetterFilter
+) -> AsyncIterator[StoredDeadLetter]:
+    async for letter in store.read(criteria):
+        if letter is not None:
+            yield letter
+
+
+async def _count(store: DeadLetterStore, criteria: DeadLetterFilter) -> int:
+    if criteria.matches_all:
         return await store.size()
-    return len([None async for _ in _chosen(store, choice)])
+    return len([None async for _ in _matching(store, criteria)])
 
 
-async def _tell(store: DeadLetterStore, choice: Choice, what: str) -> None:
-    counts = by_reason([entry async for entry in _chosen(store, choice)])
+async def _print_counts(store: DeadLetterStore, criteria: DeadLetterFilter, what: str) -> None:
+    counts = by_reason([letter async for letter in _matching(store, criteria)])
     console.print(_table(("count", "reason"), [(f"{n:,}", why) for why, n in counts]))
     console.print(f"{sum(number for _, number in counts):,} {what}")
 
 
 async def _in_chunks(
     store: DeadLetterStore,
-    choice: Choice,
+    criteria: DeadLetterFilter,
     label: str,
-    work: Callable[[list[Entry], Callable[[Entry], None]], Coroutine[Any, Any, None]],
+    work: Callable[
+        [list[StoredDeadLetter], Callable[[StoredDeadLetter], None]], Coroutine[Any, Any, None]
+    ],
 ) -> None:
-    """Do something with the chosen dead letters while a bar shows how far it is."""
+    """Do some work on the selected dead letters, with a progress bar."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeRemainingColumn(), console=error_console) as progress:
-        task = progress.add_task(label, total=await _count(store, choice))
+        task = progress.add_task(label, total=await _count(store, criteria))
 
-        def advance(_: Entry) -> None:
+        def advance(_: StoredDeadLetter) -> None:
             progress.advance(task)
 
-        chunk: list[Entry] = []
-        async for entry in _chosen(store, choice):
-            chunk.append(entry)
-            if len(chunk) >= CHUNK:
+        chunk: list[StoredDeadLetter] = []
+        async for letter in _matching(store, criteria):
+            chunk.append(letter)
+            if len(chunk) >= CHUNK_MESSAGES:
                 await work(chunk, advance)
                 chunk = []
         await work(chunk, advance)
@@ -346,18 +363,18 @@ def _plain(text: str) -> str:
     return text.replace("[", r"\[")
 
 
-def _event_id(entry: Entry) -> str:
-    ids = entry.event_ids
+def _event_id(letter: StoredDeadLetter) -> str:
+    ids = letter.event_ids
     return f"{ids[0]} (+{len(ids) - 1})" if len(ids) > 1 else "".join(ids)
 
 
-def _as_dict(entry: Entry) -> dict[str, object]:
+def _as_dict(letter: StoredDeadLetter) -> dict[str, object]:
     return {
-        "id": entry.sequence,
-        "time": entry.died.isoformat(timespec="milliseconds"),
-        "subject": entry.subject,
-        "reason": entry.reason,
-        "attempts": int(entry.attempts) if entry.attempts.isdigit() else None,
-        "eventIds": entry.event_ids,
-        "bytes": len(entry.data),
+        "id": letter.sequence,
+        "time": letter.died.isoformat(timespec="milliseconds"),
+        "subject": letter.subject,
+        "reason": letter.reason,
+        "attempts": int(letter.attempts) if letter.attempts.isdigit() else None,
+        "eventIds": letter.event_ids,
+        "bytes": len(letter.data),
     }

@@ -1,4 +1,4 @@
-"""Carries out what was decided about messages: acknowledges them, buries them, counts them."""
+"""Applies what was decided about messages: acknowledges, dead-letters and counts them."""
 
 import asyncio
 import logging
@@ -8,142 +8,166 @@ from dataclasses import dataclass, field
 
 from nats.errors import Error as NatsError
 
+from functions.common.backoff import Backoff
 from functions.common.correlation import CALL_ID_HEADER
 from infra.connector import metrics
-from infra.connector.delivery.attempts import AttemptLedger
-from infra.connector.delivery.backoff import exponential
-from infra.connector.delivery.circuit_breaker import Breaker
-from infra.connector.delivery.message import Key, Message
-from infra.connector.delivery.response import Done, Failed, Fault
-from infra.connector.dlq.publisher import DeadLetter, DeadLetterQueue, parts, whole
-from infra.connector.jetstream.inflight import InHand
+from infra.connector.delivery.attempts import AttemptCounter
+from infra.connector.delivery.circuit_breaker import CircuitBreaker
+from infra.connector.delivery.message import Message, MessageKey
+from infra.connector.delivery.response import Failed, Fault, Success
+from infra.connector.delivery.retry_policy import RetryRequest
+from infra.connector.dlq.publisher import (
+    DeadLetter,
+    DeadLetterPublisher,
+    dead_letters_for_events,
+    dead_letters_for_message,
+)
+from infra.connector.jetstream.inflight import InFlightMessages
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-DLQ_BACKOFF = exponential(0.5, 15.0)
+DLQ_BACKOFF = Backoff.exponential(0.5, 15.0)
 
 
 @dataclass
-class Verdict:
-    """What is to be done with the messages of an invocation.
+class Outcome:
+    """How the messages of an invocation turned out, apart from those that are retried.
 
     Attributes:
-        done: these are done.
-        dead: these are dead as a whole, with the reason.
-        partly: of these some events are dead, as these dead letters.
+        done: messages that are done.
+        dead: messages that are dead as a whole, with the reason.
+        partly_dead: messages of which some events are dead, with the dead letters of these.
     """
 
-    done: list[Message] = field(default_factory=list)
-    dead: list[tuple[Message, str]] = field(default_factory=list)
-    partly: list[tuple[Message, list[DeadLetter]]] = field(default_factory=list)
+    done: list[Message] = field(default_factory=list[Message])
+    dead: list[tuple[Message, str]] = field(default_factory=list[tuple[Message, str]])
+    partly_dead: list[tuple[Message, list[DeadLetter]]] = field(
+        default_factory=list[tuple[Message, list[DeadLetter]]]
+    )
 
 
-Wanted = list[tuple[Message, str, float | None]]
-
-
-class Settlement:
-    """Settles the messages of one binding."""
+class OutcomeHandler:
+    """Applies the outcomes of one binding."""
 
     def __init__(
         self,
         labels: tuple[str, str],
-        hand: InHand,
-        ledger: AttemptLedger[Key],
-        breaker: Breaker,
-        queue: DeadLetterQueue,
-        dlq_subject: str,
+        inflight: InFlightMessages,
+        attempts: AttemptCounter[MessageKey],
+        breaker: CircuitBreaker,
+        publisher: DeadLetterPublisher,
+        *,
+        publish_again: Callable[[], Awaitable[bool]],
     ) -> None:
-        self._hand = hand
-        self._ledger = ledger
+        """Make a handler.
+
+        Args:
+            labels: function and stream, for metrics.
+            inflight: acknowledges messages.
+            attempts: the attempts charged to messages.
+            breaker: whether dead messages may be dead-lettered.
+            publisher: publishes dead letters.
+            publish_again: called after dead letters were not stored; returns whether to publish
+                them again.
+        """
+        self._inflight = inflight
+        self._attempts = attempts
         self._breaker = breaker
-        self._queue = queue
-        self._dlq_subject = dlq_subject
+        self._publisher = publisher
+        self._publish_again = publish_again
         self._done = metrics.DONE.labels(*labels)
         self._done_events = metrics.DONE_EVENTS.labels(*labels)
         self._dead = metrics.DEAD.labels(*labels)
         self._dead_events = metrics.DEAD_EVENTS.labels(*labels)
 
-    def read(self, messages: Sequence[Message], answer: Done) -> tuple[Verdict, Wanted] | Failed:
-        """Sort messages by what the function says of them.
+    def interpret(
+        self, messages: Sequence[Message], response: Success
+    ) -> tuple[Outcome, list[RetryRequest]] | Failed:
+        """Sort messages by what the function's response says of them.
 
         Returns:
-            What is done and dead, and what is wanted again with reason and wait; or a failure
-            when the answer names an event that is not there.
+            What is done and dead, and what the function asked to get again; a failure if the
+            response names an event that does not exist.
         """
-        verdict = Verdict()
-        wanted: Wanted = []
+        outcome = Outcome()
+        requests: list[RetryRequest] = []
         for message in messages:
-            if retry := answer.retry.get(message.id):
-                wanted.append((message, retry.reason, retry.delay))
-            elif reason := answer.dead.get(message.id):
-                verdict.dead.append((message, reason))
-            elif events := answer.dead_events.get(message.id):
-                attempts = self._ledger.attempts(message.key) + 1
+            if retry := response.retry.get(message.id):
+                requests.append(RetryRequest(message, retry.reason, retry.delay))
+            elif reason := response.dead.get(message.id):
+                outcome.dead.append((message, reason))
+            elif events := response.dead_events.get(message.id):
+                attempts = self._attempts.count(message.key) + 1
                 try:
-                    letters = parts(message, events, attempts, self._dlq_subject)
+                    letters = dead_letters_for_events(
+                        message, events, attempts, self._publisher.subject
+                    )
                 except IndexError:
-                    text = f"malformed answer: {message.id} has no event {events[-1].index}"
+                    text = f"malformed response: {message.id} has no event {events[-1].index}"
                     return Failed(Fault.ERROR, text)
-                verdict.partly.append((message, letters))
+                outcome.partly_dead.append((message, letters))
             else:
-                verdict.done.append(message)
-        return verdict, wanted
+                outcome.done.append(message)
+        return outcome, requests
 
-    async def carry_out(
-        self, verdict: Verdict, now: float, again: Callable[[], Awaitable[bool]]
-    ) -> list[Message]:
-        """Do what was decided.
+    async def apply(self, outcome: Outcome, now: float) -> list[Message]:
+        """Acknowledge what is done, and dead-letter what is dead if the breaker allows it.
 
         Args:
-            verdict: what was decided.
-            now: the time on a clock that never goes back.
-            again: called when the dead-letter queue takes nothing, before it is tried again; tells
-                whether to go on.
+            outcome: how messages turned out.
+            now: the time on a monotonic clock, in seconds.
 
         Returns:
-            Those that the breaker holds back: they are neither dead nor done.
+            Dead messages that the breaker holds back; they have to be delivered again.
         """
-        dead = len(verdict.dead) + sum(len(letters) / m.events for m, letters in verdict.partly)
-        total = len(verdict.done) + len(verdict.dead) + len(verdict.partly)
-        await self._finish(verdict.done)
+        dead = len(outcome.dead) + sum(
+            len(letters) / message.events for message, letters in outcome.partly_dead
+        )
+        total = len(outcome.done) + len(outcome.dead) + len(outcome.partly_dead)
+        await self._complete(outcome.done)
         if not total:
             return []
         if not self._breaker.decide(total - dead, dead, now):
-            return [m for m, _ in verdict.dead] + [m for m, _ in verdict.partly]
-        letters = [letter for _, letters in verdict.partly for letter in letters]
-        for message, reason in verdict.dead:
-            attempts = max(self._ledger.attempts(message.key), 1)
-            letters += whole(message, reason, attempts, self._dlq_subject)
-        if not letters or not await self._bury(letters, again):
+            return [message for message, _ in (*outcome.dead, *outcome.partly_dead)]
+        letters = [letter for _, letters in outcome.partly_dead for letter in letters]
+        for message, reason in outcome.dead:
+            attempts = max(self._attempts.count(message.key), 1)
+            letters += dead_letters_for_message(message, reason, attempts, self._publisher.subject)
+        if not letters or not await self._publish(letters):
             return []
-        for message, reason in verdict.dead:
-            self._say(message, reason, message.events)
+        for message, reason in outcome.dead:
+            self._log_dead(message, reason, message.events)
             await self._resolve(message, message.events)
-        for message, its_letters in verdict.partly:
-            self._say(message, "some of its events", len(its_letters))
+        for message, its_letters in outcome.partly_dead:
+            self._log_dead(message, "some of its events", len(its_letters))
             await self._resolve(message, len(its_letters))
         return []
 
-    async def _finish(self, messages: Sequence[Message]) -> None:
-        """Do as `_resolve` does, with all whole messages at once."""
-        whole_ones: list[Message] = []
+    async def _complete(self, messages: Sequence[Message]) -> None:
+        """Resolve messages that are done; faster than `_resolve` for many whole messages."""
+        whole: list[Message] = []
         for message in messages:
-            if message.parent is None and message in self._hand:
+            if message.parent is None and message in self._inflight:
                 message.unresolved = 0
-                self._ledger.forget(message.key)
-                whole_ones.append(message)
+                self._attempts.reset(message.key)
+                whole.append(message)
             else:
                 await self._resolve(message, 0)
-        self._done.inc(len(whole_ones))
-        self._done_events.inc(sum(message.events for message in whole_ones))
-        await self._hand.acknowledge(whole_ones)
+        self._done.inc(len(whole))
+        self._done_events.inc(sum(message.events for message in whole))
+        await self._inflight.ack(whole)
 
     async def _resolve(self, message: Message, dead: int) -> None:
-        """Count a message, or a part of one, and acknowledge it when nothing of it is left."""
+        """Count a message, or a part of one, and acknowledge it when all its events are resolved.
+
+        Args:
+            message: the message or part.
+            dead: how many of its events are dead; the others are done.
+        """
         top = message.top
-        dead = min(dead, message.events)  # whatever a function says, it comes to an end
-        self._ledger.forget(message.key)
-        if top not in self._hand:
+        dead = min(dead, message.events)  # the function may have named an event more than once
+        self._attempts.reset(message.key)
+        if top not in self._inflight:
             return
         top.unresolved -= message.events
         top.dead += dead
@@ -151,37 +175,36 @@ class Settlement:
         self._dead_events.inc(dead)
         if top.unresolved <= 0:
             (self._dead if top.dead == top.events else self._done).inc()
-            self._ledger.forget(top.key)
-            await self._hand.acknowledge([top])
+            self._attempts.reset(top.key)
+            await self._inflight.ack([top])
 
-    async def _bury(
-        self, letters: Sequence[DeadLetter], again: Callable[[], Awaitable[bool]]
-    ) -> bool:
+    async def _publish(self, letters: Sequence[DeadLetter]) -> bool:
+        """Publish dead letters, however long it takes; return False if that was given up."""
         failures = 0
         while True:
             try:
-                await self._queue.publish(letters)
+                await self._publisher.publish(letters)
             except* (NatsError, OSError, TimeoutError) as errors:
                 failures += 1
-                log.error(
-                    "%d dead letters are held, the dead-letter queue does not take them: %s",
+                logger.error(
+                    "%d dead letters are not stored and their messages are held: %s",
                     len(letters),
                     errors.exceptions[0],
                 )
             else:
                 return True
-            if not await again():
+            if not await self._publish_again():
                 return False
             await asyncio.sleep(DLQ_BACKOFF.delay(failures, random.random()))  # noqa: S311
 
-    def _say(self, message: Message, reason: str, events: int) -> None:
-        log.warning(
+    def _log_dead(self, message: Message, reason: str, events: int) -> None:
+        logger.warning(
             "dead: %s",
             reason,
             extra={
                 "message_id": message.id,
                 "subject": message.subject,
-                "attempts": self._ledger.attempts(message.key),
+                "attempts": self._attempts.count(message.key),
                 "events": events,
                 "callId": message.headers.get(CALL_ID_HEADER, ""),
             },

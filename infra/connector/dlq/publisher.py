@@ -1,4 +1,4 @@
-"""Puts messages, or single events of them, into the dead-letter queue."""
+"""Publishes dead letters: messages, or single events of them."""
 
 import asyncio
 import logging
@@ -8,21 +8,27 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from nats.aio.client import Client
+from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js import JetStreamContext
+from nats.js.api import RetentionPolicy, StorageType, StreamConfig
+from nats.js.errors import APIError, NotFoundError
 
-from functions.common.broker import EVENT_COUNT, MSG_ID
+from functions.common.broker import DLQ_DAYS, EVENT_COUNT, MSG_ID, ensure_stream
 from functions.common.dead_letter import DLQ_REASON, dead_letter_headers, header_text
 from infra.connector.delivery.message import Message, split_array
 from infra.connector.delivery.response import DeadEvent
+from infra.connector.errors import BindError
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-PUBLISH_TIMEOUT = 10.0
-AT_ONCE = 100
-ORIGINAL = "Dlq-Original-"
-"""Put before headers of the original that would mean something to the server: `Nats-...`."""
+PUBLISH_TIMEOUT_SECONDS = 10.0
+MAX_CONCURRENT_PUBLISHES = 100
+DUPLICATE_WINDOW_SECONDS = 120
+MAX_SHORT_REASON_LENGTH = 100
+ORIGINAL_PREFIX = "Dlq-Original-"
+"""Prefix for headers of the original that the server would act on (`Nats-...`)."""
 _SERVER_PREFIX = "nats-"
-_header_name = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
+_is_header_name = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 
 
 @dataclass(frozen=True)
@@ -34,18 +40,33 @@ class DeadLetter:
     headers: dict[str, str]
 
 
-def whole(message: Message, reason: str, attempts: int, dlq_subject: str) -> list[DeadLetter]:
-    """Return the dead letter of a whole message, or those of the events of a part of one."""
+def dead_letters_for_message(
+    message: Message, reason: str, attempts: int, dlq_subject: str
+) -> list[DeadLetter]:
+    """Return the dead letter of a whole message, or one for each event of a part of a message.
+
+    Args:
+        message: the dead message.
+        reason: why it is dead, for a person to read.
+        attempts: how many attempts were charged to it.
+        dlq_subject: the subject of a dead letter, with `{subject}` for the original's.
+    """
     if message.parent is None:
         return [_letter(message, message.data, reason, attempts, dlq_subject)]
     events = [DeadEvent(index, None, reason) for index in range(message.events)]
-    return parts(message, events, attempts, dlq_subject)
+    return dead_letters_for_events(message, events, attempts, dlq_subject)
 
 
-def parts(
+def dead_letters_for_events(
     message: Message, events: Sequence[DeadEvent], attempts: int, dlq_subject: str
 ) -> list[DeadLetter]:
-    """Return one dead letter for each dead event of a message, with the event's original bytes.
+    """Return a dead letter for each dead event of a message, with the event's original bytes.
+
+    Args:
+        message: the message.
+        events: its dead events.
+        attempts: how many attempts were charged to the message.
+        dlq_subject: as in `dead_letters_for_message`.
 
     Raises:
         IndexError: the message has no such event.
@@ -79,8 +100,8 @@ def _letter(
         attempts=attempts,
         event_id=event.event_id if event else None,
     )
-    # The same after a crash between this publish and the original's acknowledgement; the time
-    # tells apart the messages of a stream that was deleted and made anew.
+    # The same id after a crash between this publish and the original's acknowledgement; the time
+    # distinguishes messages of a stream that was deleted and created again.
     identity = f"dlq:{top.id}:{top.key.time}"
     headers[MSG_ID] = f"{identity}:{message.key.first + event.index}" if event else identity
     return DeadLetter(dlq_subject.format(subject=message.subject), payload, headers)
@@ -89,45 +110,95 @@ def _letter(
 def _kept_name(name: str) -> str:
     """Return the name of an original's header in its dead letter."""
     if name.lower().startswith(_SERVER_PREFIX):
-        return ORIGINAL + name
+        return ORIGINAL_PREFIX + name
     # some clients send names that others refuse to send
-    return name if _header_name(name) else ORIGINAL + quote(name, safe="")
+    return name if _is_header_name(name) else ORIGINAL_PREFIX + quote(name, safe="")
 
 
-class DeadLetterQueue:
-    """Publishes dead letters and waits until they are safe."""
+class DeadLetterPublisher:
+    """Publishes the dead letters of one stream, and waits until they are stored."""
 
-    def __init__(self, nc: Client, js: JetStreamContext, stream: str) -> None:
+    def __init__(
+        self, nc: Client, js: JetStreamContext, *, source: str, stream: str, subject: str
+    ) -> None:
+        """Make a publisher.
+
+        Args:
+            nc: the connection.
+            js: the connection's JetStream context.
+            source: the stream of the originals.
+            stream: the stream of the dead letters.
+            subject: the subject of a dead letter, with `{subject}` for the original's.
+        """
         self._nc = nc
         self._js = js
+        self._source = source
         self._stream = stream
+        self.subject = subject
 
-    async def publish(self, letters: Iterable[DeadLetter]) -> None:
-        """Publish all the letters, and return when the server has acknowledged each.
+    async def ensure_stream(self) -> None:
+        """Create the stream for dead letters, or extend it to the subjects of the source.
 
         Raises:
-            nats.errors.Error: at least one was not; all of them may be published again.
+            BindError: JetStream refuses, or there is no source.
+        """
+        try:
+            config = (await self._js.stream_info(self._source)).config
+            sources = config.subjects or [self._source]
+            wanted = {self.subject.format(subject=subject) for subject in sources}
+            try:
+                existing = set((await self._js.stream_info(self._stream)).config.subjects or ())
+            except NotFoundError:
+                existing = set[str]()
+            if wanted <= existing:
+                return
+            await ensure_stream(
+                self._js,
+                StreamConfig(
+                    name=self._stream,
+                    subjects=sorted(wanted | existing),
+                    retention=RetentionPolicy.LIMITS,
+                    storage=StorageType.FILE,
+                    max_age=DLQ_DAYS * 24 * 3600,
+                    duplicate_window=DUPLICATE_WINDOW_SECONDS,
+                    num_replicas=config.num_replicas,
+                    allow_direct=True,
+                ),
+            )
+        except NotFoundError:
+            raise BindError(f"there is no stream {self._source}") from None
+        except (APIError, NatsTimeoutError) as error:
+            text = f"cannot create the stream {self._stream} for dead letters: {error}"
+            raise BindError(text) from error
+
+    async def publish(self, letters: Iterable[DeadLetter]) -> None:
+        """Publish dead letters, and return when the server has stored each.
+
+        Raises:
+            ExceptionGroup: of `nats.errors.Error`: at least one was not stored; all of them may be
+                published again.
         """
         pending = list(letters)
-        for start in range(0, len(pending), AT_ONCE):
+        for start in range(0, len(pending), MAX_CONCURRENT_PUBLISHES):
             async with asyncio.TaskGroup() as group:
-                for letter in pending[start : start + AT_ONCE]:
+                for letter in pending[start : start + MAX_CONCURRENT_PUBLISHES]:
                     group.create_task(self._publish(letter))
 
     async def _publish(self, letter: DeadLetter) -> None:
         headers: dict[str, str] | None = letter.headers
         if self._too_large(letter.payload, letter.headers):
-            # the payload fitted with its own headers; what came on top must not keep it out
-            ours = {k: v for k, v in letter.headers.items() if k.startswith("Dlq-") or k == MSG_ID}
-            headers = {k: v for k, v in ours.items() if not k.startswith(ORIGINAL)}
-            headers[DLQ_REASON] = header_text(headers[DLQ_REASON], 100)
+            # the payload fitted with its own headers, so it does with fewer of those added here
+            added = {k: v for k, v in letter.headers.items() if k.startswith("Dlq-") or k == MSG_ID}
+            headers = {k: v for k, v in added.items() if not k.startswith(ORIGINAL_PREFIX)}
+            headers[DLQ_REASON] = header_text(headers[DLQ_REASON], MAX_SHORT_REASON_LENGTH)
             if self._too_large(letter.payload, headers):
-                log.error("a dead letter is too large for headers: %s", letter.headers[DLQ_REASON])
+                reason = letter.headers[DLQ_REASON]
+                logger.error("dead letter published without headers, it is too large: %s", reason)
                 headers = None
         await self._js.publish(
             letter.subject,
             letter.payload,
-            timeout=PUBLISH_TIMEOUT,
+            timeout=PUBLISH_TIMEOUT_SECONDS,
             stream=self._stream,
             headers=headers,
         )

@@ -1,4 +1,4 @@
-"""Reads, replays and removes what is in a dead-letter queue."""
+"""The dead letters in a stream: reading, replaying and deleting them."""
 
 import asyncio
 import json
@@ -24,39 +24,44 @@ from functions.common.dead_letter import (
     DLQ_SUBJECT,
     DLQ_TIME,
 )
-from functions.common.errors import UniverseError
-from infra.connector.delivery.message import Key, read_ack_subject
+from functions.common.jetstream_errors import JetStreamErrorCode
+from infra.connector.delivery.message import MessageKey, parse_ack_subject
+from infra.connector.errors import DeadLetterStoreError
 from infra.connector.jetstream.pull import Puller
-from infra.connector.subjects import covers
+from infra.connector.jetstream.subjects import covers
 
-AT_ONCE = 64
-READ_AHEAD = 500
-READ_BYTES = 16 * 1024**2
-PUBLISH_TIMEOUT = 10.0
-PATIENCE = 2.0
-
-
-class StoreError(UniverseError):
-    """The dead-letter queue, or the stream that takes a replay, refuses; says why."""
+MAX_CONCURRENT_REQUESTS = 64
+READ_AHEAD_MESSAGES = 500
+READ_AHEAD_BYTES = 16 * 1024**2
+REQUEST_TIMEOUT_SECONDS = 10.0
+CHECK_SECONDS = 2.0
+"""How long nothing arrives before the server is asked whether anything is left."""
+CONSUMER_IDLE_SECONDS = 60.0
+_ALREADY_DELETED = frozenset(
+    {
+        JetStreamErrorCode.NO_MESSAGE_FOUND,
+        JetStreamErrorCode.SEQUENCE_NOT_FOUND,
+        JetStreamErrorCode.STREAM_MSG_DELETE_FAILED,
+    }
+)
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A dead letter in its queue."""
+class StoredDeadLetter:
+    """A dead letter in its stream."""
 
-    key: Key
-    queue_subject: str
+    key: MessageKey
     headers: dict[str, str]
     data: bytes
 
     @property
     def sequence(self) -> int:
-        """Its place in the queue, by which commands name it."""
+        """Its sequence in the stream, by which commands name it."""
         return self.key.sequence
 
     @property
     def subject(self) -> str:
-        """Where the original was published; empty if it does not say."""
+        """The subject of the original; empty if it has no such header."""
         return self.headers.get(DLQ_SUBJECT, "")
 
     @property
@@ -66,12 +71,12 @@ class Entry:
 
     @property
     def attempts(self) -> str:
-        """How many attempts it was charged."""
+        """How many attempts were charged to it."""
         return self.headers.get(DLQ_ATTEMPTS, "")
 
     @property
     def died(self) -> datetime:
-        """When it was given up; when it was stored, if it does not say."""
+        """When it was dead-lettered; when it was stored, if it has no such header."""
         try:
             return datetime.fromisoformat(self.headers[DLQ_TIME]).astimezone(UTC)
         except (KeyError, ValueError):
@@ -79,7 +84,7 @@ class Entry:
 
     @property
     def event_ids(self) -> list[str]:
-        """The ids of its events as far as they can be read."""
+        """The ids of its events, as far as its payload can be parsed."""
         if given := self.headers.get(DLQ_EVENT_ID):
             return [given]
         try:
@@ -95,16 +100,16 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """Which dead letters; each part that is given has to fit.
+class DeadLetterFilter:
+    """Selects dead letters: those that match every criterion that is given.
 
     Attributes:
-        sequences: their places in the queue.
-        event_ids: an event with one of these ids.
-        reason: a part of the reason, in any case.
+        sequences: their sequences in the stream.
+        event_ids: they contain an event with one of these ids.
+        reason: a part of the reason; case is ignored.
         subject: the original's subject; wildcards allowed.
-        since: dead since then, or later.
-        until: dead before then.
+        since: dead-lettered at this time or later.
+        until: dead-lettered before this time.
     """
 
     sequences: frozenset[int] = frozenset()
@@ -115,24 +120,24 @@ class Choice:
     until: datetime | None = None
 
     @property
-    def everything(self) -> bool:
-        """Whether nothing is left out."""
-        return self == Choice()
+    def matches_all(self) -> bool:
+        """Whether it selects all of them."""
+        return self == DeadLetterFilter()
 
-    def fits(self, entry: Entry) -> bool:
-        """Return whether a dead letter is meant."""
+    def matches(self, letter: StoredDeadLetter) -> bool:
+        """Return whether it selects a dead letter."""
         return (
-            (not self.sequences or entry.sequence in self.sequences)
-            and (not self.event_ids or not self.event_ids.isdisjoint(entry.event_ids))
-            and self.reason.lower() in entry.reason.lower()
-            and (not self.subject or covers(self.subject, entry.subject or "-"))
-            and (self.since is None or entry.died >= self.since)
-            and (self.until is None or entry.died < self.until)
+            (not self.sequences or letter.sequence in self.sequences)
+            and (not self.event_ids or not self.event_ids.isdisjoint(letter.event_ids))
+            and self.reason.lower() in letter.reason.lower()
+            and (not self.subject or covers(self.subject, letter.subject or "-"))
+            and (self.since is None or letter.died >= self.since)
+            and (self.until is None or letter.died < self.until)
         )
 
 
 class DeadLetterStore:
-    """One dead-letter queue."""
+    """The dead letters in one stream."""
 
     def __init__(self, nc: Client, js: JetStreamContext, stream: str) -> None:
         self._nc = nc
@@ -143,22 +148,22 @@ class DeadLetterStore:
         """Return how many dead letters there are.
 
         Raises:
-            StoreError: there is no such queue, or JetStream does not answer.
+            DeadLetterStoreError: there is no such stream, or JetStream does not respond.
         """
         return (await self._state())[0]
 
-    async def read(self, choice: Choice) -> AsyncIterator[Entry | None]:
-        """Yield each dead letter that is there now: itself if it is meant, else None.
+    async def read(self, criteria: DeadLetterFilter) -> AsyncIterator[StoredDeadLetter | None]:
+        """Yield each dead letter that is stored now if it is selected, else None.
 
         Raises:
-            StoreError: there is no such queue, or it does not answer.
+            DeadLetterStoreError: there is no such stream, or JetStream does not respond.
         """
         count, last = await self._state()
         if not count:
             return
         arrived: asyncio.Queue[Msg | None] = asyncio.Queue()
         name = f"dlq-{uuid4().hex[:12]}"
-        first = min(choice.sequences) if choice.sequences else None
+        first = min(criteria.sequences) if criteria.sequences else None
         try:
             await self._js.add_consumer(
                 self._stream,
@@ -169,175 +174,187 @@ class DeadLetterStore:
                         DeliverPolicy.BY_START_SEQUENCE if first else DeliverPolicy.ALL
                     ),
                     opt_start_seq=first,
-                    inactive_threshold=60.0,
+                    inactive_threshold=CONSUMER_IDLE_SECONDS,
                     mem_storage=True,
                     num_replicas=1,
                 ),
             )
         except (NatsError, OSError) as error:
-            raise StoreError(f"cannot read {self._stream}: {error}") from error
+            raise DeadLetterStoreError(f"cannot read {self._stream}: {error}") from error
         puller = Puller(
             self._nc,
             self._stream,
             name,
             on_message=arrived.put_nowait,
-            on_change=lambda: arrived.put_nowait(None),
+            on_request_end=lambda: arrived.put_nowait(None),
         )
         await puller.start()
         try:
             sequence, pending = 0, 1
             while sequence < last and pending:
-                if not puller.standing and arrived.empty():
-                    size = None if puller.too_large else READ_BYTES
-                    await puller.request(1 if puller.too_large else READ_AHEAD, size)
+                if not puller.requested and arrived.empty():
+                    size = None if puller.next_too_large else READ_AHEAD_BYTES
+                    await puller.request(1 if puller.next_too_large else READ_AHEAD_MESSAGES, size)
                 try:
-                    msg = await asyncio.wait_for(arrived.get(), PATIENCE)
+                    msg = await asyncio.wait_for(arrived.get(), CHECK_SECONDS)
                 except TimeoutError:
-                    if await self._nothing_left(name):
-                        break  # somebody else has removed the rest
+                    if await self._is_exhausted(name):
+                        break  # the rest was deleted meanwhile
                     continue
                 if msg is None:
                     continue
-                tokens = read_ack_subject(msg.reply)
+                tokens = parse_ack_subject(msg.reply)
                 sequence, pending = tokens.sequence, tokens.pending
                 if sequence > last:
                     break
-                entry = Entry(Key(sequence, tokens.time), msg.subject, msg.headers or {}, msg.data)
-                yield entry if choice.fits(entry) else None
-                if choice.sequences and sequence >= max(choice.sequences):
+                letter = StoredDeadLetter(
+                    MessageKey(sequence, tokens.time), msg.headers or {}, msg.data
+                )
+                yield letter if criteria.matches(letter) else None
+                if criteria.sequences and sequence >= max(criteria.sequences):
                     break
         finally:
             await puller.stop()
-            await self._forget(name)
+            await self._delete_consumer(name)
 
     async def replay(
-        self, entries: Sequence[Entry], on_done: Callable[[Entry], None]
-    ) -> list[tuple[Entry, str]]:
-        """Publish originals again, and remove each from the queue once it is safe in its stream.
+        self, letters: Sequence[StoredDeadLetter], on_done: Callable[[StoredDeadLetter], None]
+    ) -> list[tuple[StoredDeadLetter, str]]:
+        """Publish originals again, and delete each dead letter once its original is stored.
 
         Args:
-            entries: what to replay.
-            on_done: called with each that is replayed.
+            letters: what to replay.
+            on_done: called with each that was replayed.
 
         Returns:
-            Those that could not be, and why; they stay in the queue.
+            Those that could not be replayed, with the reason; they stay in the stream.
         """
-        failed: list[tuple[Entry, str]] = []
-        for start in range(0, len(entries), AT_ONCE):
-            some = entries[start : start + AT_ONCE]
-            for entry, fault in zip(
+        failed: list[tuple[StoredDeadLetter, str]] = []
+        for start in range(0, len(letters), MAX_CONCURRENT_REQUESTS):
+            some = letters[start : start + MAX_CONCURRENT_REQUESTS]
+            for letter, fault in zip(
                 some, await asyncio.gather(*map(self._replay, some)), strict=True
             ):
                 if fault is None:
-                    on_done(entry)
+                    on_done(letter)
                 else:
-                    failed.append((entry, fault))
+                    failed.append((letter, fault))
         return failed
 
-    async def remove(self, entries: Sequence[Entry], on_done: Callable[[Entry], None]) -> None:
+    async def remove(
+        self, letters: Sequence[StoredDeadLetter], on_done: Callable[[StoredDeadLetter], None]
+    ) -> None:
         """Delete dead letters for good.
 
+        Args:
+            letters: what to delete.
+            on_done: called with each that was deleted.
+
         Raises:
-            StoreError: JetStream refuses.
+            DeadLetterStoreError: JetStream refuses.
         """
-        for start in range(0, len(entries), AT_ONCE):
-            some = entries[start : start + AT_ONCE]
-            await asyncio.gather(*(self._delete(entry.sequence) for entry in some))
-            for entry in some:
-                on_done(entry)
+        for start in range(0, len(letters), MAX_CONCURRENT_REQUESTS):
+            some = letters[start : start + MAX_CONCURRENT_REQUESTS]
+            await asyncio.gather(*(self._delete(letter.sequence) for letter in some))
+            for letter in some:
+                on_done(letter)
 
     async def remove_all(self) -> int:
-        """Delete every dead letter that is there now, and return how many.
+        """Delete every dead letter that is stored now, and return how many.
 
         Raises:
-            StoreError: JetStream refuses.
+            DeadLetterStoreError: JetStream refuses.
         """
         count, last = await self._state()
         if count:
             try:
                 await self._js.purge_stream(self._stream, seq=last + 1)
             except (NatsError, OSError) as error:
-                raise StoreError(f"cannot purge {self._stream}: {error}") from error
+                raise DeadLetterStoreError(f"cannot purge {self._stream}: {error}") from error
         return count
 
     async def _state(self) -> tuple[int, int]:
         try:
             state = (await self._js.stream_info(self._stream)).state
         except NotFoundError:
-            raise StoreError(f"there is no stream {self._stream}") from None
+            raise DeadLetterStoreError(f"there is no stream {self._stream}") from None
         except (NatsError, OSError) as error:
-            raise StoreError(f"{self._stream} does not answer: {error}") from error
+            raise DeadLetterStoreError(
+                f"stream {self._stream} does not respond: {error}"
+            ) from error
         return state.messages, state.last_seq
 
-    async def _replay(self, entry: Entry) -> str | None:
-        if not entry.subject:
-            return "it does not say where it was published"
+    async def _replay(self, letter: StoredDeadLetter) -> str | None:
+        if not letter.subject:
+            return "it has no header with the subject of its original"
         try:
             await self._js.publish(
-                entry.subject,
-                entry.data,
-                timeout=PUBLISH_TIMEOUT,
-                headers=original_headers(entry, self._stream),
+                letter.subject,
+                letter.data,
+                timeout=REQUEST_TIMEOUT_SECONDS,
+                headers=original_headers(letter, self._stream),
             )
-            # Only now: whatever ends this process in between, the message is in one place at least.
-            await self._delete(entry.sequence)
-        except (NatsError, StoreError, OSError) as error:
+            # only now: if this process is killed in between, the message is stored at least once
+            await self._delete(letter.sequence)
+        except (NatsError, DeadLetterStoreError, OSError) as error:
             return str(error)
         return None
 
     async def _delete(self, sequence: int) -> None:
-        # not erased: overwriting the bytes on disk takes long and hides nothing worth it
+        # no_erase: overwriting the bytes on disk is slow and not needed
         request = json.dumps({"seq": sequence, "no_erase": True}).encode()
         try:
-            answer = await self._nc.request(
-                f"$JS.API.STREAM.MSG.DELETE.{self._stream}", request, timeout=PUBLISH_TIMEOUT
+            response = await self._nc.request(
+                f"$JS.API.STREAM.MSG.DELETE.{self._stream}",
+                request,
+                timeout=REQUEST_TIMEOUT_SECONDS,
             )
         except (NatsError, NatsTimeoutError, OSError) as error:
-            raise StoreError(f"cannot remove {sequence} of {self._stream}: {error}") from error
-        fault = json.loads(answer.data).get("error")
-        if fault and fault.get("err_code") not in _GONE:
-            raise StoreError(f"cannot remove {sequence}: {fault.get('description')}")
+            raise DeadLetterStoreError(
+                f"cannot delete {sequence} of {self._stream}: {error}"
+            ) from error
+        fault = json.loads(response.data).get("error")
+        if fault and fault.get("err_code") not in _ALREADY_DELETED:
+            raise DeadLetterStoreError(f"cannot delete {sequence}: {fault.get('description')}")
 
-    async def _nothing_left(self, consumer: str) -> bool:
+    async def _is_exhausted(self, consumer: str) -> bool:
         try:
             return not (await self._js.consumer_info(self._stream, consumer)).num_pending
         except (NatsError, OSError) as error:
-            raise StoreError(f"{self._stream} does not answer: {error}") from error
+            raise DeadLetterStoreError(
+                f"stream {self._stream} does not respond: {error}"
+            ) from error
 
-    async def _forget(self, consumer: str) -> None:
+    async def _delete_consumer(self, consumer: str) -> None:
         try:
             await self._js.delete_consumer(self._stream, consumer)
         except (NatsError, OSError):
-            return  # it goes by itself after a while
+            return  # the server deletes it when it has been idle
 
 
-_GONE = frozenset({10037, 10043, 10057})
-"""What JetStream answers about a message that somebody else has deleted already."""
+def original_headers(letter: StoredDeadLetter, stream: str) -> dict[str, str]:
+    """Return the headers of the original, with a new message id.
 
-
-def original_headers(entry: Entry, stream: str) -> dict[str, str]:
-    """Return the headers the original had, with a message id of its own for the replay.
-
-    The id is the same when a replay is repeated after it was interrupted, so that the stream takes
-    it once; it differs from the original's, which the stream may still remember.
+    The id is the same when an interrupted replay is repeated, so that the stream stores it once; it
+    differs from the original's, which may still be in the stream's duplicate window.
     """
     headers = {
         name: value
-        for name, value in entry.headers.items()
+        for name, value in letter.headers.items()
         if not name.lower().startswith(("dlq-", "nats-"))
     }
-    headers[MSG_ID] = f"replay:{stream}:{entry.sequence}:{entry.key.time}"
+    headers[MSG_ID] = f"replay:{stream}:{letter.sequence}:{letter.key.time}"
     return headers
 
 
-def by_reason(entries: Iterable[Entry]) -> list[tuple[str, int]]:
-    """Return each reason and how many died of it, the most frequent first."""
+def by_reason(letters: Iterable[StoredDeadLetter]) -> list[tuple[str, int]]:
+    """Return each reason with its number of dead letters, the most frequent first."""
     counts: dict[str, int] = {}
-    for entry in entries:
-        counts[entry.reason] = counts.get(entry.reason, 0) + 1
+    for letter in letters:
+        counts[letter.reason] = counts.get(letter.reason, 0) + 1
     return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
 
 
 def ago(seconds: float) -> datetime:
-    """Return the time so many seconds ago."""
+    """Return the time that was `seconds` ago, in UTC."""
     return datetime.fromtimestamp(time.time() - seconds, UTC)

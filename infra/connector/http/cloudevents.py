@@ -23,20 +23,20 @@ def event_time(nanoseconds: int) -> str:
 
 
 def content_type(message: Message) -> str:
-    """Return the media type of a payload: what its message says, else what it looks like."""
-    given = message.headers.get("Content-Type", "")
-    if given.isascii() and given.isprintable() and given.strip():
-        return given
+    """Return the media type of a payload: its `Content-Type` header, else what it looks like."""
+    declared = message.headers.get("Content-Type", "")
+    if declared.isascii() and declared.isprintable() and declared.strip():
+        return declared
     return JSON_TYPE if message.is_json else BINARY_TYPE
 
 
 def delivery_count(message: Message) -> int:
-    """Return how often the function has been given the message, this time included."""
+    """Return how often the function has received the message, this time included."""
     return message.delivered + max(message.calls - 1, 0)
 
 
 def batch_body(messages: Sequence[Message], source: str) -> bytes:
-    """Return the body of a batch. Valid JSON payloads are put in as they are, byte for byte."""
+    """Return the body of a batch; valid JSON payloads are included byte for byte."""
     encoded_source = orjson.dumps(source)
     return b"[" + b",".join(_batch_event(message, encoded_source) for message in messages) + b"]"
 
@@ -62,9 +62,9 @@ def _batch_event(message: Message, encoded_source: bytes) -> bytes:
 
 
 def binary_headers(message: Message, source: str) -> dict[str, str]:
-    """Return the HTTP headers that carry a message's attributes beside its bare payload.
+    """Return the HTTP headers with a message's attributes, in CloudEvents binary mode.
 
-    `X-Topic` is what the OpenFaaS connectors send.
+    `X-Topic` is the header that the OpenFaaS connectors send.
     """
     headers = {
         "Content-Type": content_type(message),
@@ -84,7 +84,7 @@ def binary_headers(message: Message, source: str) -> dict[str, str]:
 
 
 def header_value(text: str) -> str:
-    """Return a text as CloudEvents wants it in a header: percent-encoded beyond printable ASCII."""
+    """Return a text percent-encoded as CloudEvents requires it in an HTTP header."""
     return "".join(
         c if "!" <= c <= "~" and c not in '"%' else quote(c, errors="replace") for c in text
     )

@@ -10,26 +10,33 @@ import aiohttp
 
 from functions.common.correlation import CALL_ID_HEADER
 from infra.connector.delivery.message import Message
-from infra.connector.delivery.response import Answer, Failed, Fault, Rejected, Unavailable, classify
+from infra.connector.delivery.response import (
+    Failed,
+    Fault,
+    Rejected,
+    Response,
+    Unavailable,
+    classify,
+)
 from infra.connector.http.cloudevents import BATCH_CONTENT_TYPE, batch_body, binary_headers
 
-LARGEST_ANSWER = 16 * 1024**2
-IDLE_CONNECTION = 4.0
-"""Seconds that an idle connection is kept: less than servers keep it, so that none is used which
-the server is just closing; that would look like a crash of the function."""
+MAX_RESPONSE_BYTES = 16 * 1024**2
+KEEPALIVE_SECONDS = 4.0
+"""How long an idle connection is kept: less than servers keep it. A request on a connection that
+the server is closing would look like a crash of the function."""
 
 
 @dataclass(frozen=True)
 class Invocation:
-    """An answer, and what it took.
+    """An invocation that has ended.
 
     Attributes:
-        answer: what the answer means.
-        seconds: how long it took.
+        response: what the response means for the messages.
+        seconds: the time from the request to the response.
         size: bytes of the request's body.
     """
 
-    answer: Answer
+    response: Response
     seconds: float
     size: int
 
@@ -37,7 +44,7 @@ class Invocation:
 def make_session(connect_timeout: float) -> aiohttp.ClientSession:
     """Return a session for invocations of functions, through the gateway or directly."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_CONNECTION),
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_SECONDS),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout),
         cookie_jar=aiohttp.DummyCookieJar(),
         skip_auto_headers=("User-Agent",),
@@ -64,9 +71,9 @@ class Invoker:
             session: the HTTP client.
             url: where the function is invoked.
             source: the CloudEvents source.
-            batch: whether messages go in the batch format; else one in binary mode.
-            timeout: seconds to wait for an answer.
-            exists: asks the gateway whether it has the function; None without a gateway.
+            batch: whether messages are sent in the batch format; otherwise one in binary mode.
+            timeout: seconds to wait for a response.
+            exists: returns whether the gateway has the function; None without a gateway.
         """
         self._session = session
         self._url = url
@@ -76,7 +83,7 @@ class Invoker:
         self._exists = exists
 
     async def invoke(self, messages: Sequence[Message], call_id: str) -> Invocation:
-        """Deliver messages and return what became of them."""
+        """Send messages to the function, and return what its response means for them."""
         headers = {CALL_ID_HEADER: call_id}
         if self._batch:
             body = batch_body(messages, self._source)
@@ -86,30 +93,30 @@ class Invoker:
             headers |= binary_headers(messages[0], self._source)
         start = time.perf_counter()
         ids = {message.id for message in messages}
-        answer = await self._post(body, headers, ids)
-        if isinstance(answer, Rejected) and await self._gone(answer.status):
-            answer = Unavailable("the gateway has no such function", reached=False)
-        return Invocation(answer, time.perf_counter() - start, len(body))
+        response = await self._post(body, headers, ids)
+        if isinstance(response, Rejected) and await self._is_missing(response.status):
+            response = Unavailable("the gateway has no such function", reached=False)
+        return Invocation(response, time.perf_counter() - start, len(body))
 
-    async def _gone(self, status: int) -> bool:
-        # a gateway says 404 also when the function is not there, or not yet
+    async def _is_missing(self, status: int) -> bool:
+        # a 404 may be the function's own, or the gateway's for a function that is not deployed
         return status == 404 and self._exists is not None and not await self._exists()
 
-    async def _post(self, body: bytes, headers: Mapping[str, str], ids: set[str]) -> Answer:
+    async def _post(self, body: bytes, headers: Mapping[str, str], ids: set[str]) -> Response:
         try:
             async with (
                 asyncio.timeout(self._timeout),
                 self._session.post(
                     self._url, data=io.BytesIO(body), headers=headers, allow_redirects=False
-                ) as response,
+                ) as http_response,
             ):
-                answer = await _read(response)
-                if answer is None:
-                    return Failed(Fault.ERROR, "the answer is too large")
+                content = await _read(http_response)
+                if content is None:
+                    return Failed(Fault.ERROR, "the response is too large")
                 return classify(
-                    response.status,
-                    response.headers,
-                    answer,
+                    http_response.status,
+                    http_response.headers,
+                    content,
                     ids,
                     batch=self._batch,
                     now=time.time(),
@@ -117,10 +124,10 @@ class Invoker:
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             return Unavailable(f"no connection: {error}", reached=False)
         except TimeoutError:
-            return Failed(Fault.TIMEOUT, f"no answer within {self._timeout:g} s")
+            return Failed(Fault.TIMEOUT, f"no response within {self._timeout:g} s")
         except (aiohttp.ClientError, OSError) as error:
             text = str(error) or type(error).__name__
-            return Failed(Fault.CRASH, f"the connection broke off during the call: {text}")
+            return Failed(Fault.CRASH, f"the connection was lost during the call: {text}")
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes | None:
@@ -128,7 +135,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes | None:
     size = 0
     async for chunk in response.content.iter_any():
         size += len(chunk)
-        if size > LARGEST_ANSWER:
+        if size > MAX_RESPONSE_BYTES:
             return None
         chunks.append(chunk)
     return b"".join(chunks)

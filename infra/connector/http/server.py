@@ -1,4 +1,4 @@
-"""Health, metrics and state over HTTP."""
+"""The connector's own endpoints: health, metrics and state."""
 
 import json
 
@@ -10,7 +10,7 @@ from infra.connector.app import Connector
 
 
 def make_app(connector: Connector) -> web.Application:
-    """Return the application that tells how the connector is."""
+    """Return the application with health, metrics and `/bindings`."""
 
     async def liveness(_: web.Request) -> web.Response:
         return _health({})

@@ -1,1 +1,1 @@
-"""JetStream: the durable consumer, pulling from it, and its in-flight messages."""
+"""JetStream: a durable consumer, pull requests, messages in flight, and the loop over them."""

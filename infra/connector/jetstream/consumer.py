@@ -1,139 +1,275 @@
 """The durable consumer that all connectors of a function share."""
 
+import asyncio
+import hashlib
 import logging
-from collections.abc import Sequence
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js import JetStreamContext
-from nats.js.api import (
-    AckPolicy,
-    ConsumerConfig,
-    ConsumerInfo,
-    DeliverPolicy,
-    RetentionPolicy,
-    StorageType,
-    StreamConfig,
-)
+from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy
 from nats.js.errors import APIError, NotFoundError
 
-from functions.common.broker import DLQ_DAYS, ensure_stream
-from infra.connector.spec import Delivery
-from infra.connector.subjects import overlap
+from functions.common.jetstream_errors import JetStreamErrorCode
+from infra.connector.delivery.message import Message
+from infra.connector.delivery.pull_sizer import PullSizer
+from infra.connector.errors import BindError
+from infra.connector.jetstream.inflight import InFlightMessages
+from infra.connector.jetstream.pull import Puller
+from infra.connector.jetstream.subjects import overlap
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-FUNCTION = "universe.function"
-MAX_WAITING = 512
-_NOT_UNIQUE_ON_WORKQUEUE = frozenset({10099, 10100})
-_CONSUMER_EXISTS = 10148
-DUPLICATE_WINDOW = 120
+FUNCTION_METADATA = "universe.function"
+MAX_WAITING_REQUESTS = 512
+_MAX_NAME_LENGTH = 64
+_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_-]+")
+_SUBJECTS_TAKEN = frozenset(
+    {
+        JetStreamErrorCode.CONSUMER_WQ_MULTIPLE_UNFILTERED,
+        JetStreamErrorCode.CONSUMER_WQ_CONSUMER_NOT_UNIQUE,
+    }
+)
 
 
-class BindError(Exception):
-    """A function cannot be bound to its topics; the message says why, for its owner to read."""
+@dataclass(frozen=True)
+class ConsumerTarget:
+    """A durable consumer as it is wanted.
+
+    Attributes:
+        stream: the stream.
+        name: the consumer's name.
+        function: the function that it is for.
+        topics: the subjects that it delivers.
+        ack_wait: seconds after which the server redelivers a message that it heard nothing of.
+        max_ack_pending: unacknowledged messages of all its connectors together.
+    """
+
+    stream: str
+    name: str
+    function: str
+    topics: tuple[str, ...]
+    ack_wait: float = 30.0
+    max_ack_pending: int = 20_000
+
+
+class Consumer:
+    """One connector's use of a durable consumer: pulls messages and tracks those in flight."""
+
+    def __init__(
+        self, nc: Client, js: JetStreamContext, target: ConsumerTarget, sizer: PullSizer
+    ) -> None:
+        """Make a consumer; nothing happens at the server before `ensure` and `start`.
+
+        Args:
+            nc: the connection.
+            js: the connection's JetStream context.
+            target: what the durable consumer is to be.
+            sizer: limits the messages in flight.
+        """
+        self.target = target
+        self.sizer = sizer
+        self.inflight = InFlightMessages(
+            nc,
+            target.stream,
+            target.function,
+            ack_wait=target.ack_wait,
+            remember=target.max_ack_pending,
+        )
+        self._nc = nc
+        self._js = js
+        self._reconnects: int = nc.stats["reconnects"]
+        self._puller: Puller | None = None
+        self._on_message: Callable[[Message, bool], None] | None = None
+        self._heartbeat: asyncio.Task[None] | None = None
+
+    async def ensure(self) -> None:
+        """Create the durable consumer, or change it to what is wanted.
+
+        Raises:
+            BindError: JetStream refuses.
+        """
+        target = self.target
+        config = ConsumerConfig(
+            name=target.name,
+            durable_name=target.name,
+            description=f"messages for the function {target.function}",
+            filter_subjects=list(target.topics),
+            ack_policy=AckPolicy.EXPLICIT,
+            deliver_policy=DeliverPolicy.ALL,
+            ack_wait=target.ack_wait,
+            # the server's own limit leaves messages stuck in a work queue (nats-server#5564)
+            max_deliver=-1,
+            max_ack_pending=target.max_ack_pending,
+            max_waiting=MAX_WAITING_REQUESTS,
+            metadata={FUNCTION_METADATA: target.function},
+        )
+        try:
+            await self._js.add_consumer(target.stream, config)
+        except APIError as error:
+            if error.err_code in _SUBJECTS_TAKEN:
+                raise BindError(await _conflict(self._js, target)) from error
+            text = f"stream {target.stream} refuses the consumer {target.name}: {error.description}"
+            raise BindError(text) from error
+        except NatsTimeoutError as error:
+            text = f"JetStream does not respond about stream {target.stream}"
+            raise BindError(text) from error
+        if self._puller:
+            self._puller.consumer_missing = False
+
+    async def start(
+        self, on_message: Callable[[Message, bool], None], on_change: Callable[[], None]
+    ) -> None:
+        """Subscribe, and report messages in flight as in progress from now on.
+
+        Args:
+            on_message: called with each message, and whether the stream has more for the consumer.
+            on_change: called when `pull` may have something to do.
+        """
+        self._on_message = on_message
+        self._puller = Puller(
+            self._nc,
+            self.target.stream,
+            self.target.name,
+            on_message=self._receive,
+            on_request_end=on_change,
+        )
+        self._heartbeat = asyncio.create_task(self._send_in_progress_forever())
+        await self._puller.start()
+
+    @property
+    def missing(self) -> bool:
+        """Whether the server says that there is no such consumer; `ensure` creates it again."""
+        return self._puller is not None and self._puller.consumer_missing
+
+    async def pull(self, now: float, *, failing: bool = False) -> None:
+        """Send a pull request if there is none and messages in flight leave room for more.
+
+        Args:
+            now: the time on a monotonic clock, in seconds.
+            failing: as in `PullSizer.next_size`.
+        """
+        puller = self._puller
+        assert puller is not None, "start first"
+        puller.drop_lost_request(now)
+        if puller.requested:
+            return
+        inflight = self.inflight
+        size = self.sizer.next_size(len(inflight), inflight.events, inflight.size, failing=failing)
+        if size is None:
+            return
+        if puller.next_too_large:
+            await puller.request(1, None)
+        else:
+            await puller.request(*size)
+
+    async def re_ack_after_reconnect(self) -> None:
+        """After a lost connection, repeat the last acknowledgements (see `re_ack`)."""
+        reconnects = self._nc.stats["reconnects"]
+        if reconnects == self._reconnects or not self._nc.is_connected:
+            return
+        try:
+            created = (await self._js.stream_info(self.target.stream)).created
+        except (NatsError, OSError) as error:
+            logger.debug("no information about stream %s: %s", self.target.stream, error)
+            return
+        self._reconnects = reconnects
+        if created is not None:
+            await self.inflight.re_ack(created.timestamp())
+
+    async def lag(self) -> int:
+        """Return how many messages are pending or unacknowledged, of all connectors together.
+
+        Raises:
+            nats.errors.Error: JetStream does not respond, or there is no such consumer.
+        """
+        info = await self._js.consumer_info(self.target.stream, self.target.name)
+        return (info.num_pending or 0) + (info.num_ack_pending or 0)
+
+    async def stop_pulling(self) -> None:
+        """Unsubscribe; messages in flight are still reported as in progress."""
+        if self._puller:
+            await self._puller.stop()
+
+    def close(self) -> None:
+        """Stop reporting messages in flight as in progress."""
+        if self._heartbeat:
+            self._heartbeat.cancel()
+
+    def _receive(self, msg: Msg) -> None:
+        try:
+            tracked = self.inflight.track(msg, time.monotonic())
+        except ValueError as error:
+            logger.error("not a JetStream message: %s", error)
+            return
+        if tracked is None:
+            return
+        message, pending = tracked
+        self.sizer.record(message.events)
+        assert self._on_message is not None
+        self._on_message(message, pending > 0)
+
+    async def _send_in_progress_forever(self) -> None:
+        interval = min(self.target.ack_wait / 6, 1.0)
+        while True:
+            await asyncio.sleep(interval)
+            try:
+                await self.inflight.send_in_progress(time.monotonic())
+            except Exception:
+                logger.exception("unexpected error: messages in flight may be redelivered")
+
+
+def consumer_name(function: str, prefix: str = "") -> str:
+    """Return the name of a function's durable consumer.
+
+    It does not contain the subjects: when a function changes its topics, its consumer is changed.
+    A consumer left behind would keep others from its subjects on a work queue.
+    """
+    plain = prefix + function
+    name = _NOT_IN_A_NAME.sub("_", plain)
+    if name == plain and len(name) <= _MAX_NAME_LENGTH:
+        return name
+    digest = hashlib.sha256(plain.encode()).hexdigest()[:8]
+    return f"{name[:55]}-{digest}"
 
 
 async def stream_of(js: JetStreamContext, subject: str) -> str:
     """Return the name of the stream that stores `subject`.
 
     Raises:
-        BindError: there is none.
+        BindError: there is none, or JetStream does not respond.
     """
     try:
         return await js.find_stream_name_by_subject(subject)
     except NotFoundError:
         raise BindError(f"no stream stores the subject {subject}") from None
     except (APIError, NatsTimeoutError) as error:
-        raise BindError(f"JetStream does not tell the stream of {subject}: {error}") from error
+        raise BindError(f"JetStream cannot find the stream of {subject}: {error}") from error
 
 
-async def ensure_consumer(
-    js: JetStreamContext,
-    stream: str,
-    name: str,
-    function: str,
-    topics: Sequence[str],
-    delivery: Delivery,
-) -> None:
-    """Create the consumer, or change it to what the function wants now.
-
-    Raises:
-        BindError: JetStream refuses.
-    """
-    config = ConsumerConfig(
-        name=name,
-        durable_name=name,
-        description=f"messages for the function {function}",
-        filter_subjects=list(topics),
-        ack_policy=AckPolicy.EXPLICIT,
-        deliver_policy=DeliverPolicy.ALL,
-        ack_wait=delivery.ack_wait,
-        # the server's own limit leaves messages of a workqueue stuck: the connector counts
-        max_deliver=-1,
-        max_ack_pending=delivery.max_ack_pending,
-        max_waiting=MAX_WAITING,
-        metadata={FUNCTION: function},
-    )
-    try:
-        await js.add_consumer(stream, config)
-    except APIError as error:
-        if error.err_code in _NOT_UNIQUE_ON_WORKQUEUE:
-            raise BindError(await _who_has(js, stream, name, topics)) from error
-        text = f"stream {stream} refuses the consumer {name}: {error.description}"
-        raise BindError(text) from error
-    except NatsTimeoutError as error:
-        raise BindError(f"JetStream does not answer about stream {stream}") from error
-
-
-async def _who_has(js: JetStreamContext, stream: str, name: str, topics: Sequence[str]) -> str:
+async def _conflict(js: JetStreamContext, target: ConsumerTarget) -> str:
+    """Return which consumer of a work queue has the subjects already."""
+    stream = target.stream
     text = f"stream {stream} is a workqueue, where each subject has one consumer; "
-    holders = [info for info in await js.consumers_info(stream) if info.name != name]
-    for info in holders:
-        for held in _filters(info):
-            for topic in topics:
-                if overlap(held, topic):
+    others = [info for info in await js.consumers_info(stream) if info.name != target.name]
+    for info in others:
+        for taken in _filter_subjects(info):
+            for topic in target.topics:
+                if overlap(taken, topic):
                     return (
-                        f"{text}{topic} overlaps with {held} of consumer {info.name}: "
-                        f"take the topic from one of the functions, or delete that consumer if its "
+                        f"{text}{topic} overlaps with {taken} of consumer {info.name}: remove the "
+                        f"topic from one of the functions, or delete that consumer if its "
                         f"function is gone (nats consumer rm {stream} {info.name})"
                     )
-    return f"{text}another consumer has some of {', '.join(topics)}"
+    return f"{text}another consumer has some of {', '.join(target.topics)}"
 
 
-def _filters(info: ConsumerInfo) -> list[str]:
+def _filter_subjects(info: ConsumerInfo) -> list[str]:
     config = info.config
     return config.filter_subjects or [config.filter_subject or ">"]
-
-
-async def ensure_dlq_stream(js: JetStreamContext, stream: str, name: str, dlq_subject: str) -> None:
-    """Make sure that there is a stream for the dead letters of `stream`.
-
-    Raises:
-        BindError: JetStream refuses.
-    """
-    try:
-        config = (await js.stream_info(stream)).config
-        wanted = [dlq_subject.format(subject=subject) for subject in config.subjects or [stream]]
-        try:
-            existing = (await js.stream_info(name)).config
-        except NotFoundError:
-            existing = None
-        if existing is not None and set(wanted) <= set(existing.subjects or ()):
-            return
-        await ensure_stream(
-            js,
-            StreamConfig(
-                name=name,
-                subjects=sorted({*wanted, *((existing and existing.subjects) or ())}),
-                retention=RetentionPolicy.LIMITS,
-                storage=StorageType.FILE,
-                max_age=DLQ_DAYS * 24 * 3600,
-                duplicate_window=DUPLICATE_WINDOW,
-                num_replicas=config.num_replicas,
-                allow_direct=True,
-            ),
-        )
-    except NotFoundError:
-        raise BindError(f"there is no stream {stream}") from None
-    except (APIError, NatsTimeoutError) as error:
-        raise BindError(f"no stream {name} for dead letters: {error}") from error

@@ -1,4 +1,4 @@
-"""The messages between the stream and the function, and what the server is told about them."""
+"""Messages in flight: delivered by the server and not yet acknowledged."""
 
 import json
 import logging
@@ -10,43 +10,46 @@ from nats.aio.msg import Msg
 from nats.errors import Error
 
 from infra.connector import metrics
-from infra.connector.delivery.message import Key, Message, inspect_payload, read_ack_subject
+from infra.connector.delivery.message import Message, MessageKey, inspect_payload, parse_ack_subject
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 ACK = b"+ACK"
 IN_PROGRESS = b"+WPI"
 NAK = b"-NAK"
 
 
-class InHand:
-    """Knows every message in hand, keeps the server from delivering it again, and settles it."""
+class InFlightMessages:
+    """Tracks messages in flight, keeps the server from redelivering them, and acknowledges them."""
 
     def __init__(
-        self, nc: Client, function: str, stream: str, *, ack_wait: float, remember: int
+        self, nc: Client, stream: str, function: str, *, ack_wait: float, remember: int
     ) -> None:
-        """Make an empty hand.
+        """Track nothing yet.
 
         Args:
             nc: the connection.
+            stream: the messages' stream.
             function: the function, for metrics.
-            stream: the stream, for metrics.
-            ack_wait: seconds after which the server delivers again what it heard nothing of.
-            remember: how many settled messages to remember, in case their acknowledgement is lost.
+            ack_wait: seconds after which the server redelivers a message that it heard nothing of.
+            remember: how many acknowledged messages to remember, to acknowledge them once more
+                should the server redeliver them or the connection be lost.
         """
         self._nc = nc
         self._stream = stream
-        self._beat_every = ack_wait / 3
-        self._messages: dict[Key, Message] = {}
-        self._settled: OrderedDict[Key, str] = OrderedDict()
+        self._progress_interval = ack_wait / 3
+        self._messages: dict[MessageKey, Message] = {}
+        self._acknowledged: OrderedDict[MessageKey, str] = OrderedDict()
         self._remember = remember
-        self._late: list[tuple[str, bytes]] = []
+        self._unsent: list[tuple[str, bytes]] = []
         self.events = 0
+        """Events of the messages in flight."""
         self.size = 0
+        """Payload bytes of the messages in flight."""
         labels = (function, stream)
         self._fetched = metrics.FETCHED.labels(*labels)
         self._fetched_events = metrics.FETCHED_EVENTS.labels(*labels)
-        self._repeated = metrics.REPEATED.labels(*labels)
+        self._redelivered = metrics.REDELIVERED.labels(*labels)
         self._acked = metrics.ACKED.labels(*labels)
         self._returned = metrics.RETURNED.labels(*labels)
         self._returned_events = metrics.RETURNED_EVENTS.labels(*labels)
@@ -58,33 +61,40 @@ class InHand:
         return message.key in self._messages
 
     def all(self) -> list[Message]:
-        """Return every message in hand, the oldest first."""
+        """Return every message in flight, the oldest first."""
         return list(self._messages.values())
 
     def oldest(self) -> Message | None:
-        """Return the message that was taken first."""
+        """Return the message that has been in flight for the longest."""
         return next(iter(self._messages.values()), None)
 
-    def take(self, msg: Msg, now: float) -> tuple[Message, int] | None:
-        """Take a delivered message in hand.
+    def track(self, msg: Msg, now: float) -> tuple[Message, int] | None:
+        """Track a message that the server delivered.
+
+        Args:
+            msg: the message.
+            now: the time on a monotonic clock, in seconds.
 
         Returns:
-            The message and how many more the stream has for the consumer; None if it is in hand
-            or settled already.
+            The message and how many more the stream has for the consumer; None if it is in flight
+            or acknowledged already.
+
+        Raises:
+            ValueError: it was not delivered by JetStream.
         """
-        tokens = read_ack_subject(msg.reply)
-        key = Key(tokens.sequence, tokens.time)
-        held = self._messages.get(key)
-        if held is not None:
-            # delivered again because the server heard nothing for too long
-            held.reply = msg.reply
-            held.delivered = tokens.delivered
-            self._repeated.inc()
+        tokens = parse_ack_subject(msg.reply)
+        key = MessageKey(tokens.sequence, tokens.time)
+        known = self._messages.get(key)
+        if known is not None:
+            # redelivered because the server heard nothing of it for longer than ack_wait
+            known.reply = msg.reply
+            known.delivered = tokens.delivered
+            self._redelivered.inc()
             return None
-        if key in self._settled:
-            # its acknowledgement was lost with a connection
-            self._repeated.inc()
-            self._late.append((msg.reply, ACK))
+        if key in self._acknowledged:
+            # the acknowledgement was lost with a connection
+            self._redelivered.inc()
+            self._unsent.append((msg.reply, ACK))
             return None
         is_json, events = inspect_payload(msg.data)
         message = Message(
@@ -97,7 +107,7 @@ class InHand:
             events=events,
             is_json=is_json,
             delivered=tokens.delivered,
-            beat=now,
+            progress_sent_at=now,
         )
         self._messages[key] = message
         self.events += events
@@ -106,61 +116,61 @@ class InHand:
         self._fetched_events.inc(events)
         return message, tokens.pending
 
-    async def acknowledge(self, messages: Iterable[Message]) -> None:
-        """Tell the server that messages are done with."""
-        dropped = [message for message in messages if self._drop(message)]
-        self._acked.inc(len(dropped))
-        for message in dropped:
-            self._settled[message.key] = message.reply
+    async def ack(self, messages: Iterable[Message]) -> None:
+        """Acknowledge messages."""
+        removed = [message for message in messages if self._remove(message)]
+        self._acked.inc(len(removed))
+        for message in removed:
+            self._acknowledged[message.key] = message.reply
             await self._send(message.reply, ACK)
-        while len(self._settled) > self._remember:
-            self._settled.popitem(last=False)
+        while len(self._acknowledged) > self._remember:
+            self._acknowledged.popitem(last=False)
 
-    async def give_back(self, messages: Iterable[Message], delay: float = 0.0) -> None:
-        """Return messages to the stream, to be delivered again after `delay` seconds."""
+    async def nak(self, messages: Iterable[Message], delay: float = 0.0) -> None:
+        """Return messages to the stream, to be redelivered after `delay` seconds."""
         payload = NAK
         if delay > 0:
             payload += b" " + json.dumps({"delay": int(delay * 1e9)}).encode()
         for message in messages:
-            if self._drop(message):
+            if self._remove(message):
                 self._returned.inc()
                 self._returned_events.inc(message.unresolved)
                 await self._send(message.reply, payload)
 
-    async def beat(self, now: float) -> None:
-        """Tell the server about each message that it is worked on, where that is due."""
-        await self.send_late()
+    async def send_in_progress(self, now: float) -> None:
+        """Tell the server that messages are in progress, each once in a third of ack_wait."""
+        await self.flush_acks()
         if not self._nc.is_connected:
             return
         for message in self.all():
-            if now - message.beat >= self._beat_every and message in self:
-                message.beat = now
+            if now - message.progress_sent_at >= self._progress_interval and message in self:
+                message.progress_sent_at = now
                 await self._send(message.reply, IN_PROGRESS)
 
-    async def send_late(self) -> None:
-        """Send what could not be sent while there was no connection."""
-        if self._late and self._nc.is_connected:
-            late, self._late = self._late, []
-            for reply, payload in late:
+    async def flush_acks(self) -> None:
+        """Send the acknowledgements that could not be sent while there was no connection."""
+        if self._unsent and self._nc.is_connected:
+            unsent, self._unsent = self._unsent, []
+            for reply, payload in unsent:
                 await self._send(reply, payload)
 
-    async def acknowledge_again(self, since: float) -> None:
-        """Repeat the acknowledgements that are remembered, but of no other stream's messages.
+    async def re_ack(self, stream_created: float) -> None:
+        """Acknowledge again the remembered messages that belong to the stream as it is now.
 
-        A server that is going down may note an acknowledgement and not remove the message, which
-        then stays in a work queue for good: a server that runs alone looks for such messages only
-        in streams with interest retention (nats-server 2.15, `checkForOrphanMsgs`). Acknowledged
-        again, it goes.
+        A server that is shutting down may record an acknowledgement without removing the message,
+        which then stays in a work queue for ever: a server that runs alone looks for such messages
+        only in streams with interest retention (nats-server 2.15, `checkForOrphanMsgs`). A second
+        acknowledgement removes it.
 
         Args:
-            since: when the stream was made, in seconds since 1970. If it was made anew, what is
-                remembered names messages that nobody may have had yet.
+            stream_created: when the stream was created, in seconds since 1970. After it was deleted
+                and created again, the sequences remembered from before belong to other messages.
         """
-        for key, reply in list(self._settled.items()):
-            if key.time >= since * 1e9:
+        for key, reply in list(self._acknowledged.items()):
+            if key.time >= stream_created * 1e9:
                 await self._send(reply, ACK)
 
-    def _drop(self, message: Message) -> bool:
+    def _remove(self, message: Message) -> bool:
         if self._messages.pop(message.key, None) is None:
             return False
         self.events -= message.events
@@ -170,11 +180,11 @@ class InHand:
     async def _send(self, reply: str, payload: bytes) -> None:
         if not self._nc.is_connected:
             if payload is not IN_PROGRESS:
-                self._late.append((reply, payload))
+                self._unsent.append((reply, payload))
             return
         try:
             await self._nc.publish(reply, payload)
         except Error as error:
-            log.debug("an acknowledgement is late: %s", error)
+            logger.debug("an acknowledgement is sent later: %s", error)
             if payload is not IN_PROGRESS:
-                self._late.append((reply, payload))
+                self._unsent.append((reply, payload))

@@ -1,4 +1,9 @@
-"""Pulls messages of a durable consumer with one standing request."""
+"""Pull requests of a consumer, one after the other.
+
+nats-py's `fetch` returns with the first message that arrives or waits for a full batch, and makes
+a task for each message; here the subscription's callback gets them. When nats-py is updated, check
+whether its `PullMessageStream` does the same: it has heartbeats and `max_bytes`, too.
+"""
 
 import json
 import logging
@@ -10,21 +15,17 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-EXPIRES = 30.0
-HEARTBEAT = 5.0
-MISSED_HEARTBEATS = 2.5
-_ENDED = frozenset({"404", "408"})
-_IN_ORDER = frozenset({"batch completed"})
+EXPIRES_SECONDS = 30.0
+HEARTBEAT_SECONDS = 5.0
+MAX_MISSED_HEARTBEATS = 2.5
+_EXPIRED_STATUSES = frozenset({"404", "408"})
+_EXPECTED_ENDS = frozenset({"batch completed"})
 
 
 class Puller:
-    """Keeps a pull request at the server, which sends messages the moment they are there.
-
-    nats-py's `fetch` ends with the first message that arrives, or waits for a full batch, and
-    makes a task for each message; this one is fed by the subscription itself.
-    """
+    """Keeps one pull request at the server, which sends messages as soon as they are stored."""
 
     def __init__(
         self,
@@ -33,92 +34,91 @@ class Puller:
         consumer: str,
         *,
         on_message: Callable[[Msg], None],
-        on_change: Callable[[], None],
+        on_request_end: Callable[[], None],
     ) -> None:
         """Make a puller.
 
         Args:
             nc: the connection.
             stream: the consumer's stream.
-            consumer: the durable consumer's name.
+            consumer: the consumer's name.
             on_message: called with each message.
-            on_change: called when the standing request has ended.
+            on_request_end: called when the server has ended the request.
         """
         self._nc = nc
-        self._next = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
+        self._api_subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
         self._name = f"{stream}/{consumer}"
         self._on_message = on_message
-        self._on_change = on_change
+        self._on_request_end = on_request_end
         self._inbox = nc.new_inbox()
         self._subscription: Subscription | None = None
         self._request = 0
         self._remaining = 0
         self._delivered = 0
-        self._heard = 0.0
+        self._last_heard = 0.0
         self._reconnects = 0
-        self.too_large = False
+        self.next_too_large = False
         """The next message is larger than the last request allowed."""
-        self.missing = False
+        self.consumer_missing = False
         """The server has no such consumer."""
 
     async def start(self) -> None:
-        """Subscribe to what requests are answered with."""
+        """Subscribe to the responses to pull requests."""
         self._subscription = await self._nc.subscribe(
             f"{self._inbox}.*",
             cb=self._receive,
-            # requests bound what can arrive; dropping a message would delay it by the ack wait
+            # requests limit what can arrive; a message that the client drops is delayed by ack_wait
             pending_msgs_limit=0,
             pending_bytes_limit=0,
         )
 
     @property
-    def standing(self) -> bool:
-        """Whether a request stands."""
+    def requested(self) -> bool:
+        """Whether the server has a pull request of this puller."""
         return self._remaining > 0
 
-    def lost(self, now: float) -> bool:
-        """Return whether the standing request must have got lost, and forget it if so."""
-        if not self.standing:
+    def drop_lost_request(self, now: float) -> bool:
+        """Forget the request if the server cannot have it any more; return whether that was so."""
+        if not self.requested:
             return False
-        reconnects = self._nc.stats["reconnects"]
-        silent = now - self._heard > HEARTBEAT * MISSED_HEARTBEATS
-        if silent or reconnects != self._reconnects:
+        silent = now - self._last_heard > HEARTBEAT_SECONDS * MAX_MISSED_HEARTBEATS
+        if silent or self._nc.stats["reconnects"] != self._reconnects:
             self._remaining = 0
             return True
         return False
 
     async def request(self, messages: int, size: int | None) -> None:
-        """Ask for messages, in place of any request before.
+        """Request messages; this replaces any request before.
 
         Args:
-            messages: how many at the most.
-            size: bytes at the most; None for no limit.
+            messages: at most that many.
+            size: at most that many bytes; None for no limit.
         """
         if not self._nc.is_connected:
             return
         self._request += 1
         self._remaining = messages
         self._delivered = 0
-        self._heard = time.monotonic()
+        self._last_heard = time.monotonic()
         self._reconnects = self._nc.stats["reconnects"]
-        self.too_large = False
+        self.next_too_large = False
         body: dict[str, int] = {
             "batch": messages,
-            "expires": int(EXPIRES * 1e9),
-            "idle_heartbeat": int(HEARTBEAT * 1e9),
+            "expires": int(EXPIRES_SECONDS * 1e9),
+            "idle_heartbeat": int(HEARTBEAT_SECONDS * 1e9),
         }
         if size is not None:
             body["max_bytes"] = size
         try:
             await self._nc.publish(
-                self._next, json.dumps(body).encode(), reply=f"{self._inbox}.{self._request}"
+                self._api_subject, json.dumps(body).encode(), reply=f"{self._inbox}.{self._request}"
             )
         except Error as error:
             self._remaining = 0
-            log.warning("cannot ask %s for messages: %s", self._name, error)
+            logger.warning("cannot send a pull request to %s: %s", self._name, error)
 
     async def stop(self) -> None:
-        """End the standing request; what the server has sent until then is still received."""
+        """End the request; messages that the server has sent by then are still received."""
         subscription, self._subscription = self._subscription, None
         self._remaining = 0
         if subscription is None:
@@ -129,31 +129,35 @@ class Puller:
             else:
                 await subscription.unsubscribe()
         except (Error, TimeoutError) as error:
-            log.debug("unsubscribing from %s: %s", self._name, error)
+            logger.debug("cannot unsubscribe from %s: %s", self._name, error)
 
     async def _receive(self, msg: Msg) -> None:
-        self._heard = time.monotonic()
+        self._last_heard = time.monotonic()
         if msg.reply:
             self._delivered += 1
             if self._remaining > 0:
                 self._remaining -= 1
             self._on_message(msg)
             if self._remaining == 0:
-                self._on_change()
+                self._on_request_end()
             return
-        self._status(msg)
+        self._receive_status(msg)
 
-    def _status(self, msg: Msg) -> None:
+    def _receive_status(self, msg: Msg) -> None:
         headers = msg.headers or {}
         status = headers.get("Status", "")
         description = headers.get("Description", "").lower()
         if status == "100" or not msg.subject.endswith(f".{self._request}"):
-            return  # alive, or about a request that another one has replaced
+            return  # a heartbeat, or about a request that was replaced
         self._remaining = 0
         if status == "503" or "consumer deleted" in description or "consumer is" in description:
-            self.missing = True
+            self.consumer_missing = True
         elif status == "409" and "maxbytes" in description and self._delivered == 0:
-            self.too_large = True
-        elif not (status in _ENDED or description in _IN_ORDER or "maxbytes" in description):
-            log.info("pull request at %s ended: %s %s", self._name, status, description)
-        self._on_change()
+            self.next_too_large = True
+        elif not (
+            status in _EXPIRED_STATUSES
+            or description in _EXPECTED_ENDS
+            or "maxbytes" in description
+        ):
+            logger.info("pull request to %s ended: %s %s", self._name, status, description)
+        self._on_request_end()

@@ -1,1 +1,1 @@
-"""The OpenFaaS gateway: functions, their annotations, and their replicas."""
+"""OpenFaaS: the gateway, the annotations of functions, and scaling."""

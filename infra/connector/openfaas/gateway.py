@@ -1,4 +1,4 @@
-"""The OpenFaaS gateway: which functions there are, and how many replicas they have."""
+"""The OpenFaaS gateway's REST API: functions and their replicas."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,23 +7,27 @@ from urllib.parse import quote
 
 import aiohttp
 
-REQUEST_TIMEOUT = 10.0
-SCALE_TIMEOUT = 60.0
+from infra.connector.errors import GatewayError
+
+REQUEST_TIMEOUT_SECONDS = 10.0
+SCALE_TIMEOUT_SECONDS = 60.0
 DEFAULT_NAMESPACE = "openfaas-fn"
-"""The namespace that the gateway means where none is given."""
-
-
-class GatewayError(Exception):
-    """The gateway is away, or refuses."""
-
-    def __init__(self, message: str, status: int = 0) -> None:
-        super().__init__(message)
-        self.status = status
+"""The gateway's namespace where a request names none."""
+_MAX_QUOTE_LENGTH = 200
 
 
 @dataclass(frozen=True)
-class Function:
-    """A function as the gateway lists it."""
+class DeployedFunction:
+    """A function as the gateway lists it.
+
+    Attributes:
+        name: its name, without the namespace.
+        namespace: its namespace; empty for the default.
+        annotations: its annotations.
+        labels: its labels.
+        replicas: how many replicas are requested at present.
+        invocations: how often it was invoked in all.
+    """
 
     name: str
     namespace: str = ""
@@ -34,14 +38,14 @@ class Function:
 
     @property
     def full_name(self) -> str:
-        """Its name, with its namespace unless that is the default, as in its path."""
+        """Its name as in its URL: with the namespace, unless that is the default."""
         if self.namespace in ("", DEFAULT_NAMESPACE):
             return self.name
         return f"{self.name}.{self.namespace}"
 
 
 class Gateway:
-    """Speaks the gateway's REST API."""
+    """A client of the gateway."""
 
     def __init__(
         self,
@@ -54,28 +58,28 @@ class Gateway:
     ) -> None:
         self._session = session
         self._url = url.rstrip("/")
-        # for the gateway's own API only: it would pass an invocation's on to the function
+        # not sent with invocations: the gateway would pass it on to the function
         self._headers = (
             {"Authorization": aiohttp.encode_basic_auth(user, password or "")} if user else {}
         )
         self._path = "async-function" if invoke_async else "function"
 
     def invocation_url(self, function: str) -> str:
-        """Return where a function is invoked."""
+        """Return the URL that invokes a function."""
         return f"{self._url}/{self._path}/{quote(function)}"
 
-    async def functions(self) -> list[Function]:
+    async def functions(self) -> list[DeployedFunction]:
         """Return the functions of every namespace.
 
         Raises:
-            GatewayError: the gateway does not tell.
+            GatewayError: the gateway cannot be reached, or refuses.
         """
-        found: dict[tuple[str, str], Function] = {}
+        found: dict[tuple[str, str], DeployedFunction] = {}
         for namespace in await self._namespaces():
             query = {"namespace": namespace} if namespace else None
             listed = await self._get("/system/functions", query)
             if not isinstance(listed, list):
-                raise GatewayError("the gateway's list of functions is no list")
+                raise GatewayError("the gateway's response is not a list of functions")
             for entry in listed:
                 function = _read_function(entry)
                 if function:
@@ -83,7 +87,7 @@ class Gateway:
         return list(found.values())
 
     async def exists(self, function: str) -> bool:
-        """Return whether the gateway has a function; False also when it cannot tell."""
+        """Return whether the gateway has a function; False also if it cannot be reached."""
         name, _, namespace = function.partition(".")
         try:
             await self._get(
@@ -94,10 +98,10 @@ class Gateway:
         return True
 
     async def scale(self, function: str, replicas: int) -> None:
-        """Ask for a number of replicas.
+        """Request a number of replicas.
 
         Raises:
-            GatewayError: the gateway refuses; its `status` tells how.
+            GatewayError: the gateway cannot be reached, or refuses with a `status`.
         """
         name, _, namespace = function.partition(".")
         body: dict[str, object] = {"serviceName": name, "replicas": replicas}
@@ -111,9 +115,9 @@ class Gateway:
                 json=body,
                 params=query,
                 headers=self._headers,
-                timeout=aiohttp.ClientTimeout(total=SCALE_TIMEOUT),
+                timeout=aiohttp.ClientTimeout(total=SCALE_TIMEOUT_SECONDS),
             ) as response:
-                text = (await response.text(errors="replace")).strip()[:200]
+                text = (await response.text(errors="replace")).strip()[:_MAX_QUOTE_LENGTH]
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise GatewayError(f"{type(error).__name__}: {error}") from error
         if response.status >= 300:
@@ -135,20 +139,20 @@ class Gateway:
                 self._url + path,
                 params=query,
                 headers=self._headers,
-                timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT),
+                timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS),
             ) as response:
                 if response.status != 200:
-                    text = (await response.text(errors="replace")).strip()[:200]
+                    text = (await response.text(errors="replace")).strip()[:_MAX_QUOTE_LENGTH]
                     raise GatewayError(f"HTTP {response.status}: {text}", response.status)
                 return await response.json(content_type=None)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise GatewayError(f"{type(error).__name__}: {error}") from error
 
 
-def _read_function(entry: Any) -> Function | None:
+def _read_function(entry: Any) -> DeployedFunction | None:
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
         return None
-    return Function(
+    return DeployedFunction(
         name=entry["name"],
         namespace=_text(entry.get("namespace")),
         annotations=_texts(entry.get("annotations")),

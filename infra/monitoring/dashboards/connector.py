@@ -34,18 +34,18 @@ DASHBOARD = (
             f"sum(max {BY} (universe_connector_lag_messages{{{SELECTED}}})) or vector(0)",
         ).thresholds(limits(1000, 10_000)),
         Stat(
-            "In hand",
-            "Events between the stream and the function.",
-            f"sum(universe_connector_in_hand_events{{{SELECTED}}})",
+            "Events in flight",
+            "Events delivered by the stream and not yet acknowledged.",
+            f"sum(universe_connector_inflight_events{{{SELECTED}}})",
         ),
         Stat(
-            "In flight",
-            "Invocations that run.",
-            f"sum(universe_connector_in_flight_invocations{{{SELECTED}}})",
+            "Invocations",
+            "Invocations that are running.",
+            f"sum(universe_connector_inflight_invocations{{{SELECTED}}})",
         ),
         Stat(
             "Delivered",
-            "Events that functions are done with.",
+            "Events that functions have processed.",
             or_zero(rate("universe_connector_done_events_total", matchers=SELECTED)),
         ).unit(units.EventsPerSecond),
         Stat("Bindings", "Functions bound to a stream.", "max(universe_connector_bindings)"),
@@ -71,14 +71,14 @@ DASHBOARD = (
         .wide(),
         TimeSeries(
             "Unaccounted events",
-            "Fetched less done, dead, returned and in hand. Zero, but for events counted "
+            "Fetched less done, dead, returned and in flight. Zero, but for events counted "
             "while the figures were read.",
             query(
                 f"sum {BY} (universe_connector_fetched_events_total{{{SELECTED}}})"
                 f" - sum {BY} (universe_connector_done_events_total{{{SELECTED}}})"
                 f" - sum {BY} (universe_connector_dead_events_total{{{SELECTED}}})"
                 f" - sum {BY} (universe_connector_returned_events_total{{{SELECTED}}})"
-                f" - sum {BY} (universe_connector_in_hand_events{{{SELECTED}}})",
+                f" - sum {BY} (universe_connector_inflight_events{{{SELECTED}}})",
                 "{{function}} · {{stream}}",
             ),
             negative=True,
@@ -104,10 +104,10 @@ DASHBOARD = (
             ),
         ).unit(units.MessagesPerSecond),
         TimeSeries(
-            "Age of the oldest in hand",
-            "How long the oldest message has been in hand.",
+            "Age of the oldest in flight",
+            "Time since the oldest message in flight was stored.",
             query(
-                f"max {BY} (universe_connector_oldest_in_hand_seconds{{{SELECTED}}})",
+                f"max {BY} (universe_connector_oldest_inflight_seconds{{{SELECTED}}})",
                 "{{function}} · {{stream}}",
             ),
         )
@@ -117,25 +117,27 @@ DASHBOARD = (
     .row(
         "Invocations",
         TimeSeries(
-            "Invocations by answer",
-            "How the function answered.",
+            "Invocations by response",
+            "How the function responded.",
             query(
-                rate("universe_connector_invocation_seconds_count", by="answer", matchers=SELECTED),
-                "{{answer}}",
+                rate(
+                    "universe_connector_invocation_seconds_count", by="response", matchers=SELECTED
+                ),
+                "{{response}}",
             ),
         )
         .unit(units.RequestsPerSecond)
         .stacked(),
         TimeSeries(
             "Time of an invocation",
-            "From sending a batch to its answer.",
+            "From sending a batch to the response.",
             *quantiles("universe_connector_invocation_seconds", matchers=SELECTED),
         ).unit(units.Seconds),
         TimeSeries(
-            "In flight and in hand",
-            "Invocations that run, and messages in hand.",
-            query(f"sum(universe_connector_in_flight_invocations{{{SELECTED}}})", "invocations"),
-            query(f"sum(universe_connector_in_hand_messages{{{SELECTED}}})", "messages in hand"),
+            "In flight",
+            "Invocations that are running, and messages in flight.",
+            query(f"sum(universe_connector_inflight_invocations{{{SELECTED}}})", "invocations"),
+            query(f"sum(universe_connector_inflight_messages{{{SELECTED}}})", "messages"),
         ),
         TimeSeries(
             "Events in a batch",
@@ -150,10 +152,10 @@ DASHBOARD = (
             *quantiles("universe_connector_batch_bytes", matchers=SELECTED)[1:],
         ).unit(units.BytesIEC),
         TimeSeries(
-            "Bytes in hand",
+            "Bytes in flight",
             "Memory that waiting payloads take; it is bounded.",
             query(
-                f"sum {BY} (universe_connector_in_hand_bytes{{{SELECTED}}})",
+                f"sum {BY} (universe_connector_inflight_bytes{{{SELECTED}}})",
                 "{{function}} · {{stream}}",
             ),
         ).unit(units.BytesIEC),
@@ -175,11 +177,11 @@ DASHBOARD = (
             ),
         ).unit(units.MessagesPerSecond),
         TimeSeries(
-            "Repeated deliveries",
-            "Deliveries by JetStream of messages that were in hand or done already.",
+            "Redeliveries",
+            "Messages that JetStream delivered again while in flight or acknowledged.",
             query(
-                or_zero(rate("universe_connector_repeated_deliveries_total", matchers=SELECTED)),
-                "repeated",
+                or_zero(rate("universe_connector_redelivered_messages_total", matchers=SELECTED)),
+                "redelivered",
             ),
         ).unit(units.MessagesPerSecond),
         TimeSeries(
@@ -221,7 +223,7 @@ DASHBOARD = (
         "Scaling and process",
         TimeSeries(
             "Replicas",
-            "Replicas that run, and that the connector asked for last.",
+            "Replicas that are running, and those that the connector requested last.",
             query(
                 f'sum by (function) (up{{job="function", {SELECTED}}})'
                 f" or sum by (function) (gateway_service_count{{{SELECTED}}}) * 0",
@@ -229,10 +231,10 @@ DASHBOARD = (
             ),
             query(
                 or_zero(
-                    f"max by (function) (universe_connector_asked_replicas{{{SELECTED}}})",
+                    f"max by (function) (universe_connector_desired_replicas{{{SELECTED}}})",
                     function="for none yet",
                 ),
-                "asked {{function}}",
+                "desired {{function}}",
             ),
         ),
         TimeSeries(

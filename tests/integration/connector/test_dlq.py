@@ -148,9 +148,9 @@ async def test_replay_gives_back_what_was_there(queue: JetStreamContext, nats_ur
 
 
 async def test_nothing_is_chosen_by_accident(queue: JetStreamContext, nats_url: str) -> None:
-    assert "or say --all" in run(nats_url, "replay", status=2)
-    assert "or say --all" in run(nats_url, "purge", "--yes", status=2)
-    assert "no other choice" in run(nats_url, "purge", "--all", "--id", "1", status=2)
+    assert "or use --all" in run(nats_url, "replay", status=2)
+    assert "or use --all" in run(nats_url, "purge", "--yes", status=2)
+    assert "other selections" in run(nats_url, "purge", "--all", "--id", "1", status=2)
     assert "not a duration" in run(nats_url, "list", "--newer-than", "soon", status=2)
     assert "not a NATS subject" in run(nats_url, "list", "--subject", "a..b", status=2)
     assert await backlog(queue, "EVENTS_DLQ") == 3
@@ -161,18 +161,18 @@ async def test_what_cannot_be_replayed_stays(queue: JetStreamContext, nats_url: 
     await queue.delete_stream("EVENTS")
     text = run(nats_url, "replay", "--all", status=1)
     assert "no response from stream" in text
-    assert "it does not say where it was published" in text
+    assert "it has no header with the subject of its original" in text
     assert "4 could not be replayed and stay in the queue" in text
     assert await backlog(queue, "EVENTS_DLQ") == 4
 
 
 async def test_purge(queue: JetStreamContext, nats_url: str) -> None:
-    assert "1 would be removed" in run(nats_url, "purge", "--id", "1", "--dry-run")
+    assert "1 would be deleted" in run(nats_url, "purge", "--id", "1", "--dry-run")
     assert "Aborted" in run(nats_url, "purge", "--id", "1", status=1, text="n\n")
     assert await backlog(queue, "EVENTS_DLQ") == 3
-    assert "1 removed" in run(nats_url, "purge", "--id", "1", text="y\n")
+    assert "1 deleted" in run(nats_url, "purge", "--id", "1", text="y\n")
     assert [entry["id"] for entry in listed(nats_url)] == [2, 3]
-    assert "2 removed" in run(nats_url, "purge", "--all", "--yes")
+    assert "2 deleted" in run(nats_url, "purge", "--all", "--yes")
     assert listed(nats_url) == []
 
 
@@ -181,7 +181,7 @@ async def test_errors_are_one_line(nc: Client, nats_url: str) -> None:
     await nc.jetstream().add_stream(StreamConfig(name="OTHER", subjects=["o"]))
     assert run(nats_url, "list", "--stream", "OTHER", "--json") == ""
     text = run("nats://127.0.0.1:1", "list", status=1)
-    assert text.startswith("Error: NATS does not answer at nats://127.0.0.1:1")
+    assert text.startswith("Error: NATS does not respond at nats://127.0.0.1:1")
     assert len(text.splitlines()) == 1
 
 

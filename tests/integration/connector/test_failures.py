@@ -47,8 +47,8 @@ class Row:
 TABLE = [
     # what the function does, what the event says, dead, reason, attempts charged, calls alone
     Row("answers 500", "status:500", True, "HTTP 500: no EVENTS", ATTEMPTS),
-    Row("kills itself", "kill", True, "broke off", ATTEMPTS),
-    Row("drops the connection", "drop", True, "broke off", ATTEMPTS),
+    Row("kills itself", "kill", True, "was lost during the call", ATTEMPTS),
+    Row("drops the connection", "drop", True, "was lost during the call", ATTEMPTS),
     Row("answers 200 with garbage", "answer:<html>", True, "it is not JSON", ATTEMPTS),
     Row("answers 200 with a JSON array", "answer:[1]", True, "not a JSON object", ATTEMPTS),
     Row(

@@ -1,11 +1,11 @@
-"""Accumulator."""
+"""Batches."""
 
 from dataclasses import dataclass
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.connector.delivery.batcher import Accumulator, BatchLimits
+from infra.connector.delivery.batcher import Batcher, BatchLimits
 
 
 @dataclass(frozen=True)
@@ -14,88 +14,88 @@ class Item:
     size: int = 10
 
 
-LIMITS = BatchLimits(events=10, size=100, window=0.5, quiet=0.01)
+LIMITS = BatchLimits(max_events=10, max_bytes=100, window=0.5, linger=0.01)
 
 
 def test_nothing_waits_for_nothing() -> None:
-    accumulator: Accumulator[Item] = Accumulator(LIMITS)
-    assert accumulator.ready_at() is None
-    assert not accumulator.ready(1e9)
-    assert accumulator.take() == []
+    batcher: Batcher[Item] = Batcher(LIMITS)
+    assert batcher.ready_at() is None
+    assert not batcher.ready(1e9)
+    assert batcher.take() == []
 
 
-def test_a_lone_message_is_ready_after_the_quiet_time() -> None:
-    accumulator: Accumulator[Item] = Accumulator(LIMITS)
-    accumulator.add(Item(), 1.0, more_to_come=False)
-    assert not accumulator.ready(1.009)
-    assert accumulator.ready(1.01)
+def test_a_lone_message_is_ready_after_the_linger() -> None:
+    batcher: Batcher[Item] = Batcher(LIMITS)
+    batcher.add(Item(), 1.0, more_to_come=False)
+    assert not batcher.ready(1.009)
+    assert batcher.ready(1.01)
 
 
 def test_while_more_is_on_its_way_the_window_is_the_limit() -> None:
-    accumulator: Accumulator[Item] = Accumulator(LIMITS)
-    accumulator.add(Item(), 1.0, more_to_come=True)
-    accumulator.add(Item(), 1.2, more_to_come=True)
-    assert accumulator.ready_at() == 1.5
-    accumulator.add(Item(), 1.3, more_to_come=False)
-    assert accumulator.ready_at() == 1.31
+    batcher: Batcher[Item] = Batcher(LIMITS)
+    batcher.add(Item(), 1.0, more_to_come=True)
+    batcher.add(Item(), 1.2, more_to_come=True)
+    assert batcher.ready_at() == 1.5
+    batcher.add(Item(), 1.3, more_to_come=False)
+    assert batcher.ready_at() == 1.31
 
 
 def test_a_busy_function_is_given_more_at_a_time() -> None:
-    accumulator: Accumulator[Item] = Accumulator(LIMITS)
-    accumulator.add(Item(), 1.0, more_to_come=False)
-    assert accumulator.ready_at(busy=True) == 1.5
-    assert accumulator.ready(1.1)
-    assert not accumulator.ready(1.1, busy=True)
-    accumulator.add(Item(events=9), 1.1, more_to_come=False)
-    assert accumulator.ready(1.1, busy=True), "it is full"
+    batcher: Batcher[Item] = Batcher(LIMITS)
+    batcher.add(Item(), 1.0, more_to_come=False)
+    assert batcher.ready_at(busy=True) == 1.5
+    assert batcher.ready(1.1)
+    assert not batcher.ready(1.1, busy=True)
+    batcher.add(Item(events=9), 1.1, more_to_come=False)
+    assert batcher.ready(1.1, busy=True), "it is full"
 
 
 def test_arrivals_do_not_extend_the_window() -> None:
-    accumulator: Accumulator[Item] = Accumulator(LIMITS)
+    batcher: Batcher[Item] = Batcher(LIMITS)
     for step in range(8):
-        accumulator.add(Item(), 1.0 + step * 0.07, more_to_come=False)
-    assert accumulator.ready_at() == 1.5
+        batcher.add(Item(), 1.0 + step * 0.07, more_to_come=False)
+    assert batcher.ready_at() == 1.5
 
 
 def test_a_full_batch_is_ready_at_once() -> None:
-    accumulator: Accumulator[Item] = Accumulator(LIMITS)
-    accumulator.add(Item(events=9), 1.0, more_to_come=True)
-    assert not accumulator.full
-    accumulator.add(Item(events=1), 1.0, more_to_come=True)
-    assert accumulator.full
-    assert accumulator.ready(1.0)
+    batcher: Batcher[Item] = Batcher(LIMITS)
+    batcher.add(Item(events=9), 1.0, more_to_come=True)
+    assert not batcher.full
+    batcher.add(Item(events=1), 1.0, more_to_come=True)
+    assert batcher.full
+    assert batcher.ready(1.0)
 
 
 def test_bytes_fill_a_batch_too() -> None:
-    accumulator: Accumulator[Item] = Accumulator(LIMITS)
-    accumulator.add(Item(size=100), 1.0, more_to_come=True)
-    assert accumulator.ready(1.0)
+    batcher: Batcher[Item] = Batcher(LIMITS)
+    batcher.add(Item(size=100), 1.0, more_to_come=True)
+    assert batcher.ready(1.0)
 
 
 def test_a_message_beyond_the_limits_goes_alone() -> None:
-    accumulator: Accumulator[Item] = Accumulator(LIMITS)
+    batcher: Batcher[Item] = Batcher(LIMITS)
     large, small = Item(events=500, size=5000), Item()
-    accumulator.add(large, 1.0, more_to_come=True)
-    accumulator.add(small, 1.0, more_to_come=True)
-    assert accumulator.take() == [large]
-    assert accumulator.take() == [small]
+    batcher.add(large, 1.0, more_to_come=True)
+    batcher.add(small, 1.0, more_to_come=True)
+    assert batcher.take() == [large]
+    assert batcher.take() == [small]
 
 
 def test_what_remains_keeps_its_window() -> None:
-    accumulator: Accumulator[Item] = Accumulator(LIMITS)
+    batcher: Batcher[Item] = Batcher(LIMITS)
     for step in range(12):
-        accumulator.add(Item(), 1.0 + step / 100, more_to_come=True)
-    assert len(accumulator.take()) == 10
-    assert accumulator.ready_at() == 1.1 + 0.5
+        batcher.add(Item(), 1.0 + step / 100, more_to_come=True)
+    assert len(batcher.take()) == 10
+    assert batcher.ready_at() == 1.1 + 0.5
 
 
 def test_take_all() -> None:
-    accumulator: Accumulator[Item] = Accumulator(LIMITS)
+    batcher: Batcher[Item] = Batcher(LIMITS)
     items = [Item(events=n) for n in (3, 20, 7)]
     for item in items:
-        accumulator.add(item, 1.0, more_to_come=False)
-    assert accumulator.take_all() == items
-    assert (len(accumulator), accumulator.events, accumulator.size) == (0, 0, 0)
+        batcher.add(item, 1.0, more_to_come=False)
+    assert batcher.take_all() == items
+    assert (len(batcher), batcher.events, batcher.size) == (0, 0, 0)
 
 
 @st.composite
@@ -113,33 +113,34 @@ def arrivals(draw: st.DrawFn) -> list[tuple[Item, float, bool]]:
 def test_order_is_kept_limits_hold_nothing_waits_beyond_the_window(
     given_arrivals: list[tuple[Item, float, bool]],
 ) -> None:
-    accumulator: Accumulator[Item] = Accumulator(LIMITS)
+    batcher: Batcher[Item] = Batcher(LIMITS)
     waiting: list[tuple[Item, float]] = []
     for item, now, more in given_arrivals:
-        while accumulator.ready(now):
-            check_batch(accumulator, waiting)
-        accumulator.add(item, now, more_to_come=more)
+        while batcher.ready(now):
+            check_batch(batcher, waiting)
+        batcher.add(item, now, more_to_come=more)
         waiting.append((item, now))
-        assert accumulator.events == sum(i.events for i, _ in waiting)
-        assert accumulator.size == sum(i.size for i, _ in waiting)
-        at = accumulator.ready_at()
+        assert batcher.events == sum(i.events for i, _ in waiting)
+        assert batcher.size == sum(i.size for i, _ in waiting)
+        at = batcher.ready_at()
         assert at is not None
         assert at <= waiting[0][1] + LIMITS.window
-    while len(accumulator):
-        check_batch(accumulator, waiting)
+    while len(batcher):
+        check_batch(batcher, waiting)
     assert waiting == []
 
 
-def check_batch(accumulator: Accumulator[Item], waiting: list[tuple[Item, float]]) -> None:
-    batch = accumulator.take()
+def check_batch(batcher: Batcher[Item], waiting: list[tuple[Item, float]]) -> None:
+    batch = batcher.take()
     assert batch == [item for item, _ in waiting[: len(batch)]]
     del waiting[: len(batch)]
     assert len(batch) == 1 or (
-        sum(i.events for i in batch) <= LIMITS.events and sum(i.size for i in batch) <= LIMITS.size
+        sum(i.events for i in batch) <= LIMITS.max_events
+        and sum(i.size for i in batch) <= LIMITS.max_bytes
     )
     if waiting:  # as much as fits went along
         following = waiting[0][0]
         assert (
-            sum(i.events for i in batch) + following.events > LIMITS.events
-            or sum(i.size for i in batch) + following.size > LIMITS.size
+            sum(i.events for i in batch) + following.events > LIMITS.max_events
+            or sum(i.size for i in batch) + following.size > LIMITS.max_bytes
         )

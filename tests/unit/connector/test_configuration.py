@@ -7,21 +7,21 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from infra.connector.delivery.backoff import Backoff
+from functions.common.backoff import Backoff
 from infra.connector.help_text import help_text
-from infra.connector.openfaas.gateway import Function
-from infra.connector.openfaas.replicas import ReplicaLimits
-from infra.connector.settings import ConnectorSettings
-from infra.connector.spec import (
+from infra.connector.jetstream.consumer import consumer_name
+from infra.connector.openfaas.annotations import (
     ANNOTATIONS,
-    Delivery,
-    consumer_name,
-    read_delivery,
-    read_replicas,
+    read_delivery_options,
+    read_replica_limits,
     read_topics,
 )
+from infra.connector.openfaas.autoscaler import ReplicaLimits
+from infra.connector.openfaas.gateway import DeployedFunction
+from infra.connector.settings import ConnectorSettings
+from infra.connector.spec import DeliveryOptions
 
-DEFAULTS = Delivery()
+DEFAULTS = DeliveryOptions()
 
 
 def settings(**values: object) -> ConnectorSettings:
@@ -34,7 +34,7 @@ def test_defaults() -> None:
     assert given.nats_max_ack_pending == 20_000
     assert given.http_port == 8081
     assert given.fixed_url is None
-    assert given.delivery_defaults() == Delivery()
+    assert given.delivery_defaults() == DeliveryOptions()
 
 
 def test_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_annotations() -> None:
         "unrelated": "x",
     }
     assert read_topics(annotations) == ("events.>",)
-    assert read_delivery(annotations, DEFAULTS) == Delivery(
+    assert read_delivery_options(annotations, DEFAULTS) == DeliveryOptions(
         True, 100, 2000, 0.25, 3, 60.0, 7, Backoff((1.0, 2.0)), 900, 5.0
     )
     assert set(annotations) - {"unrelated"} <= set(ANNOTATIONS)
@@ -142,12 +142,12 @@ def test_annotations() -> None:
 
 @pytest.mark.parametrize("key", ["batch-size", "batch-bytes"])
 def test_one_batch_annotation_makes_batches(key: str) -> None:
-    assert read_delivery({f"jetstream.{key}": "10"}, DEFAULTS).batch
-    assert read_delivery({"jetstream.batch-window": "1s"}, DEFAULTS).batch
+    assert read_delivery_options({f"jetstream.{key}": "10"}, DEFAULTS).batch
+    assert read_delivery_options({"jetstream.batch-window": "1s"}, DEFAULTS).batch
 
 
 def test_without_one_messages_come_singly() -> None:
-    assert not read_delivery({"topic": "a", "jetstream.concurrency": "2"}, DEFAULTS).batch
+    assert not read_delivery_options({"topic": "a", "jetstream.concurrency": "2"}, DEFAULTS).batch
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_without_one_messages_come_singly() -> None:
 )
 def test_a_senseless_annotation_is_named(key: str, value: str) -> None:
     with pytest.raises(ValueError, match=f"annotation jetstream.{key}: "):
-        read_delivery({f"jetstream.{key}": value}, DEFAULTS)
+        read_delivery_options({f"jetstream.{key}": value}, DEFAULTS)
 
 
 def test_no_topic_is_no_binding() -> None:
@@ -178,20 +178,25 @@ def test_no_topic_is_no_binding() -> None:
 
 
 def test_labels() -> None:
-    defaults = ReplicaLimits(lag_per_replica=50, hold=9.0)
+    defaults = ReplicaLimits(lag_per_replica=50, stabilization_window=9.0)
     prefix = "com.openfaas.scale."
-    assert read_replicas({}, {}, defaults) == ReplicaLimits(1, 20, 50, 9.0, None)
-    assert read_replicas(
+    assert read_replica_limits({}, {}, defaults) == ReplicaLimits(1, 20, 50, 9.0, None)
+    assert read_replica_limits(
         {prefix + "min": "2", prefix + "max": "6"}, {"jetstream.lag-per-replica": "7"}, defaults
     ) == ReplicaLimits(2, 6, 7, 9.0, None)
-    assert read_replicas({prefix + "min": "8", prefix + "max": "6"}, {}, defaults).most == 8
-    assert read_replicas({prefix + "zero": "true"}, {}, defaults).zero_after == 900.0
+    assert (
+        read_replica_limits({prefix + "min": "8", prefix + "max": "6"}, {}, defaults).max_replicas
+        == 8
+    )
+    assert read_replica_limits({prefix + "zero": "true"}, {}, defaults).zero_after == 900.0
     zero = {prefix + "zero": "TRUE", prefix + "zero-duration": "5m"}
-    assert read_replicas(zero, {}, defaults).zero_after == 300.0
-    assert read_replicas({prefix + "min": "0"}, {}, defaults) == ReplicaLimits(0, 20, 50, 9.0, 900)
+    assert read_replica_limits(zero, {}, defaults).zero_after == 300.0
+    assert read_replica_limits({prefix + "min": "0"}, {}, defaults) == ReplicaLimits(
+        0, 20, 50, 9.0, 900
+    )
     for labels in ({prefix + "min": "x"}, {prefix + "zero": "true", prefix + "zero-duration": "x"}):
         with pytest.raises(ValueError, match="scaling of the function"):
-            read_replicas(labels, {}, defaults)
+            read_replica_limits(labels, {}, defaults)
 
 
 def test_consumer_names() -> None:
@@ -205,9 +210,9 @@ def test_consumer_names() -> None:
 
 
 def test_full_names() -> None:
-    assert Function("fn").full_name == "fn"
-    assert Function("fn", "openfaas-fn").full_name == "fn"
-    assert Function("fn", "team").full_name == "fn.team"
+    assert DeployedFunction("fn").full_name == "fn"
+    assert DeployedFunction("fn", "openfaas-fn").full_name == "fn"
+    assert DeployedFunction("fn", "team").full_name == "fn.team"
 
 
 def test_the_image_has_the_pinned_versions() -> None:

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from infra.connector.delivery.message import (
     AckTokens,
-    Key,
     Message,
+    MessageKey,
     inspect_payload,
-    read_ack_subject,
+    parse_ack_subject,
     split_array,
 )
 from infra.connector.delivery.response import DeadEvent
-from infra.connector.dlq.publisher import parts, whole
+from infra.connector.dlq.publisher import dead_letters_for_events, dead_letters_for_message
 from infra.connector.http.cloudevents import (
     JSON_TYPE,
     batch_body,
@@ -28,7 +28,7 @@ from infra.connector.http.cloudevents import (
     event_time,
     header_value,
 )
-from infra.connector.subjects import covers, is_subject, overlap, parse_topics
+from infra.connector.jetstream.subjects import covers, is_subject, overlap, parse_topics
 
 SOURCE = "/jetstream/EVENTS/process-batch"
 
@@ -36,7 +36,7 @@ SOURCE = "/jetstream/EVENTS/process-batch"
 def message(data: bytes, sequence: int = 42, **headers: str) -> Message:
     is_json, events = inspect_payload(data)
     return Message(
-        key=Key(sequence, 1_700_000_000_123_456_789),
+        key=MessageKey(sequence, 1_700_000_000_123_456_789),
         id=f"EVENTS:{sequence}",
         subject="events.facebook",
         reply="$JS.ACK...",
@@ -114,12 +114,12 @@ def test_topics() -> None:
 
 def test_reply_subjects() -> None:
     expected = AckTokens(3, 1042, 1700, 17)
-    assert read_ack_subject("$JS.ACK.EVENTS.fn.3.1042.9.1700.17") == expected
-    assert read_ack_subject("$JS.ACK.hub.ACCOUNT.EVENTS.fn.3.1042.9.1700.17") == expected
-    assert read_ack_subject("$JS.ACK.hub.ACCOUNT.EVENTS.fn.3.1042.9.1700.17.x") == expected
+    assert parse_ack_subject("$JS.ACK.EVENTS.fn.3.1042.9.1700.17") == expected
+    assert parse_ack_subject("$JS.ACK.hub.ACCOUNT.EVENTS.fn.3.1042.9.1700.17") == expected
+    assert parse_ack_subject("$JS.ACK.hub.ACCOUNT.EVENTS.fn.3.1042.9.1700.17.x") == expected
     for text in ("", "_INBOX.x", "$JS.ACK.EVENTS.fn.3", "$JS.ACK.E.f.a.b.c.d.e"):
         with pytest.raises(ValueError, match=r"reply subject|invalid literal"):
-            read_ack_subject(text)
+            parse_ack_subject(text)
 
 
 # Payloads
@@ -245,7 +245,7 @@ def test_headers_do_not_break_a_batch(call_id: str, content_type: str) -> None:
     assert event.get("callid", "") == call_id
 
 
-def test_calls_in_hand_count_as_deliveries() -> None:
+def test_calls_of_this_connector_count_as_deliveries() -> None:
     again = message(b"{}")
     again.calls = 3
     (event,) = json.loads(batch_body([again], SOURCE))
@@ -291,7 +291,7 @@ def test_times(nanoseconds: int, text: str) -> None:
 
 def test_a_header_that_cannot_be_sent_goes_under_another_name() -> None:
     dead = replace(message(b"{}"), headers={"foo/bar": "1", "X-Fine": "2"})
-    (letter,) = whole(dead, "why", 1, "dlq.{subject}")
+    (letter,) = dead_letters_for_message(dead, "why", 1, "dlq.{subject}")
     assert letter.headers["Dlq-Original-foo%2Fbar"] == "1"
     assert letter.headers["X-Fine"] == "2"
     assert "foo/bar" not in letter.headers
@@ -304,7 +304,7 @@ def test_a_content_type_that_cannot_be_sent_is_not(given: str) -> None:
 
 def test_a_whole_message() -> None:
     dead = message(b" {} ", X_Call_Id="c", Nats_Msg_Id="m", Nats_Expected_Stream="EVENTS")
-    (letter,) = whole(dead, "because\nof it", 5, "dlq.{subject}")
+    (letter,) = dead_letters_for_message(dead, "because\nof it", 5, "dlq.{subject}")
     assert letter.subject == "dlq.events.facebook"
     assert letter.payload == b" {} "
     headers = dict(letter.headers)
@@ -324,7 +324,9 @@ def test_a_whole_message() -> None:
 
 def test_events_of_a_message() -> None:
     dead = message(b'[{"a":1}, {"a": 2.0},{"a":3}]', Event_Count="3")
-    letters = parts(dead, [DeadEvent(0, None, "x"), DeadEvent(1, "id-1", "y")], 1, "dead.{subject}")
+    letters = dead_letters_for_events(
+        dead, [DeadEvent(0, None, "x"), DeadEvent(1, "id-1", "y")], 1, "dead.{subject}"
+    )
     assert [letter.payload for letter in letters] == [b'{"a":1}', b'{"a": 2.0}']
     assert {letter.subject for letter in letters} == {"dead.events.facebook"}
     assert [letter.headers["Dlq-Reason"] for letter in letters] == ["x", "y"]
@@ -333,10 +335,12 @@ def test_events_of_a_message() -> None:
     identities = [letter.headers["Nats-Msg-Id"] for letter in letters]
     assert identities == [f"dlq:EVENTS:42:1700000000123456789:{n}" for n in (0, 1)]
     assert (
-        parts(dead, [DeadEvent(0, None, "x")], 1, "{subject}")[0].headers["Nats-Msg-Id"]
+        dead_letters_for_events(dead, [DeadEvent(0, None, "x")], 1, "{subject}")[0].headers[
+            "Nats-Msg-Id"
+        ]
         == (identities[0])
     ), "the same after a crash"
     with pytest.raises(IndexError):
-        parts(dead, [DeadEvent(3, None, "x")], 1, "{subject}")
-    (letter,) = parts(message(b"text"), [DeadEvent(0, None, "x")], 1, "{subject}")
+        dead_letters_for_events(dead, [DeadEvent(3, None, "x")], 1, "{subject}")
+    (letter,) = dead_letters_for_events(message(b"text"), [DeadEvent(0, None, "x")], 1, "{subject}")
     assert letter.payload == b"text"

@@ -1,4 +1,4 @@
-"""Parts of messages, the schedule, and what becomes of a failed invocation."""
+"""Parts of messages, the queue, and what becomes of a failed invocation."""
 
 import json
 import math
@@ -8,16 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.connector.delivery.attempts import AttemptLedger
-from infra.connector.delivery.backoff import Backoff
+from functions.common.backoff import Backoff
+from infra.connector.delivery.attempts import AttemptCounter
 from infra.connector.delivery.batcher import BatchLimits
-from infra.connector.delivery.message import Key, Message, halve
-from infra.connector.delivery.queue import Schedule
+from infra.connector.delivery.message import Delivery, Message, MessageKey, halve
+from infra.connector.delivery.queue import DeliveryQueue
 from infra.connector.delivery.response import Failed, Fault, Rejected, Unavailable
-from infra.connector.delivery.retry_policy import FEW, FailurePolicy, Plan
-from infra.connector.delivery.throttle import Pace
-from infra.connector.delivery.unit import Unit
-from infra.connector.dlq.publisher import whole
+from infra.connector.delivery.retry_policy import (
+    SMALL_SAMPLE,
+    RetryDecision,
+    RetryPolicy,
+    RetryRequest,
+)
+from infra.connector.delivery.throttle import Throttle
+from infra.connector.dlq.publisher import dead_letters_for_message
 
 CRASH = Failed(Fault.CRASH, "gone")
 ERROR = Failed(Fault.ERROR, "HTTP 500")
@@ -28,7 +32,7 @@ MANY = 1000
 def message(sequence: int = 1, events: int = 1, counted: bool = True) -> Message:
     payload = [{"eventId": f"{sequence}-{n}"} for n in range(events)]
     return Message(
-        key=Key(sequence, 7),
+        key=MessageKey(sequence, 7),
         id=f"EVENTS:{sequence}",
         subject="events.x",
         reply="r",
@@ -44,14 +48,14 @@ def messages(number: int) -> list[Message]:
     return [message(n) for n in range(1, number + 1)]
 
 
-class World:
-    """A policy with what it keeps."""
+class Harness:
+    """A policy with its state."""
 
     def __init__(self, max_deliver: int = 3) -> None:
-        self.ledger: AttemptLedger[Key] = AttemptLedger(max_deliver)
-        self.pace = Pace(Backoff((1.0,), 0.0))
-        self.policy = FailurePolicy(
-            self.ledger, self.pace, Backoff((10.0, 20.0), 0.0), chance=lambda: 0.5
+        self.attempts: AttemptCounter[MessageKey] = AttemptCounter(max_deliver)
+        self.throttle = Throttle(Backoff((1.0,), 0.0))
+        self.policy = RetryPolicy(
+            self.attempts, self.throttle, Backoff((10.0, 20.0), 0.0), chance=lambda: 0.5
         )
 
 
@@ -83,7 +87,7 @@ def test_halves_of_a_message() -> None:
 )
 def test_what_is_no_array_of_events_stays_whole(whole_message: Message) -> None:
     assert halve(whole_message) is None
-    assert whole_message.events_apart == 1
+    assert whole_message.separable_events == 1
 
 
 def test_a_wrong_event_count_is_not_believed() -> None:
@@ -116,7 +120,7 @@ def test_a_dead_part_is_one_dead_letter_for_each_event() -> None:
     halves = halve(top)
     assert halves
     part = halves[1]
-    letters = whole(part, "no", 3, "dlq.{subject}")
+    letters = dead_letters_for_message(part, "no", 3, "dlq.{subject}")
     assert [json.loads(letter.payload)["eventId"] for letter in letters] == ["5-2", "5-3", "5-4"]
     assert [letter.headers["Nats-Msg-Id"] for letter in letters] == [
         f"dlq:EVENTS:5:7:{n}" for n in (2, 3, 4)
@@ -129,146 +133,160 @@ def test_a_dead_part_is_one_dead_letter_for_each_event() -> None:
 
 
 def test_a_batch_is_retried_once_then_split() -> None:
-    world = World()
+    harness = Harness()
     batch = messages(4)
-    (again,) = world.policy.failed(Unit(batch), CRASH, MANY, 100.0).later
-    assert again.unit.messages == batch
+    (again,) = harness.policy.failed(Delivery(batch), CRASH, MANY, 100.0).retries
+    assert again.delivery.messages == batch
     assert (again.due, again.charged) == (110.0, True)
-    assert again.unit.exclusive
-    world.policy.answered()
-    parts = world.policy.failed(again.unit, CRASH, MANY, 110.0).later
-    assert [part.unit.messages for part in parts] == [batch[:2], batch[2:]]
+    assert again.delivery.exclusive
+    harness.policy.succeeded()
+    parts = harness.policy.failed(again.delivery, CRASH, MANY, 110.0).retries
+    assert [part.delivery.messages for part in parts] == [batch[:2], batch[2:]]
     assert all(part.due == 110.0 and not part.charged for part in parts)
-    assert {world.ledger.attempts(m.key) for m in batch} == {1}
+    assert {harness.attempts.count(m.key) for m in batch} == {1}
 
 
 def test_a_timeout_needs_no_seclusion() -> None:
-    world = World()
-    assert not world.policy.failed(Unit(messages(2)), TIMEOUT, 2, 0.0).later[0].unit.exclusive
+    harness = Harness()
+    assert (
+        not harness.policy.failed(Delivery(messages(2)), TIMEOUT, 2, 0.0)
+        .retries[0]
+        .delivery.exclusive
+    )
 
 
 def test_a_lone_message_dies_of_its_own_errors() -> None:
-    world = World(max_deliver=3)
-    unit = Unit(messages(1))
+    harness = Harness(max_deliver=3)
+    delivery = Delivery(messages(1))
     for _ in range(2):
-        (again,) = world.policy.failed(unit, ERROR, MANY, 0.0).later
+        (again,) = harness.policy.failed(delivery, ERROR, MANY, 0.0).retries
         assert again.charged
-        unit = again.unit
-    plan = world.policy.failed(unit, ERROR, MANY, 0.0)
-    assert plan == Plan(dead=[(unit.messages[0], "HTTP 500")])
+        delivery = again.delivery
+    decision = harness.policy.failed(delivery, ERROR, MANY, 0.0)
+    assert decision == RetryDecision(dead=[(delivery.messages[0], "HTTP 500")])
 
 
 @pytest.mark.parametrize("fault", [CRASH, TIMEOUT])
 def test_an_outage_is_not_charged_to_a_lone_message(fault: Failed) -> None:
-    world = World(max_deliver=3)
-    world.policy.answered()
-    unit = Unit(messages(1))
+    harness = Harness(max_deliver=3)
+    harness.policy.succeeded()
+    delivery = Delivery(messages(1))
     charges = []
     for _ in range(50):
-        (again,) = world.policy.failed(unit, fault, MANY, 0.0).later
+        (again,) = harness.policy.failed(delivery, fault, MANY, 0.0).retries
         charges.append(again.charged)
-        unit = again.unit
+        delivery = again.delivery
     assert charges == [True] + [False] * 49, "once, since the function had worked before"
     # the function does others again, and still not this one
-    world.policy.answered()
-    unit = world.policy.failed(unit, fault, MANY, 0.0).later[0].unit
-    world.policy.answered()
-    assert world.policy.failed(unit, fault, MANY, 0.0).dead
+    harness.policy.succeeded()
+    delivery = harness.policy.failed(delivery, fault, MANY, 0.0).retries[0].delivery
+    harness.policy.succeeded()
+    assert harness.policy.failed(delivery, fault, MANY, 0.0).dead
 
 
 @pytest.mark.parametrize("fault", [CRASH, TIMEOUT])
 def test_with_hardly_any_others_to_tell_by_it_is_charged(fault: Failed) -> None:
-    world = World(max_deliver=2)
-    (again,) = world.policy.failed(Unit(messages(1)), fault, FEW, 0.0).later
+    harness = Harness(max_deliver=2)
+    (again,) = harness.policy.failed(Delivery(messages(1)), fault, SMALL_SAMPLE, 0.0).retries
     assert again.charged
-    assert world.policy.failed(again.unit, fault, FEW, 0.0).dead
+    assert harness.policy.failed(again.delivery, fault, SMALL_SAMPLE, 0.0).dead
 
 
 def test_in_trouble_batches_are_not_split() -> None:
-    world = World()
-    unit = Unit(messages(8), failures=1, successes=0)
+    harness = Harness()
+    delivery = Delivery(messages(8), failures=1, successes=0)
     for _ in range(11):
-        world.policy.failed(Unit(messages(2), 1, successes=0), CRASH, MANY, 0.0)
-    assert world.pace.troubled
-    (again,) = world.policy.failed(unit, CRASH, MANY, 5.0).later
-    assert again.unit == unit
+        harness.policy.failed(Delivery(messages(2), 1, successes=0), CRASH, MANY, 0.0)
+    assert harness.throttle.failing
+    (again,) = harness.policy.failed(delivery, CRASH, MANY, 5.0).retries
+    assert again.delivery == delivery
     assert again.due == 25.0
     assert not again.charged
 
 
 def test_a_rejected_batch_is_split_at_once_and_a_lone_message_dies() -> None:
-    world = World()
+    harness = Harness()
     batch = messages(3)
-    parts = world.policy.rejected(Unit(batch), Rejected(422, "no"), 5.0).later
-    assert [part.unit.messages for part in parts] == [batch[:1], batch[1:]]
-    assert world.policy.rejected(Unit(batch[:1]), Rejected(422, "no"), 5.0).dead == [
+    parts = harness.policy.rejected(Delivery(batch), Rejected(422, "no"), 5.0).retries
+    assert [part.delivery.messages for part in parts] == [batch[:1], batch[1:]]
+    assert harness.policy.rejected(Delivery(batch[:1]), Rejected(422, "no"), 5.0).dead == [
         (batch[0], "no")
     ]
-    assert world.pace.steady
+    assert harness.throttle.healthy
 
 
 def test_unavailable_charges_nobody() -> None:
-    world = World()
-    unit = Unit(messages(3), failures=1, exclusive=True, successes=4)
-    (again,) = world.policy.unavailable(unit, Unavailable("503", 9.0), 1.0).later
-    assert again.unit == unit
+    harness = Harness()
+    delivery = Delivery(messages(3), failures=1, exclusive=True, successes=4)
+    (again,) = harness.policy.unavailable(delivery, Unavailable("503", 9.0), 1.0).retries
+    assert again.delivery == delivery
     assert (again.due, again.charged) == (10.0, False)
-    (again,) = world.policy.unavailable(unit, Unavailable("refused", reached=False), 1.0).later
+    (again,) = harness.policy.unavailable(
+        delivery, Unavailable("refused", reached=False), 1.0
+    ).retries
     assert again.due == 0.0, "it keeps its place"
-    assert len(world.ledger) == 0
+    assert len(harness.attempts) == 0
 
 
 def test_retries_that_the_function_asks_for() -> None:
-    world = World(max_deliver=2)
+    harness = Harness(max_deliver=2)
     one, two, three = messages(3)
-    world.ledger.charge(three.key)
-    plan = world.policy.retry([(one, "x", None), (two, "y", 0.5), (three, "z", None)], 100.0)
-    assert [(later.unit.messages, later.due) for later in plan.later] == [
+    harness.attempts.record(three.key)
+    decision = harness.policy.retry_requested(
+        [
+            RetryRequest(one, "x", None),
+            RetryRequest(two, "y", 0.5),
+            RetryRequest(three, "z", None),
+        ],
+        100.0,
+    )
+    assert [(retry.delivery.messages, retry.due) for retry in decision.retries] == [
         ([one], 110.0),
         ([two], 100.5),
     ]
-    assert plan.dead == [(three, "z")]
+    assert decision.dead == [(three, "z")]
 
 
 def test_events_of_a_message_are_found_with_the_attempts_of_the_message() -> None:
-    world = World(max_deliver=3)
+    harness = Harness(max_deliver=3)
     top = message(1, 4)
-    world.ledger.charge(top.key)
-    plan = world.policy.failed(Unit([top], failures=2), ERROR, MANY, 0.0)
-    assert [later.unit.messages[0].id for later in plan.later] == ["EVENTS:1/0-1", "EVENTS:1/2-3"]
-    assert [world.ledger.attempts(later.unit.messages[0].key) for later in plan.later] == [1, 1]
+    harness.attempts.record(top.key)
+    decision = harness.policy.failed(Delivery([top], failures=2), ERROR, MANY, 0.0)
+    halves = [retry.delivery.messages[0] for retry in decision.retries]
+    assert [half.id for half in halves] == ["EVENTS:1/0-1", "EVENTS:1/2-3"]
+    assert [harness.attempts.count(half.key) for half in halves] == [1, 1]
 
 
 def calls_until_settled(
     batch: list[Message], bad: Callable[[str], bool], rejects: bool
 ) -> tuple[int, list[str], list[str]]:
     """Follow the policy to its end; return the calls, the events done and those dead."""
-    world = World(max_deliver=3)
-    units = [Unit(batch)]
+    harness = Harness(max_deliver=3)
+    deliveries = [Delivery(batch)]
     calls, done, dead = 0, [], []
 
-    def events(unit: Unit) -> list[str]:
+    def events(delivery: Delivery) -> list[str]:
         found: list[str] = []
-        for m in unit.messages:
+        for m in delivery.messages:
             value = json.loads(m.data)
             found += [e["eventId"] for e in (value if isinstance(value, list) else [value])]
         return found
 
-    while units:
-        unit = units.pop(0)
+    while deliveries:
+        delivery = deliveries.pop(0)
         calls += 1
-        names = events(unit)
+        names = events(delivery)
         if not any(bad(name) for name in names):
-            world.policy.answered()
+            harness.policy.succeeded()
             done += names
             continue
         if rejects:
-            plan = world.policy.rejected(unit, Rejected(400, "no"), 0.0)
+            decision = harness.policy.rejected(delivery, Rejected(400, "no"), 0.0)
         else:
-            in_hand = {m.top.key for each in (unit, *units) for m in each.messages}
-            plan = world.policy.failed(unit, CRASH, len(in_hand), 0.0)
-        units += [later.unit for later in plan.later]
-        dead += [name for m, _ in plan.dead for name in events(Unit([m]))]
+            in_flight = {m.top.key for each in (delivery, *deliveries) for m in each.messages}
+            decision = harness.policy.failed(delivery, CRASH, len(in_flight), 0.0)
+        deliveries += [retry.delivery for retry in decision.retries]
+        dead += [name for m, _ in decision.dead for name in events(Delivery([m]))]
         assert calls < 10_000
     return calls, done, dead
 
@@ -299,22 +317,22 @@ def test_everything_ends_done_or_dead(
     assert sorted(dead) == sorted(poison)
 
 
-# The schedule
+# The queue
 
-LIMITS = BatchLimits(events=3, size=10**6, window=1.0, quiet=0.0)
+LIMITS = BatchLimits(max_events=3, max_bytes=10**6, window=1.0, linger=0.0)
 
 
-def fresh(schedule: Schedule, number: int, now: float = 0.0) -> None:
+def fresh(queue: DeliveryQueue, number: int, now: float = 0.0) -> None:
     for m in messages(number):
-        schedule.add(m, now, more_to_come=False)
+        queue.add(m, now, more_to_come=False)
 
 
 def test_fresh_messages_are_worth_a_look_when_they_change_the_time() -> None:
-    schedule = Schedule(LIMITS, 2)
+    queue = DeliveryQueue(LIMITS, 2)
     seen: list[float | None] = [None]
     for m, more in zip(messages(5), (True, True, False, True, True), strict=True):
-        look = schedule.add(m, 0.5, more_to_come=more)
-        at = schedule.next_at(busy=False)
+        look = queue.add(m, 0.5, more_to_come=more)
+        at = queue.next_at(busy=False)
         assert at is not None
         before = seen[-1]
         assert look or (before is not None and at >= before)
@@ -322,68 +340,68 @@ def test_fresh_messages_are_worth_a_look_when_they_change_the_time() -> None:
 
 
 def test_retries_come_when_they_are_due() -> None:
-    schedule = Schedule(LIMITS, 2)
-    unit = Unit(messages(2))
-    schedule.put_off(unit, 5.0)
-    assert schedule.events_later == 2
-    assert schedule.next_at(busy=False) == 5.0
-    assert schedule.take(4.9, busy=False) is None
-    assert schedule.take(5.0, busy=True) is unit
-    assert schedule.events_later == 0
-    assert schedule.next_at(busy=False) is None
+    queue = DeliveryQueue(LIMITS, 2)
+    delivery = Delivery(messages(2))
+    queue.retry_at(delivery, 5.0)
+    assert queue.events_awaiting_retry == 2
+    assert queue.next_at(busy=False) == 5.0
+    assert queue.take(4.9, busy=False) is None
+    assert queue.take(5.0, busy=True) is delivery
+    assert queue.events_awaiting_retry == 0
+    assert queue.next_at(busy=False) is None
 
 
 def test_suspects_run_alone_with_fresh_messages_in_between() -> None:
-    schedule = Schedule(LIMITS, 2)
-    suspects = [Unit([m], exclusive=True) for m in messages(2)]
+    queue = DeliveryQueue(LIMITS, 2)
+    suspects = [Delivery([m], exclusive=True) for m in messages(2)]
     for suspect in suspects:
-        schedule.put_off(suspect, 0.0)
-    fresh(schedule, 12)
-    assert schedule.take(1.0, busy=True) is None, "it waits for those that run"
-    assert schedule.take(1.0, busy=False) is suspects[0]
+        queue.retry_at(suspect, 0.0)
+    fresh(queue, 12)
+    assert queue.take(1.0, busy=True) is None, "it waits for those that run"
+    assert queue.take(1.0, busy=False) is suspects[0]
     for _ in range(2):
-        turn = schedule.take(1.0, busy=True)
+        turn = queue.take(1.0, busy=True)
         assert turn
         assert not turn.exclusive
-    assert schedule.take(1.0, busy=True) is None
-    assert schedule.take(1.0, busy=False) is suspects[1]
+    assert queue.take(1.0, busy=True) is None
+    assert queue.take(1.0, busy=False) is suspects[1]
 
 
 def test_fresh_messages_get_turns_between_retries_too() -> None:
-    schedule = Schedule(LIMITS, 2)
+    queue = DeliveryQueue(LIMITS, 2)
     for m in messages(3):
-        schedule.put_off(Unit([m], failures=1), 0.0)
-    fresh(schedule, 6)
+        queue.retry_at(Delivery([m], failures=1), 0.0)
+    fresh(queue, 6)
     kinds = []
-    while unit := schedule.take(1.0, busy=False):
-        kinds.append("again" if unit.failures else "fresh")
+    while delivery := queue.take(1.0, busy=False):
+        kinds.append("again" if delivery.failures else "fresh")
     assert kinds == ["again", "fresh", "again", "fresh", "again"]
 
 
 def test_a_trial_is_one_message() -> None:
-    schedule = Schedule(LIMITS, 2)
-    schedule.put_off(Unit(messages(3), failures=4, exclusive=True, successes=9), 0.0)
-    trial = schedule.take(1.0, busy=False, one=True)
+    queue = DeliveryQueue(LIMITS, 2)
+    queue.retry_at(Delivery(messages(3), failures=4, exclusive=True, successes=9), 0.0)
+    trial = queue.take(1.0, busy=False, one=True)
     assert trial
     assert len(trial.messages) == 1
     assert (trial.failures, trial.exclusive, trial.successes) == (4, True, 9)
-    rest = schedule.take(1.0, busy=False)
+    rest = queue.take(1.0, busy=False)
     assert rest
     assert len(rest.messages) == 2
 
 
 def test_what_waits_long_may_go_back() -> None:
-    schedule = Schedule(LIMITS, 2)
-    soon, late = Unit(messages(1)), Unit(messages(2))
-    suspect = Unit(messages(1), exclusive=True)
+    queue = DeliveryQueue(LIMITS, 2)
+    soon, late = Delivery(messages(1)), Delivery(messages(2))
+    suspect = Delivery(messages(1), exclusive=True)
     halves = halve(message(1, 4))
     assert halves
-    part = Unit([halves[0]])
-    for unit, due in ((soon, 1.0), (late, 60.0), (suspect, 60.0), (part, 60.0)):
-        schedule.put_off(unit, due)
-    assert schedule.shed(0.0, 5.0) == [(late, 60.0)]
-    assert schedule.events_later == 4
-    assert schedule.take(1.0, busy=False) is soon
-    schedule.clear()
-    assert schedule.next_at(busy=False) is None
-    assert schedule.events_later == 0
+    part = Delivery([halves[0]])
+    for delivery, due in ((soon, 1.0), (late, 60.0), (suspect, 60.0), (part, 60.0)):
+        queue.retry_at(delivery, due)
+    assert queue.release_delayed(0.0, 5.0) == [(late, 60.0)]
+    assert queue.events_awaiting_retry == 4
+    assert queue.take(1.0, busy=False) is soon
+    queue.clear()
+    assert queue.next_at(busy=False) is None
+    assert queue.events_awaiting_retry == 0

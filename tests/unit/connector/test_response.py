@@ -1,4 +1,4 @@
-"""What a function's answer means."""
+"""What a function's response means."""
 
 import json
 from typing import Any
@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from infra.connector.delivery.response import (
-    Answer,
     DeadEvent,
-    Done,
     Failed,
     Fault,
     Rejected,
+    Response,
     Retry,
+    Success,
     Unavailable,
     classify,
     retry_after,
@@ -25,7 +25,7 @@ NOW = 1_800_000_000.0
 IDS = ("EVENTS:1", "EVENTS:2", "EVENTS:3")
 
 
-def read(status: int, body: bytes | Any = b"", *, batch: bool = True, **headers: str) -> Answer:
+def read(status: int, body: bytes | Any = b"", *, batch: bool = True, **headers: str) -> Response:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     fields = CIMultiDict({name.replace("_", "-"): value for name, value in headers.items()})
     return classify(status, fields, data, IDS, batch=batch, now=NOW)
@@ -49,7 +49,7 @@ def failures(*items: Any) -> dict[str, Any]:
 )
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
 def test_all_done(status: int, body: bytes) -> None:
-    assert read(status, body) == Done()
+    assert read(status, body) == Success()
 
 
 @pytest.mark.parametrize(
@@ -67,14 +67,14 @@ def test_all_done(status: int, body: bytes) -> None:
     ],
 )
 def test_retry(item: dict[str, Any], expected: Retry) -> None:
-    assert read(200, failures(item)) == Done(retry={"EVENTS:1": expected})
+    assert read(200, failures(item)) == Success(retry={"EVENTS:1": expected})
 
 
 def test_dead_message() -> None:
     item = {"itemIdentifier": "EVENTS:2", "disposition": "dead", "reason": "no"}
-    assert read(200, failures(item)) == Done(dead={"EVENTS:2": "no"})
-    assert read(200, failures({**item, "events": []})) == Done(dead={"EVENTS:2": "no"})
-    assert read(200, failures({**item, "reason": None})) == Done(
+    assert read(200, failures(item)) == Success(dead={"EVENTS:2": "no"})
+    assert read(200, failures({**item, "events": []})) == Success(dead={"EVENTS:2": "no"})
+    assert read(200, failures({**item, "reason": None})) == Success(
         dead={"EVENTS:2": "the function gave no reason"}
     )
 
@@ -90,7 +90,7 @@ def test_dead_events_are_sorted_and_single() -> None:
             {"index": 7, "eventId": "g", "reason": "worse"},
         ],
     }
-    assert read(200, failures(item)) == Done(
+    assert read(200, failures(item)) == Success(
         dead_events={
             "EVENTS:2": (DeadEvent(2, None, "for all"), DeadEvent(7, "g", "worse")),
         }
@@ -150,17 +150,17 @@ def test_dead_events_are_sorted_and_single() -> None:
         (failures({"itemIdentifier": "EVENTS:1", "retryAfter": True}), "not a number of seconds"),
     ],
 )
-def test_malformed_answers_fail_the_whole_batch(body: Any, why: str) -> None:
-    answer = read(200, body)
-    assert isinstance(answer, Failed)
-    assert answer.fault is Fault.ERROR
-    assert answer.reason.startswith("malformed answer: ")
-    assert why in answer.reason
+def test_malformed_responses_fail_the_whole_batch(body: Any, why: str) -> None:
+    response = read(200, body)
+    assert isinstance(response, Failed)
+    assert response.fault is Fault.ERROR
+    assert response.reason.startswith("malformed response: ")
+    assert why in response.reason
 
 
 @pytest.mark.parametrize("body", [b"OK", b"<html>", b'{"batchItemFailures": 3}', b"[1]"])
 def test_single_delivery_takes_any_2xx_for_done(body: bytes) -> None:
-    assert read(200, body, batch=False) == Done()
+    assert read(200, body, batch=False) == Success()
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 503, 301, 302, 307, 304, 100])
@@ -188,9 +188,9 @@ def test_what_a_gateway_says_of_a_function() -> None:
 def test_an_empty_200_of_a_gateway_whose_start_from_zero_timed_out_is_no_success() -> None:
     assert isinstance(read(200, X_Start_Time="1"), Unavailable)
     assert isinstance(read(200, batch=False, X_Start_Time="1"), Unavailable)
-    assert read(200, X_Start_Time="1", Content_Type="text/plain") == Done()
-    assert read(200, X_Start_Time="1", X_Duration_Seconds="0.1") == Done()
-    assert read(202, X_Start_Time="1") == Done()
+    assert read(200, X_Start_Time="1", Content_Type="text/plain") == Success()
+    assert read(200, X_Start_Time="1", X_Duration_Seconds="0.1") == Success()
+    assert read(202, X_Start_Time="1") == Success()
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 499])
@@ -199,9 +199,9 @@ def test_rejected(status: int) -> None:
 
 
 def test_long_bodies_are_quoted_in_part() -> None:
-    answer = read(500, b"x" * 100_000)
-    assert isinstance(answer, Failed)
-    assert len(answer.reason) < 250
+    response = read(500, b"x" * 100_000)
+    assert isinstance(response, Failed)
+    assert len(response.reason) < 250
 
 
 @pytest.mark.parametrize(
@@ -246,20 +246,20 @@ ITEM = st.fixed_dictionaries(
 
 @given(st.integers(100, 599), st.binary(max_size=50), st.booleans(), st.text(max_size=20))
 def test_any_bytes_have_a_meaning(status: int, body: bytes, batch: bool, after: str) -> None:
-    answer = classify(status, {"Retry-After": after}, body, IDS, batch=batch, now=NOW)
-    assert isinstance(answer, Done | Failed | Rejected | Unavailable)
+    response = classify(status, {"Retry-After": after}, body, IDS, batch=batch, now=NOW)
+    assert isinstance(response, Success | Failed | Rejected | Unavailable)
 
 
 @given(st.lists(ITEM, max_size=4) | JSON)
 def test_any_json_is_taken_for_what_it_says_or_for_malformed(items: Any) -> None:
-    answer = read(200, {"batchItemFailures": items})
-    if isinstance(answer, Done):
-        named = [*answer.retry, *answer.dead, *answer.dead_events]
+    response = read(200, {"batchItemFailures": items})
+    if isinstance(response, Success):
+        named = [*response.retry, *response.dead, *response.dead_events]
         assert len(named) == len(set(named)) == len(items or [])
         assert set(named) <= set(IDS)
-        for events in answer.dead_events.values():
+        for events in response.dead_events.values():
             assert events
             assert all(event.reason for event in events)
-        assert all(answer.dead.values())
+        assert all(response.dead.values())
     else:
-        assert isinstance(answer, Failed)
+        assert isinstance(response, Failed)

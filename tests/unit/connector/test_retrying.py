@@ -1,4 +1,4 @@
-"""Attempts, backoff, bisecting, the breaker and the pace."""
+"""Attempts, bisection, the circuit breaker and the throttle."""
 
 import math
 from collections.abc import Sequence
@@ -7,96 +7,63 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.connector.delivery.attempts import AttemptLedger
-from infra.connector.delivery.backoff import Backoff, exponential
+from functions.common.backoff import Backoff
+from infra.connector.delivery.attempts import AttemptCounter
 from infra.connector.delivery.bisect import (
-    Alone,
+    Isolated,
     RetryWhole,
     Split,
     Step,
     after_failure,
     after_rejection,
 )
-from infra.connector.delivery.circuit_breaker import Breaker, BreakerLimits, BreakerState
-from infra.connector.delivery.throttle import IN_THE_WAKE_OF_A_CRASH, Pace
+from infra.connector.delivery.circuit_breaker import BreakerLimits, BreakerState, CircuitBreaker
+from infra.connector.delivery.throttle import CRASH_GRACE_SECONDS, Throttle
 
 # Attempts
 
 
 def test_attempts_are_counted_by_message() -> None:
-    ledger: AttemptLedger[int] = AttemptLedger(max_deliver=2)
-    assert (ledger.attempts(1), ledger.exhausted(1)) == (0, False)
-    assert ledger.charge(1) == 1
-    assert not ledger.exhausted(1)
-    assert ledger.charge(1) == 2
-    assert ledger.exhausted(1)
-    assert ledger.attempts(2) == 0
-    ledger.forget(1)
-    assert (ledger.attempts(1), len(ledger)) == (0, 0)
-    ledger.forget(1)
+    counter: AttemptCounter[int] = AttemptCounter(max_deliver=2)
+    assert (counter.count(1), counter.exhausted(1)) == (0, False)
+    assert counter.record(1) == 1
+    assert not counter.exhausted(1)
+    assert counter.record(1) == 2
+    assert counter.exhausted(1)
+    assert counter.count(2) == 0
+    counter.reset(1)
+    assert (counter.count(1), len(counter)) == (0, 0)
+    counter.reset(1)
 
 
-def test_the_oldest_accounts_are_forgotten_first() -> None:
-    ledger: AttemptLedger[int] = AttemptLedger(max_deliver=9, capacity=2)
-    ledger.charge(1)
-    ledger.charge(2)
-    ledger.charge(1)
-    ledger.charge(3)
-    assert [ledger.attempts(key) for key in (1, 2, 3)] == [2, 0, 1]
+def test_the_oldest_counts_are_dropped_first() -> None:
+    counter: AttemptCounter[int] = AttemptCounter(max_deliver=9, capacity=2)
+    counter.record(1)
+    counter.record(2)
+    counter.record(1)
+    counter.record(3)
+    assert [counter.count(key) for key in (1, 2, 3)] == [2, 0, 1]
 
 
 @pytest.mark.parametrize("arguments", [(0, 10), (1, 0)])
-def test_a_ledger_needs_sense(arguments: tuple[int, int]) -> None:
+def test_limits_of_a_counter_are_positive(arguments: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="at least 1"):
-        AttemptLedger(*arguments)
+        AttemptCounter(*arguments)
 
 
 @given(st.integers(1, 5), st.lists(st.tuples(st.integers(0, 5), st.booleans())))
-def test_a_ledger_counts_as_a_dict_would(most: int, steps: list[tuple[int, bool]]) -> None:
-    ledger: AttemptLedger[int] = AttemptLedger(most)
+def test_a_counter_counts_as_a_dict_would(max_deliver: int, steps: list[tuple[int, bool]]) -> None:
+    counter: AttemptCounter[int] = AttemptCounter(max_deliver)
     counts: dict[int, int] = {}
     for key, charge in steps:
         if charge:
             counts[key] = counts.get(key, 0) + 1
-            assert ledger.charge(key) == counts[key]
+            assert counter.record(key) == counts[key]
         else:
             counts.pop(key, None)
-            ledger.forget(key)
-        assert ledger.exhausted(key) == (counts.get(key, 0) >= most)
-    assert len(ledger) == len(counts)
-
-
-# Backoff
-
-
-def test_backoff_repeats_its_last_wait() -> None:
-    backoff = Backoff((1.0, 5.0, 30.0), jitter=0.0)
-    assert [backoff.delay(n, 0.7) for n in (0, 1, 2, 3, 4, 99)] == [1, 1, 5, 30, 30, 30]
-
-
-def test_exponential() -> None:
-    assert exponential(0.25, 3.0).delays == (0.25, 0.5, 1.0, 2.0, 3.0)
-    assert exponential(5.0, 5.0).delays == (5.0,)
-
-
-@given(
-    st.lists(st.floats(0, 1e6), min_size=1),
-    st.floats(0, 1),
-    st.integers(-5, 100),
-    st.floats(0, 1),
-)
-def test_jitter_only_shortens(
-    delays: list[float], jitter: float, failures: int, chance: float
-) -> None:
-    full = Backoff(tuple(delays), 0.0).delay(failures, 0.0)
-    delay = Backoff(tuple(delays), jitter).delay(failures, chance)
-    assert full * (1 - jitter) * 0.999999 <= delay <= full * 1.000001
-
-
-@pytest.mark.parametrize("arguments", [((),), ((-1.0,),), ((1.0,), 1.5), ((1.0,), -0.1)])
-def test_not_a_backoff(arguments: tuple) -> None:
-    with pytest.raises(ValueError, match="not a backoff"):
-        Backoff(*arguments)
+            counter.reset(key)
+        assert counter.exhausted(key) == (counts.get(key, 0) >= max_deliver)
+    assert len(counter) == len(counts)
 
 
 # Bisecting
@@ -130,7 +97,7 @@ def search(
             case Split(parts):
                 assert all(parts)
                 queue += [(part, failures + 1) for part in parts]
-            case Alone(item):
+            case Isolated(item):
                 alone.append(item)
     return calls, done, alone, charged
 
@@ -164,29 +131,29 @@ def test_any_number_of_poison_messages_is_found(
 # The breaker
 
 LIMITS = BreakerLimits(
-    ratio=0.9, least=10, window=60.0, cooldown=Backoff((30.0, 120.0), jitter=0.0)
+    ratio=0.9, min_messages=10, window=60.0, cooldown=Backoff((30.0, 120.0), jitter=0.0)
 )
 
 
 def test_few_dead_messages_pass() -> None:
-    breaker = Breaker(LIMITS)
+    breaker = CircuitBreaker(LIMITS)
     for step in range(9):
         assert breaker.decide(0, 1, float(step))
     assert breaker.state(9.0) is BreakerState.CLOSED
 
 
 def test_dead_ones_among_healthy_ones_pass() -> None:
-    breaker = Breaker(LIMITS)
+    breaker = CircuitBreaker(LIMITS)
     for step in range(1000):
         assert breaker.decide(1, 1, step / 100)
     assert breaker.state(10.0) is BreakerState.CLOSED
 
 
 def test_a_whole_batch_of_dead_messages_does_not_pass() -> None:
-    breaker = Breaker(LIMITS)
+    breaker = CircuitBreaker(LIMITS)
     assert not breaker.decide(0, 512, 5.0)
     assert breaker.state(5.0) is BreakerState.OPEN
-    assert breaker.opens_until == 35.0
+    assert breaker.open_until == 35.0
     assert not breaker.decide(0, 1, 34.9)
     assert not breaker.decide(100, 0, 34.9), "one that ran before proves nothing"
     assert breaker.state(34.9) is BreakerState.OPEN
@@ -194,45 +161,45 @@ def test_a_whole_batch_of_dead_messages_does_not_pass() -> None:
 
 
 def test_a_trial_that_is_done_closes_it() -> None:
-    breaker = Breaker(LIMITS)
+    breaker = CircuitBreaker(LIMITS)
     breaker.decide(0, 512, 5.0)
     assert breaker.decide(1, 0, 40.0)
     assert breaker.state(40.0) is BreakerState.CLOSED
     assert breaker.decide(0, 9, 41.0), "it starts anew"
     assert not breaker.decide(0, 1, 42.0)
-    assert breaker.opens_until == 72.0
+    assert breaker.open_until == 72.0
 
 
 def test_a_trial_that_is_dead_passes_and_opens_it_for_longer() -> None:
-    breaker = Breaker(LIMITS)
+    breaker = CircuitBreaker(LIMITS)
     breaker.decide(0, 512, 5.0)
     assert breaker.decide(0, 1, 40.0)
     assert breaker.state(40.0) is BreakerState.OPEN
-    assert breaker.opens_until == 160.0
+    assert breaker.open_until == 160.0
     assert breaker.decide(0, 0, 170.0)
     assert breaker.state(170.0) is BreakerState.HALF_OPEN
 
 
 def test_old_outcomes_do_not_count() -> None:
-    breaker = Breaker(LIMITS)
+    breaker = CircuitBreaker(LIMITS)
     assert breaker.decide(0, 9, 0.0)
     assert breaker.decide(0, 9, 60.0)
     assert not breaker.decide(0, 1, 61.0)
-    breaker = Breaker(LIMITS)
+    breaker = CircuitBreaker(LIMITS)
     assert breaker.decide(1000, 0, 0.0)
     assert not breaker.decide(0, 10, 60.0)
 
 
 def test_parts_of_messages_count_in_parts() -> None:
-    breaker = Breaker(LIMITS)
+    breaker = CircuitBreaker(LIMITS)
     assert breaker.decide(0.5, 9.5, 0.0)
     assert not breaker.decide(0.0, 0.5, 1.0)
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.floats(0, 40))))
 def test_between_pauses_few_dead_messages_pass(steps: list[tuple[int, int, float]]) -> None:
-    """Of messages that are all dead, no more pass in a window than `least` and the trials."""
-    breaker = Breaker(LIMITS)
+    """If all are dead, at most `min_messages` and the trials are dead-lettered in a window."""
+    breaker = CircuitBreaker(LIMITS)
     now = 0.0
     passed: list[float] = []
     for _, dead, wait in steps:
@@ -241,82 +208,82 @@ def test_between_pauses_few_dead_messages_pass(steps: list[tuple[int, int, float
         if breaker.decide(0, min(dead, 1) if trial else dead, now):
             passed += [now] * (min(dead, 1) if trial else dead)
         recent = [at for at in passed if at > now - LIMITS.window]
-        assert len(recent) < LIMITS.least + 3
+        assert len(recent) < LIMITS.min_messages + 3
 
 
-# The pace
+# The throttle
 
 OUTAGE = Backoff((1.0, 2.0, 4.0), jitter=0.0)
 
 
 def test_a_steady_pace_permits_everything() -> None:
-    pace = Pace(OUTAGE)
-    assert pace.steady
-    assert pace.permits(0.0, 1000)
+    throttle = Throttle(OUTAGE)
+    assert throttle.healthy
+    assert throttle.may_invoke(0.0, 1000)
 
 
 def test_unavailable_pauses_then_one_at_a_time() -> None:
-    pace = Pace(OUTAGE)
-    assert pace.unavailable(10.0, None, 0.0) == 11.0
-    assert not pace.permits(10.9, 0)
-    assert pace.permits(11.0, 0)
-    assert not pace.permits(11.0, 1)
-    assert pace.unavailable(11.5, None, 0.0) == 13.5
-    pace.succeeded()
-    assert pace.permits(11.6, 3)
+    throttle = Throttle(OUTAGE)
+    assert throttle.unavailable(10.0, None, 0.0) == 11.0
+    assert not throttle.may_invoke(10.9, 0)
+    assert throttle.may_invoke(11.0, 0)
+    assert not throttle.may_invoke(11.0, 1)
+    assert throttle.unavailable(11.5, None, 0.0) == 13.5
+    throttle.succeeded()
+    assert throttle.may_invoke(11.6, 3)
 
 
 def test_retry_after_is_honoured() -> None:
-    pace = Pace(OUTAGE)
-    assert pace.unavailable(10.0, 120.0, 0.0) == 130.0
-    assert not pace.permits(129.0, 0)
-    assert pace.permits(130.0, 0)
+    throttle = Throttle(OUTAGE)
+    assert throttle.unavailable(10.0, 120.0, 0.0) == 130.0
+    assert not throttle.may_invoke(129.0, 0)
+    assert throttle.may_invoke(130.0, 0)
 
 
 def test_several_that_fail_together_lengthen_the_pause_once() -> None:
-    pace = Pace(OUTAGE)
+    throttle = Throttle(OUTAGE)
     for _ in range(8):
-        pace.unavailable(10.0, None, 0.0)
-    assert pace.resume_at == 11.0
+        throttle.unavailable(10.0, None, 0.0)
+    assert throttle.resume_at == 11.0
 
 
 def test_some_failures_in_a_row_are_tolerated() -> None:
-    pace = Pace(OUTAGE, tolerated_failures=3)
+    throttle = Throttle(OUTAGE, tolerated_failures=3)
     for _ in range(3):
-        pace.failed(1.0, 0.0)
-    assert pace.steady
-    assert not pace.troubled
-    pace.failed(1.0, 0.0)
-    assert pace.troubled
-    assert not pace.permits(1.5, 0)
-    pace.succeeded()
-    assert pace.steady
-    assert not pace.troubled
+        throttle.failed(1.0, 0.0)
+    assert throttle.healthy
+    assert not throttle.failing
+    throttle.failed(1.0, 0.0)
+    assert throttle.failing
+    assert not throttle.may_invoke(1.5, 0)
+    throttle.succeeded()
+    assert throttle.healthy
+    assert not throttle.failing
 
 
 def test_nothing_is_sent_to_a_process_that_is_just_dying() -> None:
-    pace = Pace(OUTAGE)
-    pace.failed(10.0, 0.0, crashed=True)
-    assert pace.steady
-    assert pace.resume_at == 10.0 + IN_THE_WAKE_OF_A_CRASH
-    assert not pace.permits(10.1, 0)
-    pace.succeeded()  # another replica
-    assert not pace.permits(10.1, 0)
-    assert pace.permits(10.0 + IN_THE_WAKE_OF_A_CRASH, 5)
+    throttle = Throttle(OUTAGE)
+    throttle.failed(10.0, 0.0, crashed=True)
+    assert throttle.healthy
+    assert throttle.resume_at == 10.0 + CRASH_GRACE_SECONDS
+    assert not throttle.may_invoke(10.1, 0)
+    throttle.succeeded()  # another replica
+    assert not throttle.may_invoke(10.1, 0)
+    assert throttle.may_invoke(10.0 + CRASH_GRACE_SECONDS, 5)
 
 
 @given(st.lists(st.tuples(st.sampled_from("ufcs"), st.floats(0, 100))))
 def test_a_pause_always_ends(steps: list[tuple[str, float]]) -> None:
-    pace = Pace(OUTAGE, tolerated_failures=2)
+    throttle = Throttle(OUTAGE, tolerated_failures=2)
     now = 0.0
     for step, wait in steps:
         now += wait
         match step:
             case "u":
-                pace.unavailable(now, None, 1.0)
+                throttle.unavailable(now, None, 1.0)
             case "f" | "c":
-                pace.failed(now, 1.0, crashed=step == "c")
+                throttle.failed(now, 1.0, crashed=step == "c")
             case _:
-                pace.succeeded()
-        assert pace.resume_at <= now + 4.0
-        assert pace.permits(now + 4.0, 0)
+                throttle.succeeded()
+        assert throttle.resume_at <= now + 4.0
+        assert throttle.may_invoke(now + 4.0, 0)

@@ -1,0 +1,226 @@
+"""The loop that turns the messages of a consumer into deliveries."""
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from nats.errors import Error as NatsError
+
+from functions.common.backoff import Backoff
+from functions.common.log_on_change import LogOnChange
+from infra.connector.delivery.gate import Gate
+from infra.connector.delivery.message import Delivery, Message
+from infra.connector.delivery.queue import DeliveryQueue
+from infra.connector.errors import BindError
+from infra.connector.jetstream.consumer import Consumer
+
+logger = logging.getLogger(__name__)
+
+BIND_BACKOFF = Backoff.exponential(0.5, 10.0)
+REQUEUE_DELAY_SECONDS = 5.0
+MIN_RELEASE_DELAY_SECONDS = 2.0
+"""Retries that are due later than this may be returned to the stream meanwhile."""
+MAX_WAIT_SECONDS = 1.0
+
+
+class Dispatcher:
+    """Pulls messages, makes deliveries of them, and runs these concurrently until stopped.
+
+    What a delivery does with its messages is not decided here: `deliver` acknowledges them with
+    `consumer.inflight`, returns them to the stream, or calls `retry_at`.
+    """
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        queue: DeliveryQueue,
+        gate: Gate,
+        *,
+        concurrency: int,
+        bind: Callable[[], Awaitable[None]],
+        deliver: Callable[[Delivery], Awaitable[None]],
+    ) -> None:
+        """Make a dispatcher.
+
+        Args:
+            consumer: where messages come from.
+            queue: which messages are delivered next.
+            gate: whether an invocation may start.
+            concurrency: deliveries that run at the same time.
+            bind: makes the consumer and whatever else `deliver` needs; raises `BindError`.
+            deliver: delivers messages; returns when they are acknowledged, returned or requeued.
+        """
+        self.fault: str | None = "not bound yet"
+        """Why no messages are pulled; None while bound."""
+        self.stopping = False
+        self.running: dict[asyncio.Task[None], Delivery] = {}
+        self.consumer = consumer
+        self._queue = queue
+        self._gate = gate
+        self._concurrency = concurrency
+        self._bind = bind
+        self._deliver = deliver
+        self._exclusive: Delivery | None = None
+        self._wake = asyncio.Event()
+        self._changes = LogOnChange(logger, logging.ERROR)
+
+    async def run(self, drain_timeout: float) -> None:
+        """Deliver messages until `stop` is called, then drain.
+
+        Args:
+            drain_timeout: seconds that running deliveries get to finish.
+        """
+        try:
+            await self.consumer.start(self._receive, self._wake.set)
+            while not self.stopping:
+                if self.fault is not None and not await self._bind_until_stopped():
+                    continue
+                now = time.monotonic()
+                await self.consumer.re_ack_after_reconnect()
+                await self._release_delayed(now)
+                self._start_deliveries(now)
+                await self._pull(now)
+                await self._wait(now)
+            await self._drain(drain_timeout)
+        finally:
+            self.consumer.close()
+
+    def stop(self) -> None:
+        """Let `run` drain and return."""
+        self.stopping = True
+        self._wake.set()
+
+    def retry_at(self, delivery: Delivery, due: float) -> None:
+        """Deliver messages again from the time `due` on."""
+        self._queue.retry_at(delivery, due)
+        self._wake.set()
+
+    def end_exclusive(self, delivery: Delivery) -> None:
+        """Let other deliveries start, if this one is exclusive: its invocation has ended."""
+        if self._exclusive is delivery:
+            self._exclusive = None
+
+    async def _bind_until_stopped(self) -> bool:
+        """Bind, however long it takes; return False if stopped before."""
+        target = self.consumer.target
+        failures = 0
+        while not self.stopping:
+            try:
+                await self._bind()
+            except (BindError, NatsError, OSError, ValueError) as error:
+                self.fault = str(error) or type(error).__name__
+                self._changes.log("bind", f"cannot bind {target.function}: {self.fault}")
+                failures += 1
+                await self._sleep(BIND_BACKOFF.delay(failures, random.random()))  # noqa: S311
+            else:
+                self.fault = None
+                self._changes.recovered("bind")
+                topics = ", ".join(target.topics)
+                logger.info("bound %s to %s of stream %s", target.function, topics, target.stream)
+                return True
+        return False
+
+    async def _drain(self, limit: float) -> None:
+        inflight = self.consumer.inflight
+        await self.consumer.stop_pulling()
+        self._queue.clear()
+        delivering = {
+            message.top.key for delivery in self.running.values() for message in delivery.messages
+        }
+        await inflight.nak(m for m in inflight.all() if m.key not in delivering)
+        if self.running:
+            await asyncio.wait(self.running, timeout=limit)
+        for task in list(self.running):
+            task.cancel()
+        if self.running:
+            await asyncio.wait(self.running)
+        await inflight.nak(inflight.all())
+        await inflight.flush_acks()
+
+    # Pulling and waiting
+
+    def _receive(self, message: Message, more_to_come: bool) -> None:
+        if self._queue.add(message, time.monotonic(), more_to_come=more_to_come):
+            self._wake.set()
+
+    async def _pull(self, now: float) -> None:
+        if self.consumer.missing:
+            self.fault = f"the consumer {self.consumer.target.name} does not exist any more"
+            logger.warning("%s: %s", self.consumer.target.function, self.fault)
+        elif not self.stopping:
+            await self.consumer.pull(now, failing=self._gate.failing)
+
+    async def _release_delayed(self, now: float) -> None:
+        """Return messages that wait long for a retry while they take the room of others."""
+        crowded = self._queue.events_awaiting_retry * 2 >= self.consumer.sizer.max_events
+        if crowded and self._gate.open(now):
+            for delivery, delay in self._queue.release_delayed(now, MIN_RELEASE_DELAY_SECONDS):
+                await self.consumer.inflight.nak(delivery.messages, delay)
+
+    async def _wait(self, now: float) -> None:
+        """Wait until there may be something to do."""
+        until = now + MAX_WAIT_SECONDS
+        if len(self.running) < self._concurrency:
+            next_at = self._queue.next_at(busy=bool(self.running))
+            if next_at is not None:
+                until = min(until, max(next_at, self._gate.resume_at))
+        pause = until - time.monotonic()
+        if pause <= 0 and self.running:
+            pause = MAX_WAIT_SECONDS  # waits for a running delivery, whose end sets the event
+        if pause > 0 and not self._wake.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), pause)
+        else:
+            await asyncio.sleep(0)
+        self._wake.clear()
+
+    async def _sleep(self, seconds: float) -> None:
+        """Sleep until the time is over or `stop` is called."""
+        until = time.monotonic() + seconds
+        while not self.stopping and (left := until - time.monotonic()) > 0:
+            self._wake.clear()
+            try:
+                await asyncio.wait_for(self._wake.wait(), left)
+            except TimeoutError:
+                return
+
+    # Delivering
+
+    def _start_deliveries(self, now: float) -> None:
+        while delivery := self._next_delivery(now):
+            task = asyncio.create_task(self._run(delivery))
+            self.running[task] = delivery
+            if delivery.exclusive:
+                self._exclusive = delivery
+            task.add_done_callback(self._ended)
+
+    def _next_delivery(self, now: float) -> Delivery | None:
+        running = len(self.running)
+        if (
+            running >= self._concurrency
+            or self._exclusive is not None
+            or not self._gate.may_invoke(now, running)
+        ):
+            return None
+        return self._queue.take(now, busy=running > 0, one=self._gate.trial(now))
+
+    async def _run(self, delivery: Delivery) -> None:
+        try:
+            await self._deliver(delivery)
+        finally:
+            self.end_exclusive(delivery)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        delivery = self.running.pop(task)
+        if not task.cancelled() and (error := task.exception()):
+            logger.error("unexpected error in delivery; messages requeued", exc_info=error)
+            inflight = self.consumer.inflight
+            left = [message for message in delivery.messages if message.top in inflight]
+            if left:
+                again = replace(delivery, messages=left)
+                self._queue.retry_at(again, time.monotonic() + REQUEUE_DELAY_SECONDS)
+        self._wake.set()

@@ -1,0 +1,136 @@
+"""The annotations and labels of a function that the connector reads."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from functions.common.backoff import Backoff
+from functions.common.durations import parse_duration
+from infra.connector.jetstream.subjects import parse_topics
+from infra.connector.openfaas.autoscaler import ReplicaLimits
+from infra.connector.spec import DeliveryOptions
+
+TOPIC = "topic"
+PREFIX = "jetstream."
+SCALE_PREFIX = "com.openfaas.scale."
+BATCH_ANNOTATIONS = frozenset({"batch-size", "batch-bytes", "batch-window"})
+
+ANNOTATIONS = {
+    "topic": "comma-separated NATS subjects, wildcards allowed; functions with it are bound",
+    "jetstream.batch-size": "events in a batch (NATS_BATCH_SIZE)",
+    "jetstream.batch-bytes": "bytes of payload in a batch (NATS_BATCH_BYTES)",
+    "jetstream.batch-window": "maximum time for a batch to fill, such as 100ms (NATS_BATCH_WINDOW)",
+    "jetstream.concurrency": "invocations at the same time (NATS_CONCURRENCY)",
+    "jetstream.ack-wait": "how long the server waits for an acknowledgement or a sign of progress"
+    " before it redelivers a message (NATS_ACK_WAIT)",
+    "jetstream.max-deliver": "attempts that are charged to a message before it is dead"
+    " (NATS_MAX_DELIVER)",
+    "jetstream.backoff": "comma-separated delays before retries; the last one repeats"
+    " (NATS_BACKOFF)",
+    "jetstream.max-ack-pending": "unacknowledged messages of all connectors together"
+    " (NATS_MAX_ACK_PENDING)",
+    "jetstream.timeout": "maximum time for a response (FUNCTION_TIMEOUT)",
+    "jetstream.stream": "stream of the topics; by default found by the subject (STREAM)",
+    "jetstream.lag-per-replica": "events of lag for each of which one replica is requested"
+    " (LAG_PER_REPLICA)",
+}
+"""Every annotation with its meaning; in parentheses the setting that is its default."""
+
+
+def read_topics(annotations: Mapping[str, str]) -> tuple[str, ...] | None:
+    """Return the topics of a function; None if it has no such annotation.
+
+    Raises:
+        ValueError: one of them is not a subject.
+    """
+    text = annotations.get(TOPIC)
+    return parse_topics(text) if text is not None else None
+
+
+def read_delivery_options(
+    annotations: Mapping[str, str], defaults: DeliveryOptions
+) -> DeliveryOptions:
+    """Return how messages are delivered to a function with these annotations.
+
+    A function without any batch annotation gets one message per call.
+
+    Raises:
+        ValueError: the value of an annotation is invalid.
+    """
+    given = {
+        key.removeprefix(PREFIX): value.strip()
+        for key, value in annotations.items()
+        if key.startswith(PREFIX)
+    }
+    options = replace(defaults, batch=bool(BATCH_ANNOTATIONS & given.keys()))
+    parsers = {
+        "batch-size": ("batch_size", _parse_count),
+        "batch-bytes": ("batch_bytes", _parse_count),
+        "batch-window": ("batch_window", parse_duration),
+        "concurrency": ("concurrency", _parse_count),
+        "ack-wait": ("ack_wait", _parse_positive_duration),
+        "max-deliver": ("max_deliver", _parse_count),
+        "backoff": ("backoff", parse_backoff),
+        "max-ack-pending": ("max_ack_pending", _parse_count),
+        "timeout": ("timeout", _parse_positive_duration),
+    }
+    values: dict[str, Any] = {}
+    for key, (attribute, parse) in parsers.items():
+        if key in given:
+            try:
+                values[attribute] = parse(given[key])
+            except ValueError as error:
+                raise ValueError(f"annotation {PREFIX}{key}: {error}") from None
+    return replace(options, **values)
+
+
+def read_replica_limits(
+    labels: Mapping[str, str], annotations: Mapping[str, str], defaults: ReplicaLimits
+) -> ReplicaLimits:
+    """Return the bounds of scaling for a function with these labels.
+
+    Raises:
+        ValueError: the value of a label or annotation is invalid.
+    """
+
+    def label(name: str) -> str | None:
+        return labels.get(SCALE_PREFIX + name) or None
+
+    try:
+        minimum = int(label("min") or defaults.min_replicas)
+        maximum = int(label("max") or defaults.max_replicas)
+        to_zero = (label("zero") or "").lower() == "true" or minimum == 0
+        zero_after = parse_duration(label("zero-duration") or "15m") if to_zero else None
+        lag = annotations.get(PREFIX + "lag-per-replica")
+        lag_per_replica = _parse_count(lag) if lag else defaults.lag_per_replica
+    except ValueError as error:
+        raise ValueError(f"scaling of the function: {error}") from None
+    return ReplicaLimits(
+        min_replicas=max(minimum, 0),
+        max_replicas=max(maximum, minimum, 1),
+        lag_per_replica=lag_per_replica,
+        stabilization_window=defaults.stabilization_window,
+        zero_after=zero_after,
+    )
+
+
+def parse_backoff(text: str) -> Backoff:
+    """Return the backoff for a list of delays such as `1s,5s,30s`.
+
+    Raises:
+        ValueError: it is not such a list.
+    """
+    return Backoff(tuple(parse_duration(part) for part in text.split(",")))
+
+
+def _parse_count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise ValueError(f"not a number of at least 1: {text!r}")
+    return int(text)
+
+
+def _parse_positive_duration(text: str) -> float:
+    seconds = parse_duration(text)
+    if seconds <= 0:
+        raise ValueError(f"not a positive duration: {text!r}")
+    return seconds
