@@ -15,3 +15,7 @@ class UnsupportedQueryError(UniverseError):
         super().__init__(detail)
         self.parameter = parameter
         self.detail = detail
+
+
+class SketchFormatError(UniverseError, ValueError):
+    """Stored bytes that are not a theta sketch of the layout that this version reads."""

@@ -17,7 +17,7 @@ class Settings(ComponentSettings):
     db_pool_min: int = Field(default=1, ge=0)
     """Connections kept open per process."""
     db_pool_max: int = Field(default=8, ge=1)
-    """Most connections per process."""
+    """Maximum number of connections per process."""
     db_pool_timeout: float = Field(default=5.0, gt=0)
     """Seconds a request waits for a connection."""
     report_timeout: float = Field(default=10.0, gt=0)
@@ -25,12 +25,12 @@ class Settings(ComponentSettings):
     export_timeout: float = Field(default=300.0, gt=0)
     """Seconds an export of raw events may take."""
     export_rows_max: int = Field(default=5_000_000, ge=1)
-    """The most events in one export."""
+    """Maximum number of events in one export."""
     exact_users_max_events: int = Field(default=100_000, ge=0)
-    """Events up to which users are counted where no sketch tells their number; of more events
-    a sample of the users is looked at."""
-    answer_cache_bytes: int = Field(default=32 * 1024 * 1024, ge=0)
-    """Memory for answers kept for repeated questions; 0 keeps none."""
+    """Events up to which users are counted exactly where no sketch has their number; for more
+    events it is estimated from a sample of the users."""
+    report_cache_bytes: int = Field(default=32 * 1024 * 1024, ge=0)
+    """Memory for cached reports; 0 disables the cache."""
     analytics_api_key: str | None = None
     """Callers must send it in `X-Api-Key`, where it is set."""
 

@@ -5,9 +5,6 @@ users, theta for the users two sets have in common. Up to a few hundred (HLL) or
 users a sketch is exact or nearly so; beyond, the errors below hold with 95 per cent confidence.
 """
 
-# datasketches has no type stubs
-# pyright: reportAttributeAccessIssue=false
-
 from collections.abc import Iterable
 
 from datasketches import (

@@ -320,7 +320,7 @@ def test_a_report_that_fails_spares_the_others(page: Page, live: Analytics) -> N
 def test_an_error_of_the_api_is_shown_in_its_words(page: Page, live: Analytics) -> None:
     page.driver.get(live.function.url + "/?range=7d&source=myspace")
     loaded(page, "partly")
-    assert "Sources are facebook, tiktok" in page.one(card("funnel", "[role=alert]")).text
+    assert "Known sources: facebook, tiktok" in page.one(card("funnel", "[role=alert]")).text
     assert all("422" in message for message in page.errors())
 
 

@@ -1,6 +1,6 @@
 """The function analytics-query, running against a database full of events."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +45,7 @@ class Analytics:
 @contextmanager
 def analytics(
     postgres: EmbeddedPostgres, template: str, folder: Path, **environment: str
-) -> Iterator[Analytics]:
+) -> Generator[Analytics]:
     """Run the function on a fresh migrated database until the block ends."""
     name = sql.Identifier(f"analytics_{uuid4().hex[:12]}")
     with psycopg.connect(postgres.url(database="postgres"), autocommit=True) as connection:

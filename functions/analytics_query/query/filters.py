@@ -1,32 +1,32 @@
-"""The parameters of reports: which events a question is about."""
+"""The query parameters of reports: which events a report covers."""
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from functions.common.events import SOURCES
 
-RFC3339 = re.compile(
+_DATE_OR_RFC3339 = re.compile(
     r"\d{4}-\d\d-\d\d"
     r"(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?:Z|[+-]\d\d:?\d\d))?"
 )
 _PLUS_AS_SPACE = re.compile(r"(?<=[\d.]) (?=\d\d:?\d\d$)")
 
 
-def _instant(value: Any) -> Any:
+def _utc_time(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     text = value.strip().upper()
     if "T" in text:
         # "+02:00" in a URL without percent-encoding arrives as " 02:00"
         text = _PLUS_AS_SPACE.sub("+", text)
-    if not RFC3339.fullmatch(text):
+    if not _DATE_OR_RFC3339.fullmatch(text):
         raise PydanticCustomError(
-            "instant",
-            "Write a date (2026-11-20, midnight UTC) or an RFC 3339 time with its offset "
+            "invalid_time",
+            "Expected a date (2026-11-20, midnight UTC) or an RFC 3339 time with an offset "
             "(2026-11-20T10:00:00+02:00)",
         )
     try:
@@ -34,13 +34,13 @@ def _instant(value: Any) -> Any:
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         return moment.astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise PydanticCustomError("instant", "There is no such time") from error
+        raise PydanticCustomError("invalid_time", "Not a valid time") from error
 
 
-Instant = Annotated[datetime, BeforeValidator(_instant)]
-"""A moment, converted to UTC."""
+UtcTime = Annotated[datetime, BeforeValidator(_utc_time)]
+"""A date or time with any offset, converted to UTC."""
 
-Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
+FilterText = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
 
 Stage = Literal["top", "bottom"]
 
@@ -48,7 +48,7 @@ Stage = Literal["top", "bottom"]
 def _known_source(name: str) -> str:
     if name not in SOURCES:
         raise PydanticCustomError(
-            "source", "Sources are {known}", {"known": ", ".join(sorted(SOURCES))}
+            "unknown_source", "Known sources: {known}", {"known": ", ".join(sorted(SOURCES))}
         )
     return name
 
@@ -58,59 +58,51 @@ SourceName = Annotated[
 ]
 
 
-class Query(BaseModel):
-    """The parameters of one report; unknown ones are refused."""
+class QueryParameters(BaseModel):
+    """The query parameters of one report; unknown ones are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=False)
 
 
-class Filters(Query):
-    """The events a report is about; what is not given does not restrict."""
+class EventFilters(QueryParameters):
+    """Which events a report covers; a filter that is not given does not restrict."""
 
-    from_: Instant | None = Field(
+    from_: UtcTime | None = Field(
         None,
         alias="from",
-        description="First moment of the range (inclusive): RFC 3339 with any offset, or a date "
-        "(midnight UTC). By default from the first event on.",
+        description="Start of the range (inclusive): RFC 3339 with any offset, or a date "
+        "(midnight UTC). Default: the first event.",
         examples=["2026-11-01T00:00:00Z"],
     )
-    to: Instant | None = Field(
+    to: UtcTime | None = Field(
         None,
-        description="End of the range (exclusive). By default up to the last event.",
+        description="End of the range (exclusive). Default: after the last event.",
         examples=["2026-12-01T00:00:00Z"],
     )
     source: SourceName | None = Field(
         None, description="Only events of this source.", examples=["facebook"]
     )
     funnelStage: Stage | None = Field(
-        None, description="Only events of this stage of the funnel.", examples=["bottom"]
+        None, description="Only events of this funnel stage.", examples=["bottom"]
     )
-    eventType: Text | None = Field(
+    eventType: FilterText | None = Field(
         None, description="Only events of this type.", examples=["checkout.complete"]
     )
-    campaignId: Text | None = Field(
+    campaignId: FilterText | None = Field(
         None, description="Only events of this campaign.", examples=["campaign-7"]
     )
-    country: Text | None = Field(
+    country: FilterText | None = Field(
         None, description="Only events from this country.", examples=["DE"]
     )
 
-    FILTER_NAMES: ClassVar = (
-        "source",
-        "funnelStage",
-        "eventType",
-        "campaignId",
-        "country",
-    )
-
     @model_validator(mode="after")
-    def _in_order(self) -> Self:
+    def _check_order(self) -> Self:
         if self.from_ is not None and self.to is not None and self.to < self.from_:
-            raise PydanticCustomError("range", "to is before from", {"parameter": "to"})
+            raise PydanticCustomError("invalid_range", "to is before from", {"parameter": "to"})
         return self
 
     def params(self) -> dict[str, Any]:
-        """Return what `{{event_filters}}` in the SQL takes."""
+        """Return the parameters of `{{event_filters}}` and of the other filters in the SQL."""
         return {
             "from_time": self.from_,
             "to_time": self.to,
@@ -124,11 +116,12 @@ class Filters(Query):
         }
 
 
-class ReportQuery(Filters):
-    """The filters, and whether figures that are estimated may be."""
+class ReportQuery(EventFilters):
+    """The filters, and whether figures may be estimated."""
 
     exact: bool = Field(
         False,
-        description="Compute every figure from the stored events. Slower; nothing is estimated.",
+        description="Compute every figure from the stored events. Slower, but nothing is "
+        "estimated.",
         examples=[False],
     )

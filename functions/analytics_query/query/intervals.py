@@ -1,4 +1,4 @@
-"""The points in time that reports over time have."""
+"""The intervals of reports over time: one point per interval."""
 
 from datetime import datetime, timedelta
 from typing import Literal
@@ -7,61 +7,63 @@ from ..errors import UnsupportedQueryError
 from .time_range import Grain
 
 Interval = Literal["minute", "hour", "day"]
-LENGTH = {
+INTERVAL_LENGTH: dict[Interval, timedelta] = {
     "minute": timedelta(minutes=1),
     "hour": timedelta(hours=1),
     "day": timedelta(days=1),
 }
-GRAIN: dict[str, Grain | None] = {"minute": None, "hour": "hour", "day": "day"}
-MOST_POINTS = 10_000
-"""The most points of one series."""
+ROLLUP_GRAIN: dict[Interval, Grain | None] = {"minute": None, "hour": "hour", "day": "day"}
+"""The coarsest rollup that can tell the intervals apart; None: only the events can."""
+MAX_INTERVALS = 10_000
+"""The maximum number of intervals in one response."""
 
 
-def fitting_interval(length: timedelta) -> Interval:
-    """Return the interval that shows a range of this length well."""
+def default_interval(length: timedelta) -> Interval:
+    """Return the interval for a range of this length where the request names none."""
     if length <= timedelta(hours=6):
         return "minute"
     return "hour" if length <= timedelta(days=8) else "day"
 
 
-def floor(moment: datetime, interval: Interval) -> datetime:
-    """Return the start of the interval that a moment lies in."""
+def start_of_interval(moment: datetime, interval: Interval) -> datetime:
+    """Return the start of the interval that contains a moment."""
     start = moment.replace(second=0, microsecond=0)
     if interval != "minute":
         start = start.replace(minute=0)
     return start.replace(hour=0) if interval == "day" else start
 
 
-def starts(
+def interval_starts(
     start: datetime | None,
     end: datetime | None,
     interval: Interval | None,
-    first: datetime | None,
-    last: datetime | None,
+    first_event: datetime | None,
+    last_event: datetime | None,
 ) -> tuple[Interval, list[datetime]]:
-    """Return the interval, and the starts of all intervals of a range.
+    """Return the interval to use, and the starts of all intervals in a range.
 
     Args:
-        start: of the range; None: that of the first event.
+        start: of the range, inclusive; None: the first event.
         end: of the range, exclusive; None: just after the last event.
-        interval: that was asked for; None: what fits the range.
-        first: moment of the first event, None where there is none.
-        last: moment of the last.
+        interval: as requested; None: `default_interval` of the range.
+        first_event: time of the first event; None: there is no event.
+        last_event: time of the last event; None: there is no event.
 
     Raises:
-        UnsupportedQueryError: there are more than `MOST_POINTS`.
+        UnsupportedQueryError: the range has more than `MAX_INTERVALS` intervals.
     """
-    start = start or first
-    end = end or (last and last + timedelta.resolution)
+    start = start or first_event
+    end = end or (last_event and last_event + timedelta.resolution)
     if start is None or end is None or start >= end:
         return interval or "hour", []
-    interval = interval or fitting_interval(end - start)
-    at = floor(start, interval)
-    number = -((at - end) // LENGTH[interval])
-    if number > MOST_POINTS:
+    interval = interval or default_interval(end - start)
+    first_start = start_of_interval(start, interval)
+    length = INTERVAL_LENGTH[interval]
+    number = -((first_start - end) // length)
+    if number > MAX_INTERVALS:
         raise UnsupportedQueryError(
             "interval",
-            f"The range has {number:,} intervals of a {interval}, at most {MOST_POINTS:,} are "
-            "answered: ask for longer ones or a shorter range.",
+            f"The range has {number:,} intervals of one {interval}, the maximum is "
+            f"{MAX_INTERVALS:,}. Use a longer interval or a shorter range.",
         )
-    return interval, [at + index * LENGTH[interval] for index in range(number)]
+    return interval, [first_start + index * length for index in range(number)]

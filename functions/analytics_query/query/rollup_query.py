@@ -1,4 +1,4 @@
-"""Sums over events: which rows a report adds up."""
+"""Runs a report's statement over the smallest rollup that can answer it."""
 
 from datetime import datetime
 from typing import Any
@@ -6,13 +6,13 @@ from typing import Any
 from ..database import Row, Snapshot
 from .filters import ReportQuery
 from .statements import Statements
-from .time_range import Grain, cut
+from .time_range import Grain, split_range
 
-_SPAN = Statements("report_timeseries.sql")
+_TIMESERIES = Statements("report_timeseries.sql")
 
 
-def sums(
-    now: Snapshot,
+def query_rollups(
+    snapshot: Snapshot,
     statements: Statements,
     name: str,
     query: ReportQuery,
@@ -22,45 +22,53 @@ def sums(
     grain: Grain | None = "day",
     **params: Any,
 ) -> list[Row]:
-    """Run a statement that includes `{{sums}}` over the events that `query` is about.
+    """Run a statement that includes `{{sums}}`; return its rows.
+
+    Whole days and hours are read from rollups, partial hours from the events. With `exact` or
+    without a grain all rows come from the events.
 
     Args:
-        now: the snapshot to read.
-        statements: the file of the statement.
-        name: of the statement.
-        query: which events; with `exact` the events themselves are read.
-        by_country: whether the statement looks at the country.
-        by_campaign: whether it looks at the campaign; events of none are then left out.
-        grain: the longest time that the statement takes as one moment; None: none is.
-        params: what else the statement takes.
+        snapshot: the view of the database to read.
+        statements: the SQL file of the statement.
+        name: the statement's name in that file.
+        query: which events to sum.
+        by_country: whether the statement groups by country.
+        by_campaign: whether it groups by campaign; events without a campaign are left out.
+        grain: the longest period that the statement need not divide; None: any may be divided.
+        params: the statement's own parameters.
     """
     if query.exact or grain is None:
-        rows = "sums_campaign_events" if by_campaign else "sums_events"
+        fragment = "sums_campaign_events" if by_campaign else "sums_events"
     else:
-        rows = _rollup(query, by_country, by_campaign)
-    pieces = cut(query.from_, query.to, grain or "day")
-    statement = statements.over(name, sums=rows)
-    return now.rows(statement, query.params() | pieces.params() | params)
+        fragment = _rollup_fragment(query, by_country, by_campaign)
+    parts = split_range(query.from_, query.to, grain or "day")
+    statement = statements.over(name, sums=fragment)
+    return snapshot.rows(statement, query.params() | parts.params() | params)
 
 
-def span(
-    now: Snapshot, query: ReportQuery, *, by_country: bool = False, by_campaign: bool = False
+def event_time_bounds(
+    snapshot: Snapshot, query: ReportQuery, *, by_country: bool = False, by_campaign: bool = False
 ) -> tuple[datetime | None, datetime | None]:
-    """Return the first and the last moment that has an event, where the range leaves an end open.
+    """Return the times of the first and the last event, where the range is open at an end.
 
-    Without events, and for a range with both ends, there is none. `by_country` and `by_campaign`
-    are as in `sums`.
+    Both are None where there are no events or the range has both ends, so that they are not
+    needed. `by_country` and `by_campaign` are as in `query_rollups`.
     """
     if query.from_ is not None and query.to is not None:
         return None, None
-    row = sums(
-        now, _SPAN, "timeseries_span", query, by_country=by_country, by_campaign=by_campaign
-    )[0]
+    [row] = query_rollups(
+        snapshot,
+        _TIMESERIES,
+        "timeseries_span",
+        query,
+        by_country=by_country,
+        by_campaign=by_campaign,
+    )
     return row["first_at"], row["last_at"]
 
 
-def _rollup(query: ReportQuery, by_country: bool, by_campaign: bool) -> str:
-    """Return the fragment that reads the smallest rollup which can tell what is asked."""
+def _rollup_fragment(query: ReportQuery, by_country: bool, by_campaign: bool) -> str:
+    """Return the name of the fragment that reads the smallest rollup with the needed columns."""
     country = by_country or query.country is not None
     campaign = by_campaign or query.campaignId is not None
     if country:

@@ -42,7 +42,10 @@ class Statements:
         if unused:
             raise LookupError(f"{self._file}: {name} has no slot {', '.join(sorted(unused))}")
         text = f"-- name: {name}\n{_complete(self._texts[name], slots)}"
-        queries = aiosql.from_str(text, "psycopg", mandatory_parameters=False)
+        # aiosql leaves the type arguments of a parameter open
+        queries = aiosql.from_str(  # pyright: ignore[reportUnknownMemberType]
+            text, "psycopg", mandatory_parameters=False
+        )
         return getattr(queries, name).sql
 
 

@@ -1,7 +1,7 @@
-"""How a range is cut into what the rollups hold.
+"""Splits a time range into the parts that rollups and events can answer.
 
-A range consists of whole UTC days, whole hours left at both ends, and parts of hours left at both
-ends of those. The pieces do not overlap and leave nothing out, so their sums are the range's.
+A range consists of whole UTC days, whole hours before and after them, and partial hours at both
+ends. The parts do not overlap and leave no gap, so their sums add up to the sums of the range.
 """
 
 from dataclasses import dataclass
@@ -9,33 +9,37 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 Grain = Literal["day", "hour"]
-Span = tuple[datetime, datetime]
+TimeSpan = tuple[datetime, datetime]
+"""Start (inclusive) and end (exclusive)."""
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
 
-_NEVER: Span = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2000, 1, 1, tzinfo=UTC))
-_FIRST = datetime(1900, 1, 1, tzinfo=UTC)
-_LAST = datetime(9000, 1, 1, tzinfo=UTC)
+_EMPTY_SPAN: TimeSpan = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2000, 1, 1, tzinfo=UTC))
+_EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
+_LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class Pieces:
-    """The parts of a range; every span is half-open and none is empty.
+class RangeParts:
+    """The parts of a time range; every span is half-open and none is empty.
 
     Attributes:
         days: whole days.
         hours: whole hours, at most two spans.
-        edges: parts of hours, at most two spans.
+        edges: partial hours, at most two spans.
     """
 
-    days: Span | None
-    hours: tuple[Span, ...]
-    edges: tuple[Span, ...]
+    days: TimeSpan | None
+    hours: tuple[TimeSpan, ...]
+    edges: tuple[TimeSpan, ...]
 
     @property
-    def rest(self) -> tuple[Span, ...]:
-        """What is not whole days; of a range cut into days at most two spans, each within a day."""
-        spans: list[Span] = []
+    def rest(self) -> tuple[TimeSpan, ...]:
+        """Everything but the whole days: hours and edges, joined where they meet.
+
+        Of a range that was split by day these are at most two spans, each within one day.
+        """
+        spans: list[TimeSpan] = []
         for start, end in sorted((*self.hours, *self.edges)):
             if spans and spans[-1][1] == start != _floor(start, DAY):
                 spans[-1] = (spans[-1][0], end)
@@ -44,13 +48,13 @@ class Pieces:
         return tuple(spans)
 
     def params(self) -> dict[str, Any]:
-        """Return what `{{whole_days}}`, `{{whole_hours}}` and `{{event_edges}}` take.
+        """Return the parameters of `{{whole_days}}`, `{{whole_hours}}` and `{{event_edges}}`.
 
-        `rest` is hours and edges together.
+        `rest_*` are the parameters of statements that read hours and edges together from events.
         """
-        hours = (*self.hours, _NEVER, _NEVER)
-        edges = (*self.edges, _NEVER, _NEVER)
-        rest = (*self.rest, _NEVER, _NEVER)
+        hours = (*self.hours, _EMPTY_SPAN, _EMPTY_SPAN)
+        edges = (*self.edges, _EMPTY_SPAN, _EMPTY_SPAN)
+        rest = (*self.rest, _EMPTY_SPAN, _EMPTY_SPAN)
         return {
             "has_days": self.days is not None,
             "day_a": self.days and self.days[0].date(),
@@ -73,37 +77,39 @@ class Pieces:
         }
 
 
-def cut(start: datetime | None, end: datetime | None, grain: Grain = "day") -> Pieces:
-    """Cut the range from `start` to `end` (None: without bound).
+def split_range(start: datetime | None, end: datetime | None, grain: Grain = "day") -> RangeParts:
+    """Split a time range into whole days, whole hours and partial hours.
 
     Args:
-        grain: the coarsest pieces wanted; with `hour` there are no days.
+        start: inclusive; None: from the beginning of time.
+        end: exclusive; None: without an end.
+        grain: the coarsest parts; with `hour` whole days are returned as hours.
     """
-    start = max(start or _FIRST, _FIRST)
-    end = min(end or _LAST, _LAST)
-    days, rest = _whole((start, end), DAY) if grain == "day" else (None, ((start, end),))
-    hours: list[Span] = []
-    edges: list[Span] = []
-    for span in rest:
-        whole, parts = _whole(span, HOUR)
+    start = max(start or _EARLIEST, _EARLIEST)
+    end = min(end or _LATEST, _LATEST)
+    days, remaining = _whole_units((start, end), DAY) if grain == "day" else (None, ((start, end),))
+    hours: list[TimeSpan] = []
+    edges: list[TimeSpan] = []
+    for span in remaining:
+        whole, partial = _whole_units(span, HOUR)
         hours += [whole] if whole else []
-        edges += parts
-    return Pieces(days, tuple(hours), tuple(edges))
+        edges += partial
+    return RangeParts(days, tuple(hours), tuple(edges))
 
 
-def _whole(span: Span, unit: timedelta) -> tuple[Span | None, tuple[Span, ...]]:
-    """Return the whole units within a span, and what is left of it."""
+def _whole_units(span: TimeSpan, unit: timedelta) -> tuple[TimeSpan | None, tuple[TimeSpan, ...]]:
+    """Return the whole units within a span, and the spans before and after them."""
     first = _floor(span[0] + unit - timedelta.resolution, unit)
     last = _floor(span[1], unit)
     if first > last:
-        return None, _not_empty(span)
+        return None, _without_empty(span)
     whole = (first, last) if first < last else None
-    return whole, _not_empty((span[0], first), (last, span[1]))
+    return whole, _without_empty((span[0], first), (last, span[1]))
 
 
-def _not_empty(*spans: Span) -> tuple[Span, ...]:
+def _without_empty(*spans: TimeSpan) -> tuple[TimeSpan, ...]:
     return tuple(span for span in spans if span[0] < span[1])
 
 
 def _floor(moment: datetime, unit: timedelta) -> datetime:
-    return moment - (moment - _FIRST) % unit
+    return moment - (moment - _EARLIEST) % unit

@@ -1,4 +1,4 @@
-"""One module a report: its parameters, its answer, how it is computed."""
+"""One module per report: its query parameters, its response, how it is computed."""
 
 from . import (
     campaigns,

@@ -1,4 +1,4 @@
-"""What campaigns bring."""
+"""Events, clicks, conversions and revenue per campaign."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -8,30 +8,41 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from ..database import Row, Snapshot
-from ..formatting import Count, Money, Range, Rate, Time, average, money, rate, time, utc
+from ..formatting import (
+    Count,
+    Money,
+    Rate,
+    ReportRange,
+    Time,
+    format_average,
+    format_money,
+    format_optional_time,
+    format_time,
+    ratio,
+)
 from ..query.filters import ReportQuery
-from ..query.rollup_query import sums
+from ..query.rollup_query import query_rollups
 from ..query.statements import Statements
 from .report import Report
 
 SQL = Statements("report_campaigns.sql")
 
-Sort = Literal["events", "clicks", "conversions", "revenue", "conversionRate", "campaignId"]
+CampaignSort = Literal["events", "clicks", "conversions", "revenue", "conversionRate", "campaignId"]
 
 
 class CampaignsQuery(ReportQuery):
-    """Parameters of the report."""
+    """The query parameters of the report."""
 
-    sort: Sort = Field(
+    sort: CampaignSort = Field(
         "events",
-        description="What the campaigns are ordered by, most first; campaignId: by name.",
+        description="The sort order, descending; `campaignId` sorts by name.",
         examples=["revenue"],
     )
-    limit: int = Field(100, ge=1, le=1000, description="The most campaigns.")
+    limit: int = Field(100, ge=1, le=1000, description="Maximum number of campaigns.")
 
 
-class Campaign(TypedDict):
-    """One campaign; `conversionRate` is conversions/clicks, null where only clicks is 0."""
+class CampaignFigures(TypedDict):
+    """One campaign; `conversionRate` is conversions/clicks, null if only clicks is 0."""
 
     campaignId: str
     events: Count
@@ -45,29 +56,29 @@ class Campaign(TypedDict):
     lastEvent: Time
 
 
-class Campaigns(Range):
-    """Campaigns, and how many more there are."""
+class Campaigns(ReportRange):
+    """Campaigns, and how many more there are than the limit."""
 
-    items: list[Campaign]
+    items: list[CampaignFigures]
     omitted: Count
 
 
-def _campaign(row: Row) -> Campaign:
+def _campaign(row: Row) -> CampaignFigures:
     return {
         "campaignId": row["campaign_id"],
         "events": row["events"],
         "clicks": row["clicks"],
         "conversions": row["conversions"],
-        "conversionRate": rate(row["conversions"], row["clicks"]),
+        "conversionRate": ratio(row["conversions"], row["clicks"]),
         "purchases": row["purchases"],
-        "revenue": money(row["revenue"]),
-        "averageOrderValue": average(row["revenue"], row["purchases"]),
-        "firstEvent": utc(row["first_at"]),
-        "lastEvent": utc(row["last_at"]),
+        "revenue": format_money(row["revenue"]),
+        "averageOrderValue": format_average(row["revenue"], row["purchases"]),
+        "firstEvent": format_time(row["first_at"]),
+        "lastEvent": format_time(row["last_at"]),
     }
 
 
-_ORDER: dict[Sort, Callable[[Campaign], Any]] = {
+_SORT_KEYS: dict[CampaignSort, Callable[[CampaignFigures], Any]] = {
     "events": lambda campaign: -campaign["events"],
     "clicks": lambda campaign: -campaign["clicks"],
     "conversions": lambda campaign: -campaign["conversions"],
@@ -77,13 +88,14 @@ _ORDER: dict[Sort, Callable[[Campaign], Any]] = {
 }
 
 
-def campaigns(now: Snapshot, query: CampaignsQuery) -> Campaigns:
-    """Compute the report."""
-    items = [_campaign(row) for row in sums(now, SQL, "campaigns", query, by_campaign=True)]
-    items.sort(key=_ORDER[query.sort])
+def campaigns(snapshot: Snapshot, query: CampaignsQuery) -> Campaigns:
+    """Return the report."""
+    rows = query_rollups(snapshot, SQL, "campaigns", query, by_campaign=True)
+    items = [_campaign(row) for row in rows]
+    items.sort(key=_SORT_KEYS[query.sort])
     return {
-        "from": time(query.from_),
-        "to": time(query.to),
+        "from": format_optional_time(query.from_),
+        "to": format_optional_time(query.to),
         "items": items[: query.limit],
         "omitted": len(items[query.limit :]),
     }
@@ -91,10 +103,10 @@ def campaigns(now: Snapshot, query: CampaignsQuery) -> Campaigns:
 
 REPORT = Report(
     name="campaigns",
-    summary="What campaigns bring",
+    summary="Campaign performance",
     description="Events, clicks, conversions (completed purchases), conversion rate and revenue by "
-    "campaign. Events of no campaign are left out.",
+    "campaign. Events without a campaign are left out.",
     query=CampaignsQuery,
-    answer=Campaigns,
+    response=Campaigns,
     compute=campaigns,
 )

@@ -1,12 +1,12 @@
-"""Where events come from."""
+"""Events, distinct users and revenue per country."""
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from ..database import Row, Snapshot
-from ..formatting import Count, Money, Range, Rate, money, rate, time
+from ..formatting import Count, Money, Rate, ReportRange, format_money, format_optional_time, ratio
 from ..query.filters import ReportQuery
-from ..query.rollup_query import sums
+from ..query.rollup_query import query_rollups
 from ..query.statements import Statements
 from ..users.unique_users import RelativeAccuracy, unique_users_by_country
 from .report import Report
@@ -15,15 +15,18 @@ SQL = Statements("report_countries.sql")
 
 
 class CountriesQuery(ReportQuery):
-    """Parameters of the report."""
+    """The query parameters of the report."""
 
     limit: int = Field(
-        100, ge=1, le=1000, description="The most countries; those with most events are kept."
+        100,
+        ge=1,
+        le=1000,
+        description="Maximum number of countries; those with the most events are returned.",
     )
 
 
-class Figures(TypedDict):
-    """What happened."""
+class CountryFigures(TypedDict):
+    """The events of one country, or of no known country."""
 
     events: Count
     uniqueUsers: Count
@@ -32,41 +35,42 @@ class Figures(TypedDict):
     conversionRate: Rate | None
 
 
-class Country(Figures):
-    """What happened in one country."""
+class NamedCountryFigures(CountryFigures):
+    """The events of one country."""
 
     country: str
 
 
-class Countries(Range):
-    """Countries by events, and what happened in no known country."""
+class Countries(ReportRange):
+    """Countries by number of events; `unknown` covers the events without a country."""
 
-    items: list[Country]
-    unknown: Figures
+    items: list[NamedCountryFigures]
+    unknown: CountryFigures
     omitted: Count
     uniqueUsersAccuracy: RelativeAccuracy
 
 
-def _figures(row: Row | None, users: int) -> Figures:
+def _figures(row: Row | None, users: int) -> CountryFigures:
     row = row or {"events": 0, "purchases": 0, "revenue": None, "top": 0, "bottom": 0}
     return {
         "events": row["events"],
         "uniqueUsers": users,
         "purchases": row["purchases"],
-        "revenue": money(row["revenue"]),
-        "conversionRate": rate(row["bottom"], row["top"]),
+        "revenue": format_money(row["revenue"]),
+        "conversionRate": ratio(row["bottom"], row["top"]),
     }
 
 
-def countries(now: Snapshot, query: CountriesQuery) -> Countries:
-    """Compute the report."""
-    rows = {row["country"]: row for row in sums(now, SQL, "countries", query, by_country=True)}
-    unknown = rows.pop(None, None)
-    users, accuracy = unique_users_by_country(now, query)
-    known = list(rows.items())
+def countries(snapshot: Snapshot, query: CountriesQuery) -> Countries:
+    """Return the report."""
+    rows = query_rollups(snapshot, SQL, "countries", query, by_country=True)
+    by_country = {row["country"]: row for row in rows}
+    unknown = by_country.pop(None, None)
+    users, accuracy = unique_users_by_country(snapshot, query)
+    known = list(by_country.items())
     return {
-        "from": time(query.from_),
-        "to": time(query.to),
+        "from": format_optional_time(query.from_),
+        "to": format_optional_time(query.to),
         "items": [
             {"country": name, **_figures(row, users.get(name, 0))}
             for name, row in known[: query.limit]
@@ -79,10 +83,10 @@ def countries(now: Snapshot, query: CountriesQuery) -> Countries:
 
 REPORT = Report(
     name="countries",
-    summary="Where events come from",
-    description="Events, different users and revenue by country, most events first. `unknown` "
-    "holds the events that name no country.",
+    summary="Events by country",
+    description="Events, distinct users and revenue by country, most events first. `unknown` "
+    "covers the events without a country.",
     query=CountriesQuery,
-    answer=Countries,
+    response=Countries,
     compute=countries,
 )

@@ -1,4 +1,4 @@
-"""Who acts: the demographic groups that each source knows."""
+"""Events and revenue per demographic group of each source."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -10,99 +10,102 @@ from typing_extensions import TypedDict
 from functions.common.events import demographics as groups_of
 
 from ..database import Row, Snapshot
-from ..formatting import Count, Money, Range, money, time
+from ..formatting import Count, Money, ReportRange, format_money, format_optional_time
 from ..query.filters import ReportQuery
 from ..query.statements import Statements
-from ..query.time_range import cut
+from ..query.time_range import split_range
 from .report import Report
 
 SQL = Statements("report_demographics.sql")
 
 
 class DemographicsQuery(ReportQuery):
-    """Parameters of the report."""
+    """The query parameters of the report."""
 
     limit: int = Field(
         25,
         ge=1,
         le=1000,
-        description="The most groups of a dimension; those with most events are kept.",
+        description="Maximum number of groups per dimension; those with the most events are "
+        "returned.",
     )
 
 
-class Group(TypedDict):
-    """One group, such as an age group."""
+class DemographicGroup(TypedDict):
+    """One group of a dimension, such as an age group."""
 
     value: str
     events: Count
     revenue: Money
 
 
-class Dimension(TypedDict):
-    """The groups of one kind that a source's users fall into."""
+class DemographicDimension(TypedDict):
+    """The groups of one dimension of a source's users."""
 
     source: str
     dimension: str
-    items: list[Group]
+    items: list[DemographicGroup]
     omitted: Count
 
 
-class Demographics(Range):
+class Demographics(ReportRange):
     """Groups of users by source and dimension."""
 
-    dimensions: list[Dimension]
+    dimensions: list[DemographicDimension]
 
 
-Key = tuple[str, str, str]
-Sums = dict[Key, tuple[int, Decimal]]
+GroupKey = tuple[str, str, str]
+"""Source, dimension and value."""
+GroupTotals = dict[GroupKey, tuple[int, Decimal]]
+"""Events and revenue."""
 
 
-def _count_events(events: Iterable[Row], into: Sums) -> None:
-    """Add events up group by group, as they were when they were written."""
+def _count_events(events: Iterable[Row], totals: GroupTotals) -> None:
+    """Add each event to its groups, as process-batch does when it writes the rollups."""
     for event in events:
         for dimension, value in groups_of(event):
-            _add(into, (event["source"], dimension, value), 1, event["revenue"] or Decimal())
+            _add(totals, (event["source"], dimension, value), 1, event["revenue"] or Decimal())
 
 
-def _add(into: Sums, key: Key, events: int, revenue: Decimal) -> None:
-    former = into.get(key, (0, Decimal()))
-    into[key] = (former[0] + events, former[1] + revenue)
+def _add(totals: GroupTotals, key: GroupKey, events: int, revenue: Decimal) -> None:
+    events_before, revenue_before = totals.get(key, (0, Decimal()))
+    totals[key] = (events_before + events, revenue_before + revenue)
 
 
-def _sums(now: Snapshot, query: DemographicsQuery) -> Sums:
-    pieces = cut(query.from_, query.to)
-    params = query.params() | pieces.params()
-    sums: Sums = {}
+def _totals(snapshot: Snapshot, query: DemographicsQuery) -> GroupTotals:
+    parts = split_range(query.from_, query.to)
+    params = query.params() | parts.params()
+    totals: GroupTotals = {}
     campaign_and_country = query.campaignId is not None and query.country is not None
-    if query.exact or campaign_and_country:  # there is no rollup by both
-        _count_events(now.stream(SQL["demographics_events_exact"], params), sums)
-        return sums
+    if query.exact or campaign_and_country:  # no rollup has both columns
+        _count_events(snapshot.stream(SQL["demographics_events_exact"], params), totals)
+        return totals
     if query.country is not None:
         groups = "groups_of_country"
     elif query.campaignId is not None:
         groups = "groups_of_campaign"
     else:
         groups = "groups_of_all"
-    for row in now.rows(SQL.over("demographics", groups=groups), params):
-        _add(sums, (row["source"], row["dimension"], row["value"]), row["events"], row["revenue"])
-    if pieces.edges:
-        _count_events(now.rows(SQL["demographics_events"], params), sums)
-    return sums
+    for row in snapshot.rows(SQL.over("demographics", groups=groups), params):
+        _add(totals, (row["source"], row["dimension"], row["value"]), row["events"], row["revenue"])
+    if parts.edges:
+        _count_events(snapshot.rows(SQL["demographics_events"], params), totals)
+    return totals
 
 
-def demographics(now: Snapshot, query: DemographicsQuery) -> Demographics:
-    """Compute the report."""
-    by_dimension: defaultdict[tuple[str, str], list[Group]] = defaultdict(list)
-    sums = _sums(now, query)
+def demographics(snapshot: Snapshot, query: DemographicsQuery) -> Demographics:
+    """Return the report."""
+    by_dimension: defaultdict[tuple[str, str], list[DemographicGroup]] = defaultdict(list)
+    totals = _totals(snapshot, query)
     for (source, dimension, value), (events, revenue) in sorted(
-        sums.items(), key=lambda item: (-item[1][0], item[0])
+        totals.items(), key=lambda item: (-item[1][0], item[0])
     ):
         by_dimension[source, dimension].append(
-            {"value": value, "events": events, "revenue": money(revenue)}
+            {"value": value, "events": events, "revenue": format_money(revenue)}
         )
     return {
-        "from": time(query.from_),
-        "to": time(query.to),
+        "from": format_optional_time(query.from_),
+        "to": format_optional_time(query.to),
         "dimensions": [
             {
                 "source": source,
@@ -117,11 +120,11 @@ def demographics(now: Snapshot, query: DemographicsQuery) -> Demographics:
 
 REPORT = Report(
     name="demographics",
-    summary="Who acts",
-    description="Events and revenue by the groups that a source's users fall into. Facebook: "
+    summary="Demographic groups",
+    description="Events and revenue by demographic group of the users of each source. Facebook: "
     "`ageGroup`, `gender`, `country`, `city`; TikTok: `followerBand`, `device`. An event counts "
     "once in each dimension.",
     query=DemographicsQuery,
-    answer=Demographics,
+    response=Demographics,
     compute=demographics,
 )

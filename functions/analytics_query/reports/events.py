@@ -1,4 +1,4 @@
-"""Raw events: search page by page, and export."""
+"""Raw events: search with pages, and export."""
 
 import base64
 import binascii
@@ -13,41 +13,49 @@ from typing_extensions import TypedDict
 
 from ..database import Row, Snapshot
 from ..errors import UnsupportedQueryError
-from ..formatting import Money, Time, money, utc
-from ..query.filters import Filters, Text
+from ..formatting import Money, Time, format_money, format_time
+from ..query.filters import EventFilters, FilterText
 from ..query.statements import Statements
 from .report import Report
 
 SQL = Statements("report_events.sql")
 
 FIRST_WINDOW = timedelta(hours=1)
-WIDEN = 8
-"""A search looks at windows of time, newest first, each so many times longer than the former."""
-PAGE = 100
-LARGEST_PAGE = 1000
+"""A search reads time windows, newest first, so that it stops early; this is the first one."""
+WINDOW_GROWTH = 8
+"""Each window is this many times longer than the previous one."""
+DEFAULT_PAGE_SIZE = 100
+MAX_PAGE_SIZE = 1000
 
-Position = tuple[datetime, str]
-"""Moment and id of an event, which is its place in the order."""
+EventPosition = tuple[datetime, str]
+"""Time and id of an event, by which events are sorted."""
 
 
-def _contained(text: str) -> str:
+_EMPTY_RANGE = (datetime(2000, 1, 1, tzinfo=UTC),) * 2
+
+
+def _check_json_object(text: str) -> str:
     try:
         value = orjson.loads(text)
     except ValueError as error:
-        raise PydanticCustomError("json", "Is not JSON") from error
+        raise PydanticCustomError("invalid_json", "Not valid JSON") from error
     if not isinstance(value, dict):
-        raise PydanticCustomError("json", "Must be a JSON object")
+        raise PydanticCustomError("invalid_json", "Must be a JSON object")
     return text
 
 
-def write_cursor(row: Row) -> str:
-    """Return the cursor that continues after an event."""
+def encode_cursor(row: Row) -> str:
+    """Return the cursor of the page that follows an event."""
     position = f"{row['occurred_at'].isoformat()} {row['event_id']}"
     return base64.urlsafe_b64encode(position.encode()).decode().rstrip("=")
 
 
-def read_cursor(text: str) -> Position:
-    """Return the position that a cursor names. Raises `PydanticCustomError`."""
+def decode_cursor(text: str) -> EventPosition:
+    """Return the position of the event before the page.
+
+    Raises:
+        PydanticCustomError: the text is not a cursor.
+    """
     try:
         padded = text.encode("ascii") + b"=" * (-len(text) % 4)
         position = base64.b64decode(padded, altchars=b"-_", validate=True).decode()
@@ -56,46 +64,50 @@ def read_cursor(text: str) -> Position:
             raise ValueError
         return datetime.fromisoformat(moment).astimezone(UTC), event_id
     except (ValueError, OverflowError, binascii.Error) as error:
-        raise PydanticCustomError("cursor", "Is not a cursor of an earlier answer") from error
+        raise PydanticCustomError(
+            "invalid_cursor", "Not a nextCursor of an earlier response"
+        ) from error
 
 
-def _checked_cursor(text: str) -> str:
-    read_cursor(text)
+def _check_cursor(text: str) -> str:
+    decode_cursor(text)
     return text
 
 
-class EventsQuery(Filters):
-    """Parameters of the search."""
+class EventsQuery(EventFilters):
+    """The query parameters of search and export."""
 
-    userId: Text | None = Field(
+    userId: FilterText | None = Field(
         None, description="Only events of this user.", examples=["fb-user-17"]
     )
-    where: Annotated[str, Field(max_length=4000), AfterValidator(_contained)] | None = Field(
-        None,
-        description="A JSON object that `data` must contain: every field named in it is there with "
-        "this value, at any depth.",
-        examples=['{"engagement":{"device":"mobile"}}'],
+    where: Annotated[str, Field(max_length=4000), AfterValidator(_check_json_object)] | None = (
+        Field(
+            None,
+            description="A JSON object that `data` must contain: every field in it must have the "
+            "same value in `data`, nested objects included.",
+            examples=['{"engagement":{"device":"mobile"}}'],
+        )
     )
     limit: int | None = Field(
         None,
         ge=1,
-        description=f"The most events: by default {PAGE} in a page (at most {LARGEST_PAGE}), and "
-        "all in an export.",
+        description="Maximum number of events. Default: "
+        f"{DEFAULT_PAGE_SIZE} in a page (at most {MAX_PAGE_SIZE}), all in an export.",
         examples=[50],
     )
-    cursor: Annotated[str, Field(max_length=600), AfterValidator(_checked_cursor)] | None = Field(
-        None, description="`nextCursor` of the page before: the events after it."
+    cursor: Annotated[str, Field(max_length=600), AfterValidator(_check_cursor)] | None = Field(
+        None, description="`nextCursor` of the previous page."
     )
     format: Literal["json", "ndjson", "csv"] | None = Field(
         None,
-        description="`json` is a page. `ndjson` (one event a line) and `csv` are exports, which "
-        "stream. By default what the Accept header prefers.",
+        description="`json`: a page. `ndjson` (one event per line) and `csv`: streamed exports. "
+        "Default: what the Accept header prefers.",
         examples=["json"],
     )
 
     def params(self) -> dict[str, Any]:
-        """Return what the statements take, but for `limit`."""
-        before = read_cursor(self.cursor) if self.cursor else (None, None)
+        """Return the parameters of the statements, except `limit`."""
+        before = decode_cursor(self.cursor) if self.cursor else (None, None)
         return super().params() | {
             "user_id": self.userId,
             "contained": self.where,
@@ -104,8 +116,8 @@ class EventsQuery(Filters):
         }
 
 
-class Event(TypedDict):
-    """A stored event; `extra` holds the envelope's fields that the contract does not know."""
+class StoredEvent(TypedDict):
+    """A stored event; `extra` holds envelope fields that the contract does not define."""
 
     eventId: str
     timestamp: Time
@@ -121,34 +133,34 @@ class Event(TypedDict):
     extra: dict[str, Any] | None
 
 
-class Events(TypedDict):
+class EventPage(TypedDict):
     """A page of events, newest first; `nextCursor` is null on the last page."""
 
-    items: list[Event]
+    items: list[StoredEvent]
     nextCursor: str | None
 
 
-def as_event(row: Row) -> Event:
-    """Return a stored event as it is answered."""
+def to_event(row: Row) -> StoredEvent:
+    """Return a row of `events` as in responses."""
     return {
         "eventId": row["event_id"],
-        "timestamp": utc(row["occurred_at"]),
-        "receivedAt": utc(row["received_at"]),
+        "timestamp": format_time(row["occurred_at"]),
+        "receivedAt": format_time(row["received_at"]),
         "source": row["source"],
         "funnelStage": row["funnel_stage"],
         "eventType": row["event_type"],
         "userId": row["user_id"],
         "country": row["country"],
         "campaignId": row["campaign_id"],
-        "revenue": None if row["revenue"] is None else money(row["revenue"]),
+        "revenue": None if row["revenue"] is None else format_money(row["revenue"]),
         "data": row["data"],
         "extra": row["extra"],
     }
 
 
-def _bounds(now: Snapshot, query: EventsQuery) -> tuple[datetime, datetime] | None:
-    """Return from where to where events can be found, None where nothing is stored."""
-    stored = now.row(SQL["stored_range"])
+def _bounds(snapshot: Snapshot, query: EventsQuery) -> tuple[datetime, datetime] | None:
+    """Return the range that can contain matching events; None: there is none."""
+    stored = snapshot.row(SQL["stored_range"])
     if stored["first_at"] is None:
         return None
     start = max(query.from_ or stored["first_at"], stored["first_at"])
@@ -156,14 +168,14 @@ def _bounds(now: Snapshot, query: EventsQuery) -> tuple[datetime, datetime] | No
         query.to or datetime.max.replace(tzinfo=UTC), stored["last_at"] + timedelta.resolution
     )
     if query.cursor:
-        end = min(end, read_cursor(query.cursor)[0] + timedelta.resolution)
+        end = min(end, decode_cursor(query.cursor)[0] + timedelta.resolution)
     return (start, end) if start < end else None
 
 
 def _windows(
-    start: datetime, end: datetime, length: timedelta, widen: int
+    start: datetime, end: datetime, length: timedelta, growth: int
 ) -> Iterator[dict[str, Any]]:
-    """Cut a range into windows, newest first; give each as SQL parameters."""
+    """Split a range into windows, newest first; yield each as SQL parameters."""
     while start < end:
         begin = max(start, end - length) if end - start > length else start
         yield {
@@ -173,54 +185,52 @@ def _windows(
             "to_day": end.date(),
         }
         end = begin
-        length *= widen
+        length *= growth
 
 
 def _statement(query: EventsQuery) -> str:
     return SQL["events" if query.where is None else "events_containing"]
 
 
-def search(now: Snapshot, query: EventsQuery) -> Events:
-    """Compute a page."""
-    limit = query.limit or PAGE
-    if limit > LARGEST_PAGE:
+def search(snapshot: Snapshot, query: EventsQuery) -> EventPage:
+    """Return a page of events."""
+    limit = query.limit or DEFAULT_PAGE_SIZE
+    if limit > MAX_PAGE_SIZE:
         raise UnsupportedQueryError(
-            "limit", f"A page has at most {LARGEST_PAGE} events; export takes more"
+            "limit", f"The maximum of a page is {MAX_PAGE_SIZE} events; use an export"
         )
     params = query.params()
     rows: list[Row] = []
-    for window in _windows(*(_bounds(now, query) or (_NEVER, _NEVER)), FIRST_WINDOW, WIDEN):
+    start, end = _bounds(snapshot, query) or _EMPTY_RANGE
+    for window in _windows(start, end, FIRST_WINDOW, WINDOW_GROWTH):
         missing = limit + 1 - len(rows)
-        rows += now.rows(_statement(query), params | window | {"limit": missing})
+        rows += snapshot.rows(_statement(query), params | window | {"limit": missing})
         if len(rows) > limit:
             break
     more = len(rows) > limit
     return {
-        "items": [as_event(row) for row in rows[:limit]],
-        "nextCursor": write_cursor(rows[limit - 1]) if more else None,
+        "items": [to_event(row) for row in rows[:limit]],
+        "nextCursor": encode_cursor(rows[limit - 1]) if more else None,
     }
 
 
-_NEVER = datetime(2000, 1, 1, tzinfo=UTC)
-
-
-def export(now: Snapshot, query: EventsQuery, most: int) -> Iterator[Row]:
-    """Give the events of a question in order, at most `most`, without holding many of them."""
-    left = min(query.limit or most, most)
-    bounds = _bounds(now, query)
+def export(snapshot: Snapshot, query: EventsQuery, max_rows: int) -> Iterator[Row]:
+    """Yield the matching events, newest first and at most `max_rows`, in constant memory."""
+    remaining = min(query.limit or max_rows, max_rows)
+    bounds = _bounds(snapshot, query)
     if bounds is None:
         return
     params = query.params()
     for window in _days(*bounds):
-        for row in now.stream(_statement(query), params | window | {"limit": left}):
+        for row in snapshot.stream(_statement(query), params | window | {"limit": remaining}):
             yield row
-            left -= 1
-        if left <= 0:
+            remaining -= 1
+        if remaining <= 0:
             return
 
 
 def _days(start: datetime, end: datetime) -> Iterator[dict[str, Any]]:
-    """Cut a range at midnights, newest first: a day is a partition, sorted on its own."""
+    """Split a range at midnights, newest first: each day is a partition that is sorted alone."""
     midnight = (end - timedelta.resolution).replace(hour=0, minute=0, second=0, microsecond=0)
     while start < end:
         begin = max(start, midnight)
@@ -236,20 +246,20 @@ def _days(start: datetime, end: datetime) -> Iterator[dict[str, Any]]:
 
 REPORT = Report(
     name="events",
-    summary="Raw events, by search or as export",
-    description="Stored events, newest first. Pages follow each other by `nextCursor`: events that "
-    "come in meanwhile neither repeat nor hide any. An export streams all events of the question; "
-    "a connection that breaks before the end means it is not complete. In CSV, text that a "
-    "spreadsheet would take for a formula has an apostrophe in front.",
+    summary="Raw events: search and export",
+    description="Stored events, newest first. `nextCursor` is the cursor of the next page; events "
+    "that are stored between two requests are neither repeated nor skipped. An export streams "
+    "all matching events; it is incomplete if the connection breaks. In CSV, text that a "
+    "spreadsheet would evaluate as a formula is prefixed with an apostrophe.",
     query=EventsQuery,
-    answer=Events,
+    response=EventPage,
     compute=search,
     exports={
         "application/x-ndjson": {
-            "schema": {"type": "string", "description": "One event a line, as in `items`."}
+            "schema": {"type": "string", "description": "One event per line, as in `items`."}
         },
         "text/csv": {
-            "schema": {"type": "string", "description": "A header, then one event a row."}
+            "schema": {"type": "string", "description": "A header, then one event per row."}
         },
     },
 )

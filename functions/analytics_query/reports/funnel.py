@@ -1,12 +1,12 @@
-"""From the top of the funnel to its bottom."""
+"""Events and users from the top of the funnel to its bottom."""
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from ..database import Row, Snapshot
-from ..formatting import Count, Money, Range, Rate, money, rate, time
+from ..formatting import Count, Money, Rate, ReportRange, format_money, format_optional_time, ratio
 from ..query.filters import ReportQuery
-from ..query.rollup_query import sums
+from ..query.rollup_query import query_rollups
 from ..query.statements import Statements
 from ..users.conversion import Conversion, conversion
 from .report import Report
@@ -15,18 +15,19 @@ SQL = Statements("report_funnel.sql")
 
 
 class FunnelQuery(ReportQuery):
-    """Parameters of the report."""
+    """The query parameters of the report."""
 
     limit: int = Field(
         50,
         ge=1,
         le=1000,
-        description="The most campaigns, and the most countries; those with most events are kept.",
+        description="Maximum number of campaigns and of countries; those with the most events are "
+        "returned.",
     )
 
 
-class Stages(TypedDict):
-    """Events at both stages; `conversionRate` is bottom/top, null where only top is 0."""
+class FunnelStages(TypedDict):
+    """Events at both stages; `conversionRate` is bottom/top, null if only top is 0."""
 
     top: Count
     bottom: Count
@@ -34,68 +35,70 @@ class Stages(TypedDict):
     revenue: Money
 
 
-class SourceStages(Stages):
-    """The same of one source."""
+class SourceFunnel(FunnelStages):
+    """The stages of one source."""
 
     source: str
 
 
-class CampaignStages(Stages):
-    """The same of one campaign."""
+class CampaignFunnel(FunnelStages):
+    """The stages of one campaign."""
 
     campaignId: str
 
 
-class CountryStages(Stages):
-    """The same of one country; null: the events name none."""
+class CountryFunnel(FunnelStages):
+    """The stages of one country; null: events without a country."""
 
     country: str | None
 
 
-class Funnel(Range, Stages):
-    """From top to bottom, in total and by parts; `users` is about people instead of events."""
+class Funnel(ReportRange, FunnelStages):
+    """The funnel in total, by source, campaign and country; `users` counts users, not events."""
 
-    bySource: list[SourceStages]
-    byCampaign: list[CampaignStages]
-    byCountry: list[CountryStages]
+    bySource: list[SourceFunnel]
+    byCampaign: list[CampaignFunnel]
+    byCountry: list[CountryFunnel]
     users: Conversion
 
 
-def _stages(row: Row) -> Stages:
+def _stages(row: Row) -> FunnelStages:
     return {
         "top": row["top"],
         "bottom": row["bottom"],
-        "conversionRate": rate(row["bottom"], row["top"]),
-        "revenue": money(row["revenue"]),
+        "conversionRate": ratio(row["bottom"], row["top"]),
+        "revenue": format_money(row["revenue"]),
     }
 
 
-def funnel(now: Snapshot, query: FunnelQuery) -> Funnel:
-    """Compute the report."""
-    by_source = sums(now, SQL, "funnel", query, split="source")
-    by_campaign = sums(now, SQL, "funnel", query, by_campaign=True, split="campaignId")
-    by_country = sums(now, SQL, "funnel", query, by_country=True, split="country")
+def funnel(snapshot: Snapshot, query: FunnelQuery) -> Funnel:
+    """Return the report."""
+    by_source = query_rollups(snapshot, SQL, "funnel", query, split="source")
+    by_campaign = query_rollups(
+        snapshot, SQL, "funnel", query, by_campaign=True, split="campaignId"
+    )
+    by_country = query_rollups(snapshot, SQL, "funnel", query, by_country=True, split="country")
     total = {name: sum(row[name] for row in by_source) for name in ("top", "bottom", "revenue")}
     return {
-        "from": time(query.from_),
-        "to": time(query.to),
+        "from": format_optional_time(query.from_),
+        "to": format_optional_time(query.to),
         **_stages(total),
         "bySource": [{"source": row["key"], **_stages(row)} for row in by_source],
         "byCampaign": [
             {"campaignId": row["key"], **_stages(row)} for row in by_campaign[: query.limit]
         ],
         "byCountry": [{"country": row["key"], **_stages(row)} for row in by_country[: query.limit]],
-        "users": conversion(now, query),
+        "users": conversion(snapshot, query),
     }
 
 
 REPORT = Report(
     name="funnel",
-    summary="From the top of the funnel to its bottom",
+    summary="Funnel: top to bottom",
     description="Events at the top and at the bottom of the funnel and their ratio, in total, by "
-    "source, by campaign and by country. `users` counts people: who was seen at the top and later "
-    "at the bottom has converted.",
+    "source, by campaign and by country. `users` counts users: one converts who has an event at "
+    "the top and a later one at the bottom.",
     query=FunnelQuery,
-    answer=Funnel,
+    response=Funnel,
     compute=funnel,
 )

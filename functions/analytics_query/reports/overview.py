@@ -1,4 +1,4 @@
-"""Totals of a range: events, users, revenue; by source, stage and type."""
+"""Totals of a time range: events, users, revenue; by source, funnel stage and event type."""
 
 from collections.abc import Iterable
 from decimal import Decimal
@@ -6,18 +6,27 @@ from decimal import Decimal
 from typing_extensions import TypedDict
 
 from ..database import Row, Snapshot
-from ..formatting import Count, Money, Range, Time, average, money, time
+from ..formatting import (
+    Count,
+    Money,
+    ReportRange,
+    Time,
+    format_average,
+    format_money,
+    format_optional_time,
+)
 from ..query.filters import ReportQuery, Stage
-from ..query.rollup_query import sums
+from ..query.rollup_query import query_rollups
 from ..query.statements import Statements
-from ..users.unique_users import Accuracy, unique_users
+from ..users.accuracy import Accuracy
+from ..users.unique_users import unique_users
 from .report import Report
 
 SQL = Statements("report_overview.sql")
 
 
-class Totals(TypedDict):
-    """The whole range."""
+class OverviewTotals(TypedDict):
+    """The whole time range."""
 
     events: Count
     uniqueUsers: Count
@@ -29,7 +38,7 @@ class Totals(TypedDict):
     lastEvent: Time | None
 
 
-class OfSource(TypedDict):
+class SourceTotals(TypedDict):
     """One source."""
 
     source: str
@@ -37,16 +46,16 @@ class OfSource(TypedDict):
     revenue: Money
 
 
-class OfStage(TypedDict):
-    """One stage of the funnel."""
+class StageTotals(TypedDict):
+    """One funnel stage."""
 
     funnelStage: Stage
     events: Count
     revenue: Money
 
 
-class OfType(TypedDict):
-    """One type of event of one source."""
+class EventTypeTotals(TypedDict):
+    """One event type of one source."""
 
     source: str
     funnelStage: Stage
@@ -55,16 +64,17 @@ class OfType(TypedDict):
     revenue: Money
 
 
-class Overview(Range):
-    """Totals of a range."""
+class Overview(ReportRange):
+    """Totals of a time range."""
 
-    totals: Totals
-    bySource: list[OfSource]
-    byFunnelStage: list[OfStage]
-    byEventType: list[OfType]
+    totals: OverviewTotals
+    bySource: list[SourceTotals]
+    byFunnelStage: list[StageTotals]
+    byEventType: list[EventTypeTotals]
 
 
-def _sums(rows: Iterable[Row], key: str) -> list[tuple[str, int, Decimal]]:
+def _totals_by(rows: Iterable[Row], key: str) -> list[tuple[str, int, Decimal]]:
+    """Return the events and the revenue by the value of a column."""
     events: dict[str, int] = {}
     revenue: dict[str, Decimal] = {}
     for row in rows:
@@ -73,36 +83,38 @@ def _sums(rows: Iterable[Row], key: str) -> list[tuple[str, int, Decimal]]:
     return [(name, events[name], revenue[name]) for name in events]
 
 
-def overview(now: Snapshot, query: ReportQuery) -> Overview:
-    """Compute the report."""
-    rows = sums(now, SQL, "overview_by_type", query)
-    users, accuracy = unique_users(now, query)
+def overview(snapshot: Snapshot, query: ReportQuery) -> Overview:
+    """Return the report."""
+    rows = query_rollups(snapshot, SQL, "overview_by_type", query)
+    users, accuracy = unique_users(snapshot, query)
     purchases = sum(row["purchases"] for row in rows)
     revenue = sum((row["revenue"] for row in rows), Decimal())
     return {
-        "from": time(query.from_),
-        "to": time(query.to),
+        "from": format_optional_time(query.from_),
+        "to": format_optional_time(query.to),
         "totals": {
             "events": sum(row["events"] for row in rows),
             "uniqueUsers": users,
             "uniqueUsersAccuracy": accuracy,
             "purchases": purchases,
-            "revenue": money(revenue),
-            "averageOrderValue": average(revenue, purchases),
-            "firstEvent": time(min((row["first_at"] for row in rows), default=None)),
-            "lastEvent": time(max((row["last_at"] for row in rows), default=None)),
+            "revenue": format_money(revenue),
+            "averageOrderValue": format_average(revenue, purchases),
+            "firstEvent": format_optional_time(
+                min((row["first_at"] for row in rows), default=None)
+            ),
+            "lastEvent": format_optional_time(max((row["last_at"] for row in rows), default=None)),
         },
         "bySource": [
-            {"source": name, "events": events, "revenue": money(revenue)}
-            for name, events, revenue in _sums(rows, "source")
+            {"source": name, "events": events, "revenue": format_money(revenue)}
+            for name, events, revenue in _totals_by(rows, "source")
         ],
         "byFunnelStage": [
             {
                 "funnelStage": "top" if name == "top" else "bottom",
                 "events": events,
-                "revenue": money(revenue),
+                "revenue": format_money(revenue),
             }
-            for name, events, revenue in sorted(_sums(rows, "funnel_stage"), reverse=True)
+            for name, events, revenue in sorted(_totals_by(rows, "funnel_stage"), reverse=True)
         ],
         "byEventType": [
             {
@@ -110,7 +122,7 @@ def overview(now: Snapshot, query: ReportQuery) -> Overview:
                 "funnelStage": row["funnel_stage"],
                 "eventType": row["event_type"],
                 "events": row["events"],
-                "revenue": money(row["revenue"]),
+                "revenue": format_money(row["revenue"]),
             }
             for row in rows
         ],
@@ -119,10 +131,10 @@ def overview(now: Snapshot, query: ReportQuery) -> Overview:
 
 REPORT = Report(
     name="overview",
-    summary="Totals of a range",
-    description="Events, different users and revenue in total, by source, by funnel stage and by "
+    summary="Totals of a time range",
+    description="Events, distinct users and revenue in total, by source, by funnel stage and by "
     "event type.",
     query=ReportQuery,
-    answer=Overview,
+    response=Overview,
     compute=overview,
 )

@@ -1,31 +1,31 @@
-"""What a report consists of."""
+"""The definition of a report."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..database import Snapshot
-from ..query.filters import Query
+from ..query.filters import QueryParameters
 
 
 @dataclass(frozen=True)
 class Report:
-    """One question that can be asked.
+    """One report.
 
     Attributes:
         name: the last part of its path, `/analytics/<name>`.
-        summary: what it tells, in a few words.
-        description: what a reader must know about it, Markdown.
-        query: its parameters.
-        answer: the type of its answer.
-        compute: computes the answer from one snapshot of the database.
-        exports: what it answers besides JSON, as the contract has it: by content type.
+        summary: a title of a few words.
+        description: what its figures mean, Markdown.
+        query: the type of its query parameters.
+        response: the type of its JSON response.
+        compute: returns the response, from one snapshot of the database.
+        exports: OpenAPI media types of its formats besides JSON, by content type.
     """
 
     name: str
     summary: str
     description: str
-    query: type[Query]
-    answer: Any
+    query: type[QueryParameters]
+    response: Any
     compute: Callable[[Snapshot, Any], Any]
-    exports: Mapping[str, Any] = field(default_factory=dict)
+    exports: Mapping[str, Any] = field(default_factory=dict[str, Any])

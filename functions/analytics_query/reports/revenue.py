@@ -1,16 +1,26 @@
-"""Money: by source, campaign, country and over time."""
+"""Purchases and revenue by source, campaign and country, and over time."""
 
+from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from functools import partial
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from ..database import Row, Snapshot
-from ..formatting import Count, Money, Range, Time, average, money, time, utc
+from ..formatting import (
+    Count,
+    Money,
+    ReportRange,
+    Time,
+    format_average,
+    format_money,
+    format_optional_time,
+    format_time,
+)
 from ..query.filters import ReportQuery
-from ..query.intervals import GRAIN, Interval, starts
-from ..query.rollup_query import span, sums
+from ..query.intervals import ROLLUP_GRAIN, Interval, interval_starts
+from ..query.rollup_query import event_time_bounds, query_rollups
 from ..query.statements import Statements
 from .report import Report
 
@@ -18,23 +28,24 @@ SQL = Statements("report_revenue.sql")
 
 
 class RevenueQuery(ReportQuery):
-    """Parameters of the report."""
+    """The query parameters of the report."""
 
     interval: Interval | None = Field(
         None,
-        description="The time between points. By default the range decides: minutes up to 6 hours, "
-        "hours up to 8 days, else days.",
+        description="Interval between points. Default: by the length of the range: minutes up to "
+        "6 hours, hours up to 8 days, days beyond.",
         examples=["day"],
     )
     limit: int = Field(
         100,
         ge=1,
         le=1000,
-        description="The most campaigns, and the most countries; those with most revenue are kept.",
+        description="Maximum number of campaigns and of countries; those with the most revenue are "
+        "returned.",
     )
 
 
-class Figures(TypedDict):
+class PurchaseFigures(TypedDict):
     """Purchases (events with an amount), their sum and their average."""
 
     purchases: Count
@@ -42,87 +53,89 @@ class Figures(TypedDict):
     averageOrderValue: Money | None
 
 
-class OfSource(Figures):
+class SourceRevenue(PurchaseFigures):
     """One source."""
 
     source: str
 
 
-class OfCampaign(Figures):
-    """One campaign; null: purchases of no campaign."""
+class CampaignRevenue(PurchaseFigures):
+    """One campaign; null: purchases without a campaign."""
 
     campaignId: str | None
 
 
-class OfCountry(Figures):
-    """One country; null: purchases that name none."""
+class CountryRevenue(PurchaseFigures):
+    """One country; null: purchases without a country."""
 
     country: str | None
 
 
-class Point(Figures):
+class RevenuePoint(PurchaseFigures):
     """One interval."""
 
     time: Time
 
 
-class Revenue(Range, Figures):
-    """Revenue in total and by parts; the points have no gaps."""
+class Revenue(ReportRange, PurchaseFigures):
+    """Revenue in total, by source, campaign and country; intervals without purchases are zeros."""
 
     interval: Interval
-    bySource: list[OfSource]
-    byCampaign: list[OfCampaign]
-    byCountry: list[OfCountry]
-    points: list[Point]
+    bySource: list[SourceRevenue]
+    byCampaign: list[CampaignRevenue]
+    byCountry: list[CountryRevenue]
+    points: list[RevenuePoint]
 
 
-def _figures(row: Row | None) -> Figures:
+def _figures(row: Row | None) -> PurchaseFigures:
     if row is None:
         return {"purchases": 0, "revenue": "0", "averageOrderValue": None}
     return {
         "purchases": row["purchases"],
-        "revenue": money(row["revenue"]),
-        "averageOrderValue": average(row["revenue"], row["purchases"]),
+        "revenue": format_money(row["revenue"]),
+        "averageOrderValue": format_average(row["revenue"], row["purchases"]),
     }
 
 
-def revenue(now: Snapshot, query: RevenueQuery) -> Revenue:
-    """Compute the report."""
-
-    def by(split: str, **options: Any) -> list[Row]:
-        params = {"interval": None, "split": split} | options
-        return sums(now, SQL, "revenue", query, **params)
-
-    by_source = by("source")
+def revenue(snapshot: Snapshot, query: RevenueQuery) -> Revenue:
+    """Return the report."""
+    query_by = partial(query_rollups, snapshot, SQL, "revenue", query)
+    by_source = query_by(split="source", interval=None)
+    by_campaign = query_by(split="campaignId", interval=None, by_campaign=True)
+    by_country = query_by(split="country", interval=None, by_country=True)
     total: Row = {
         "purchases": sum(row["purchases"] for row in by_source),
         "revenue": sum((row["revenue"] for row in by_source), Decimal()),
     }
-    by_campaign = by("campaignId", by_campaign=True)
-    without: Row = {
+    without_campaign: Row = {
         "key": None,
         "purchases": total["purchases"] - sum(row["purchases"] for row in by_campaign),
         "revenue": total["revenue"] - sum((row["revenue"] for row in by_campaign), Decimal()),
     }
-    by_country = by("country", by_country=True)
-    # the span of all events: rollups do not tell when the first and the last purchase was
-    interval, times = starts(query.from_, query.to, query.interval, *span(now, query))
-    over_time = by("all", interval=interval, grain=GRAIN[interval]) if times else []
-    points = {row["time"]: row for row in over_time}
+    # the bounds of all events: rollups do not contain the times of the first and last purchase
+    bounds = event_time_bounds(snapshot, query)
+    interval, times = interval_starts(query.from_, query.to, query.interval, *bounds)
+    points: dict[datetime, Row] = {}
+    if times:
+        over_time = query_by(split="all", interval=interval, grain=ROLLUP_GRAIN[interval])
+        points = {row["time"]: row for row in over_time}
     return {
-        "from": time(query.from_),
-        "to": time(query.to),
+        "from": format_optional_time(query.from_),
+        "to": format_optional_time(query.to),
         **_figures(total),
         "interval": interval,
         "bySource": [{"source": row["key"], **_figures(row)} for row in by_source],
         "byCampaign": [
             {"campaignId": row["key"], **_figures(row)}
-            for row in [*by_campaign[: query.limit], *([without] if without["purchases"] else [])]
+            for row in [
+                *by_campaign[: query.limit],
+                *([without_campaign] if without_campaign["purchases"] else []),
+            ]
         ],
         "byCountry": [
             {"country": row["key"], **_figures(row)} for row in by_country[: query.limit]
         ],
-        "points": [{"time": utc(at), **_figures(points.get(at))} for at in times],
+        "points": [{"time": format_time(at), **_figures(points.get(at))} for at in times],
     }
 
 
@@ -132,6 +145,6 @@ REPORT = Report(
     description="Purchases (events with an amount), revenue and average order value. Averages are "
     "rounded to two decimals, sums are exact.",
     query=RevenueQuery,
-    answer=Revenue,
+    response=Revenue,
     compute=revenue,
 )

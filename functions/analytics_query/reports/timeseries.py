@@ -1,4 +1,4 @@
-"""Events and revenue over time, without gaps."""
+"""Events and revenue over time, one point per interval."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -7,41 +7,52 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from ..database import Row, Snapshot
-from ..formatting import Count, Money, Range, Time, money, time, utc
+from ..formatting import (
+    Count,
+    Money,
+    ReportRange,
+    Time,
+    format_money,
+    format_optional_time,
+    format_time,
+)
 from ..query.filters import ReportQuery
-from ..query.intervals import GRAIN, Interval, starts
-from ..query.rollup_query import span, sums
+from ..query.intervals import ROLLUP_GRAIN, Interval, interval_starts
+from ..query.rollup_query import event_time_bounds, query_rollups
 from ..query.statements import Statements
 from .report import Report
 
 SQL = Statements("report_timeseries.sql")
 
-Split = Literal["none", "source", "funnelStage", "eventType", "country", "campaignId"]
-MOST_POINTS = 50_000
-"""The most points in one answer, all series together."""
+SeriesSplit = Literal["none", "source", "funnelStage", "eventType", "country", "campaignId"]
+MAX_TOTAL_POINTS = 50_000
+"""The maximum number of points in one response, summed over all series."""
 
 
 class TimeseriesQuery(ReportQuery):
-    """Parameters of the report."""
+    """The query parameters of the report."""
 
     interval: Interval | None = Field(
         None,
-        description="The time between points. By default the range decides: minutes up to 6 hours, "
-        "hours up to 8 days, else days.",
+        description="Interval between points. Default: by the length of the range: minutes up to "
+        "6 hours, hours up to 8 days, days beyond.",
         examples=["hour"],
     )
-    split: Split = Field(
+    split: SeriesSplit = Field(
         "none",
-        description="One series for each of these. Series by campaignId leave out the events of no "
-        "campaign.",
+        description="Return one series per value of this field. Series by campaignId leave out the "
+        "events without a campaign.",
         examples=["source"],
     )
     limit: int = Field(
-        20, ge=1, le=100, description="The most series; those with most events are kept."
+        20,
+        ge=1,
+        le=100,
+        description="Maximum number of series; those with the most events are returned.",
     )
 
 
-class Point(TypedDict):
+class TimeseriesPoint(TypedDict):
     """One interval."""
 
     time: Time
@@ -49,33 +60,35 @@ class Point(TypedDict):
     revenue: Money
 
 
-class Series(TypedDict):
-    """The points of one part; `key` is `all` without a split, null for events that have none."""
+class TimeseriesSeries(TypedDict):
+    """One series; `key` is `all` without a split, null for events without a value."""
 
     key: str | None
-    points: list[Point]
+    points: list[TimeseriesPoint]
 
 
-class Timeseries(Range):
-    """Events and revenue over time; points are the starts of intervals, gaps are zeros."""
+class Timeseries(ReportRange):
+    """Events and revenue over time; `time` is the start of an interval, without events 0."""
 
     interval: Interval
-    split: Split
-    series: list[Series]
+    split: SeriesSplit
+    series: list[TimeseriesSeries]
     omittedSeries: Count
 
 
-def timeseries(now: Snapshot, query: TimeseriesQuery) -> Timeseries:
-    """Compute the report."""
+def timeseries(snapshot: Snapshot, query: TimeseriesQuery) -> Timeseries:
+    """Return the report."""
     options: dict[str, Any] = {
         "by_country": query.split == "country",
         "by_campaign": query.split == "campaignId",
     }
-    interval, times = starts(query.from_, query.to, query.interval, *span(now, query, **options))
+    interval, times = interval_starts(
+        query.from_, query.to, query.interval, *event_time_bounds(snapshot, query, **options)
+    )
     by_key: dict[str | None, dict[datetime, Row]] = {}
     if times:
-        options |= {"grain": GRAIN[interval], "interval": interval, "split": query.split}
-        for row in sums(now, SQL, "timeseries", query, **options):
+        options |= {"grain": ROLLUP_GRAIN[interval], "interval": interval, "split": query.split}
+        for row in query_rollups(snapshot, SQL, "timeseries", query, **options):
             by_key.setdefault(row["key"], {})[row["time"]] = row
     if query.split == "none":
         by_key.setdefault("all", {})
@@ -83,34 +96,34 @@ def timeseries(now: Snapshot, query: TimeseriesQuery) -> Timeseries:
         by_key,
         key=lambda key: (-sum(row["events"] for row in by_key[key].values()), key or ""),
     )
-    most = min(query.limit, max(MOST_POINTS // max(len(times), 1), 1))
-    labels = [(at, utc(at)) for at in times]
+    limit = min(query.limit, max(MAX_TOTAL_POINTS // max(len(times), 1), 1))
+    labels = [(at, format_time(at)) for at in times]
     return {
-        "from": time(query.from_),
-        "to": time(query.to),
+        "from": format_optional_time(query.from_),
+        "to": format_optional_time(query.to),
         "interval": interval,
         "split": query.split,
-        "series": [{"key": key, "points": _points(labels, by_key[key])} for key in keys[:most]],
-        "omittedSeries": len(keys[most:]),
+        "series": [{"key": key, "points": _points(labels, by_key[key])} for key in keys[:limit]],
+        "omittedSeries": len(keys[limit:]),
     }
 
 
-def _points(labels: list[tuple[datetime, str]], rows: dict[datetime, Row]) -> list[Point]:
-    nothing: Row = {"events": 0, "revenue": None}
+def _points(labels: list[tuple[datetime, str]], rows: dict[datetime, Row]) -> list[TimeseriesPoint]:
+    no_events: Row = {"events": 0, "revenue": None}
     return [
-        {"time": label, "events": row["events"], "revenue": money(row["revenue"])}
+        {"time": label, "events": row["events"], "revenue": format_money(row["revenue"])}
         for at, label in labels
-        for row in (rows.get(at, nothing),)
+        for row in (rows.get(at, no_events),)
     ]
 
 
 REPORT = Report(
     name="timeseries",
     summary="Events and revenue over time",
-    description="One point an interval (UTC), from the start of the range to its end; intervals "
-    "without events are zeros. Without `from` or `to` the points reach from the first event to "
-    "the last.",
+    description="One point per interval (UTC) from the start of the range to its end; intervals "
+    "without events are zeros. Without `from` or `to` the points start at the first event or end "
+    "at the last one.",
     query=TimeseriesQuery,
-    answer=Timeseries,
+    response=Timeseries,
     compute=timeseries,
 )

@@ -1,4 +1,4 @@
-"""Who does most."""
+"""The most active users and the best customers."""
 
 from typing import Literal
 
@@ -8,26 +8,34 @@ from typing_extensions import TypedDict
 from functions.common.events import SOURCES
 
 from ..database import Row, Snapshot
-from ..formatting import Count, Money, Range, Time, money, time, utc
+from ..formatting import (
+    Count,
+    Money,
+    ReportRange,
+    Time,
+    format_money,
+    format_optional_time,
+    format_time,
+)
 from ..query.filters import ReportQuery
 from ..query.statements import Statements
-from ..query.time_range import cut
+from ..query.time_range import split_range
 from .report import Report
 
 SQL = Statements("report_users.sql")
 
 
 class UsersQuery(ReportQuery):
-    """Parameters of the report."""
+    """The query parameters of the report."""
 
     by: Literal["events", "revenue"] = Field(
-        "events", description="What the users are ordered by, most first.", examples=["revenue"]
+        "events", description="The sort order, descending.", examples=["revenue"]
     )
-    limit: int = Field(20, ge=1, le=1000, description="The most users.")
+    limit: int = Field(20, ge=1, le=1000, description="Maximum number of users.")
 
 
-class User(TypedDict):
-    """One user; `source` is null for a user of several sources."""
+class UserActivity(TypedDict):
+    """One user; `source` is null for one with events of several sources."""
 
     userId: str
     source: str | None
@@ -40,14 +48,14 @@ class User(TypedDict):
     lastEvent: Time
 
 
-class Users(Range):
-    """Users, those who do most first."""
+class TopUsers(ReportRange):
+    """Users, by events or by revenue, descending."""
 
     by: Literal["events", "revenue"]
-    items: list[User]
+    items: list[UserActivity]
 
 
-def _user(row: Row) -> User:
+def _user(row: Row) -> UserActivity:
     return {
         "userId": row["user_id"],
         "source": row["source"],
@@ -55,32 +63,32 @@ def _user(row: Row) -> User:
         "topEvents": row["top"],
         "bottomEvents": row["bottom"],
         "purchases": row["purchases"],
-        "revenue": money(row["revenue"]),
-        "firstEvent": utc(row["first_at"]),
-        "lastEvent": utc(row["last_at"]),
+        "revenue": format_money(row["revenue"]),
+        "firstEvent": format_time(row["first_at"]),
+        "lastEvent": format_time(row["last_at"]),
     }
 
 
-def users(now: Snapshot, query: UsersQuery) -> Users:
-    """Compute the report."""
+def users(snapshot: Snapshot, query: UsersQuery) -> TopUsers:
+    """Return the report."""
     filtered = (query.funnelStage, query.eventType, query.campaignId, query.country)
     params = query.params() | {"by": query.by, "limit": query.limit}
     if query.exact or any(value is not None for value in filtered):
-        rows = now.rows(SQL["top_users_exact"], params)
+        rows = snapshot.rows(SQL["top_users_exact"], params)
     else:
-        rows = _top_users(now, query, params | cut(query.from_, query.to).params())
+        rows = _top_users(snapshot, query, params | split_range(query.from_, query.to).params())
     return {
-        "from": time(query.from_),
-        "to": time(query.to),
+        "from": format_optional_time(query.from_),
+        "to": format_optional_time(query.to),
         "by": query.by,
         "items": [_user(row) for row in rows],
     }
 
 
-def _top_users(now: Snapshot, query: UsersQuery, params: Row) -> list[Row]:
-    """Find those who can be among the first by little data, and what exactly they did then."""
-    days = now.rows(SQL["user_days"], params)
-    # what users did on a day with late events is counted anew
+def _top_users(snapshot: Snapshot, query: UsersQuery, params: Row) -> list[Row]:
+    """Select candidates from little data, then compute the exact figures of the candidates only."""
+    days = snapshot.rows(SQL["user_days"], params)
+    # day_users is out of date for a sealed day with late events: it is computed from the events
     sealed = [row["day"] for row in days if row["sealed"] and not row["pending"]]
     params |= {
         "sealed_days": sealed,
@@ -88,18 +96,20 @@ def _top_users(now: Snapshot, query: UsersQuery, params: Row) -> list[Row]:
         "slots": len(sealed) * (1 if query.source else len(SOURCES)),
     }
     by_revenue = query.by == "revenue"
-    found = now.rows(SQL["best_buyers" if by_revenue else "perhaps_most_active"], params)
+    found = snapshot.rows(SQL["best_buyers" if by_revenue else "perhaps_most_active"], params)
     if not found and not by_revenue:
-        found = now.rows(SQL["most_active"], params)
-    ids = [row["user_id"] for row in found] or None  # by revenue: too few bought anything
-    return now.rows(SQL["top_users"], params | {"user_ids": ids})
+        found = snapshot.rows(SQL["most_active"], params)
+    ids = [
+        row["user_id"] for row in found
+    ] or None  # fewer customers than the limit: rank all users
+    return snapshot.rows(SQL["top_users"], params | {"user_ids": ids})
 
 
 REPORT = Report(
     name="users",
-    summary="Who does most",
-    description="Users by the number of their events or by what they spent. A user is a `userId`.",
+    summary="Top users",
+    description="Users by number of events or by revenue. A user is a `userId`.",
     query=UsersQuery,
-    answer=Users,
+    response=TopUsers,
     compute=users,
 )

@@ -1,39 +1,42 @@
 """How many users come from the top of the funnel to its bottom.
 
-A user converts when seen at the top and, later, at the bottom. The exact number is counted from the
-events. The estimate follows a sample of the users through the range: theta sketches hold, for each
-stage and day (or hour, where the range is short), those users whose hash is below a limit, so below
-the lowest of the limits the sketches of all days hold the same users. For each of them the sample
-tells the first interval at the top and the last one at the bottom. Whose are the same may have
-converted or come in the other order; the bounds hold for that and for the sampling.
+A user converts who has an event at the top and a later event at the bottom. The exact number is
+counted from the events. The estimate follows a sample of users through the time range: for each
+stage and day (or hour, for short ranges) there is a theta sketch with the users whose hash is below
+a limit, so below the lowest of these limits the sketches of all days contain the same users. For
+each of them the sample tells the first interval at the top and the last interval at the bottom.
+Users whose first and last interval coincide are ambiguous: the bounds count them as converted in
+one case and as not converted in the other, and allow for the sampling error.
 """
 
 from collections.abc import Iterable
 from datetime import timedelta
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from typing_extensions import TypedDict
 
 from ..database import Row, Snapshot
-from ..formatting import Count, Rate, rate
+from ..formatting import Count, Rate, ratio
 from ..query.filters import ReportQuery
 from ..query.statements import Statements
-from ..query.time_range import Grain, cut
-from .sampling import ONE_IN, bounds, worth_sampling
-from .theta import Sample, sample_of, sample_stored
-from .unique_users import CONFIDENCE, Accuracy, exactly
+from ..query.time_range import Grain, split_range
+from .accuracy import Accuracy, estimated_accuracy, exact_accuracy
+from .sampling import SAMPLING_MODULUS, sample_bounds, should_sample
+from .theta import Hashes, UserSample, parse_sketch, sample_of_users
 
 SQL = Statements("report_funnel.sql")
 
-_SKETCH_BYTES = 8 * (3 + 1024)
-"""How much of a sketch is read: its lowest 1,024 hashes, a smaller sample of the same users."""
-MOST_SAMPLED = 60_000
-"""About how many users of all intervals together are looked at."""
-SHORT = timedelta(days=8)
-"""Ranges up to this length are looked at by the hour."""
+MAX_SKETCH_BYTES = 8 * (3 + 1024)
+"""Bytes read of each sketch: its lowest 1,024 hashes, which are a smaller sample of its users."""
+MAX_SAMPLED_USERS = 60_000
+"""The approximate maximum of sampled users, summed over all intervals."""
+MAX_HOURLY_RANGE = timedelta(days=8)
+"""Ranges up to this length use one sketch per hour, longer ones one per day."""
+
+IntervalNumbers = npt.NDArray[np.int64]
 
 
 class Conversion(TypedDict):
@@ -46,77 +49,76 @@ class Conversion(TypedDict):
     accuracy: Accuracy
 
 
-def conversion(now: Snapshot, query: ReportQuery) -> Conversion:
-    """Return how many users of a question's events convert."""
+def conversion(snapshot: Snapshot, query: ReportQuery) -> Conversion:
+    """Return how many users of the events that a query covers convert."""
     filtered = (query.eventType, query.country, query.campaignId)
     if query.exact or any(value is not None for value in filtered):
-        return _without_sketches(now, query)
-    pieces = cut(query.from_, query.to, _grain(query))
-    params = query.params() | pieces.params() | {"bytes": _SKETCH_BYTES}
-    rows = now.rows(SQL["stages_of_range"], params, binary=True)
+        return _without_sketches(snapshot, query)
+    parts = split_range(query.from_, query.to, _sketch_grain(query))
+    params = query.params() | parts.params() | {"bytes": MAX_SKETCH_BYTES}
+    rows = snapshot.rows(SQL["stages_of_range"], params, binary=True)
     return _estimate([row for row in rows if query.funnelStage in (None, row["funnel_stage"])])
 
 
-def _without_sketches(now: Snapshot, query: ReportQuery) -> Conversion:
-    if not worth_sampling(now, query):
-        row = now.row(SQL["users_by_stage_exact"], query.params())
-        return _answer(row["top"], row["bottom"], row["converted"], exactly(row["converted"]))
-    row = now.row(SQL["users_by_stage_sampled"], query.params())
-    top, bottom, converted = (row[name] * ONE_IN for name in ("top", "bottom", "converted"))
-    lower, upper = bounds(row["converted"])
-    accuracy: Accuracy = {
-        "exact": False,
-        "lower": lower,
-        "upper": upper,
-        "confidence": CONFIDENCE,
-    }
-    return _answer(top, bottom, converted, accuracy)
+def _without_sketches(snapshot: Snapshot, query: ReportQuery) -> Conversion:
+    if not should_sample(snapshot, query):
+        row = snapshot.row(SQL["users_by_stage_exact"], query.params())
+        accuracy = exact_accuracy(row["converted"])
+        return _conversion(row["top"], row["bottom"], row["converted"], accuracy)
+    row = snapshot.row(SQL["users_by_stage_sampled"], query.params())
+    top, bottom, converted = (
+        row[name] * SAMPLING_MODULUS for name in ("top", "bottom", "converted")
+    )
+    accuracy = estimated_accuracy(*sample_bounds(row["converted"]))
+    return _conversion(top, bottom, converted, accuracy)
 
 
-def _grain(query: ReportQuery) -> Grain:
-    if query.from_ is not None and query.to is not None and query.to - query.from_ <= SHORT:
-        return "hour"
-    return "day"
-
-
-def _answer(top: int, bottom: int, converted: int, accuracy: Accuracy) -> Conversion:
+def _conversion(top: int, bottom: int, converted: int, accuracy: Accuracy) -> Conversion:
     return {
         "top": top,
         "bottom": bottom,
         "converted": converted,
-        "conversionRate": rate(converted, top),
+        "conversionRate": ratio(converted, top),
         "accuracy": accuracy,
     }
 
 
-def _samples(rows: list[Row], stage: str) -> list[tuple[int, Sample]]:
+def _sketch_grain(query: ReportQuery) -> Grain:
+    if query.from_ is None or query.to is None:
+        return "day"
+    return "hour" if query.to - query.from_ <= MAX_HOURLY_RANGE else "day"
+
+
+def _samples(rows: list[Row], stage: str) -> list[tuple[int, UserSample]]:
     """Return the samples of a stage with the number of their interval, in order."""
-    samples: list[tuple[int, Sample]] = []
-    for interval, (_, of_interval) in enumerate(groupby(rows, key=itemgetter("at"))):
-        loose: list[str] = []
-        for row in of_interval:
+    samples: list[tuple[int, UserSample]] = []
+    for interval, (_, interval_rows) in enumerate(groupby(rows, key=itemgetter("at"))):
+        users: list[str] = []
+        for row in interval_rows:
             if row["funnel_stage"] != stage:
                 continue
             if row["theta"] is None:
-                loose.append(row["user_id"])
+                users.append(row["user_id"])
             else:
-                samples.append((interval, sample_stored(row["theta"])))
-        if loose:
-            samples.append((interval, sample_of(loose)))
+                samples.append((interval, parse_sketch(row["theta"])))
+        if users:
+            samples.append((interval, sample_of_users(users)))
     return samples
 
 
-def _limit(samples: Iterable[tuple[int, Sample]]) -> float:
-    """Return the share of all users that is looked at."""
+def _common_share(samples: Iterable[tuple[int, UserSample]]) -> float:
+    """Return the share of all users that every sample covers, lowered to `MAX_SAMPLED_USERS`."""
     sizes = [(sample.share, len(sample.hashes)) for _, sample in samples]
-    share = min((share for share, _ in sizes), default=1.0)
-    kept = sum(size * share / own for own, size in sizes)
-    return share * min(1.0, MOST_SAMPLED / max(kept, 1.0))
+    common = min((share for share, _ in sizes), default=1.0)
+    sampled = sum(size * common / share for share, size in sizes)
+    return common * min(1.0, MAX_SAMPLED_USERS / max(sampled, 1.0))
 
 
-def _intervals(samples: list[tuple[int, Sample]], limit: float) -> tuple[Any, Any]:
-    """Return the users of some samples, each once, and the first interval they are in."""
-    below = [(interval, sample.below(limit)) for interval, sample in samples]
+def _first_intervals(
+    samples: list[tuple[int, UserSample]], share: float
+) -> tuple[Hashes, IntervalNumbers]:
+    """Return the users below a share, each once, and the first of the given intervals with them."""
+    below = [(interval, sample.below(share)) for interval, sample in samples]
     if not below:
         return np.empty(0, np.uint64), np.empty(0, np.int64)
     hashes = np.concatenate([users for _, users in below])
@@ -127,20 +129,21 @@ def _intervals(samples: list[tuple[int, Sample]], limit: float) -> tuple[Any, An
 
 def _estimate(rows: list[Row]) -> Conversion:
     tops, bottoms = _samples(rows, "top"), _samples(rows, "bottom")
-    share = _limit([*tops, *bottoms])
-    at_top, first_top = _intervals(tops, share)
-    at_bottom, last_bottom = _intervals(bottoms[::-1], share)
-    _, top, bottom = np.intersect1d(at_top, at_bottom, assume_unique=True, return_indices=True)
-    surely = int(np.count_nonzero(first_top[top] < last_bottom[bottom]))
-    perhaps = int(np.count_nonzero(first_top[top] <= last_bottom[bottom]))
-    converted = round((surely + perhaps) / 2 / share)
-    if surely == perhaps and share == 1.0:
-        accuracy = exactly(converted)
+    share = _common_share([*tops, *bottoms])
+    top_users, first_top = _first_intervals(tops, share)
+    bottom_users, last_bottom = _first_intervals(bottoms[::-1], share)
+    _, top, bottom = np.intersect1d(
+        top_users, bottom_users, assume_unique=True, return_indices=True
+    )
+    min_converted = int(np.count_nonzero(first_top[top] < last_bottom[bottom]))
+    max_converted = int(np.count_nonzero(first_top[top] <= last_bottom[bottom]))
+    converted = round((min_converted + max_converted) / 2 / share)
+    if min_converted == max_converted and share == 1.0:
+        accuracy = exact_accuracy(converted)
     else:
-        accuracy: Accuracy = {
-            "exact": False,
-            "lower": min(converted, bounds(surely, share)[0]),
-            "upper": max(converted, bounds(perhaps, share)[1]),
-            "confidence": CONFIDENCE,
-        }
-    return _answer(round(len(at_top) / share), round(len(at_bottom) / share), converted, accuracy)
+        accuracy = estimated_accuracy(
+            min(converted, sample_bounds(min_converted, share)[0]),
+            max(converted, sample_bounds(max_converted, share)[1]),
+        )
+    top_total, bottom_total = round(len(top_users) / share), round(len(bottom_users) / share)
+    return _conversion(top_total, bottom_total, converted, accuracy)

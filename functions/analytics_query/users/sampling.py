@@ -1,34 +1,35 @@
-"""Estimates from a sample of the users, for questions that no sketch answers."""
+"""Estimates from a sample of the users, for queries that no sketch can answer."""
 
 import math
 
 from ..database import Snapshot
 from ..query.filters import ReportQuery
-from ..query.rollup_query import sums
+from ..query.rollup_query import query_rollups
 from ..query.statements import Statements
 from ..settings import settings
+from .accuracy import STANDARD_DEVIATIONS
 
 SQL = Statements("report_unique_users.sql")
 
-ONE_IN = 32
-"""How many users one of the sample stands for, as the index of sealed days has it."""
-_DEVIATIONS = 2
+SAMPLING_MODULUS = 32
+"""One user in so many is in the sample; the SQL fragment `sampled_user` uses the same number."""
 
 
-def worth_sampling(now: Snapshot, query: ReportQuery) -> bool:
-    """Tell whether counting the users of a question's events would take long."""
+def should_sample(snapshot: Snapshot, query: ReportQuery) -> bool:
+    """Return whether the query covers too many events to count their users."""
     if query.exact:
         return False
-    return (
-        sums(now, SQL, "number_of_events", query)[0]["events"] > settings().exact_users_max_events
-    )
+    [row] = query_rollups(snapshot, SQL, "number_of_events", query)
+    return row["events"] > settings().exact_users_max_events
 
 
-def bounds(found: int, share: float = 1 / ONE_IN) -> tuple[int, int]:
-    """Return between which numbers of users lie of whom `found` are in a sample of this share.
+def sample_bounds(sampled: int, share: float = 1 / SAMPLING_MODULUS) -> tuple[int, int]:
+    """Return the bounds of the number of users, at 95 per cent confidence.
 
-    The true number is between them with 95 per cent confidence.
+    Args:
+        sampled: the number of users in the sample.
+        share: the share of all users that the sample covers, above 0 and at most 1.
     """
-    # one more, so that nothing found does not mean surely nothing
-    margin = _DEVIATIONS * math.sqrt((found + 1) * (1 - share)) / share
-    return max(found, math.floor(found / share - margin)), math.ceil(found / share + margin)
+    # one more than sampled: an empty sample does not prove that there are no users
+    margin = STANDARD_DEVIATIONS * math.sqrt((sampled + 1) * (1 - share)) / share
+    return max(sampled, math.floor(sampled / share - margin)), math.ceil(sampled / share + margin)

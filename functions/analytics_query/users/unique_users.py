@@ -1,117 +1,85 @@
-"""How many different users did something."""
-
-# datasketches has no type stubs
-# pyright: reportAttributeAccessIssue=false
+"""The number of distinct users: from HLL sketches, by counting, or estimated from a sample."""
 
 import math
 from collections import defaultdict
-from typing import Any
 
 from datasketches import hll_sketch, hll_union
-from typing_extensions import TypedDict
 
 from functions.common.sketches import HLL_ERROR, LG_K
 
 from ..database import Row, Snapshot
-from ..formatting import Count
 from ..query.filters import ReportQuery
 from ..query.statements import Statements
-from ..query.time_range import cut
-from .sampling import ONE_IN, bounds, worth_sampling
+from ..query.time_range import split_range
+from .accuracy import (
+    CONFIDENCE,
+    STANDARD_DEVIATIONS,
+    Accuracy,
+    RelativeAccuracy,
+    estimated_accuracy,
+    exact_accuracy,
+)
+from .sampling import SAMPLING_MODULUS, sample_bounds, should_sample
 
 SQL = Statements("report_unique_users.sql")
 
-CONFIDENCE = 0.95
-_DEVIATIONS = 2
-"""Standard deviations within which an estimate lies with that confidence."""
+
+def unique_users(snapshot: Snapshot, query: ReportQuery) -> tuple[int, Accuracy]:
+    """Return the number of distinct users of the events that a query covers."""
+    rows = _sketch_rows(snapshot, query)
+    if rows is None:
+        return _without_sketches(snapshot, query)
+    if not rows:
+        return 0, exact_accuracy(0)
+    union = hll_union(LG_K)
+    for row in rows:
+        _add(union, row)
+    estimate = round(union.get_estimate())
+    return estimate, estimated_accuracy(
+        min(estimate, math.floor(union.get_lower_bound(STANDARD_DEVIATIONS))),
+        max(estimate, math.ceil(union.get_upper_bound(STANDARD_DEVIATIONS))),
+    )
 
 
-class Accuracy(TypedDict):
-    """How sure a figure is: the true one is within the bounds with the confidence given."""
-
-    exact: bool
-    lower: Count
-    upper: Count
-    confidence: float
-
-
-class RelativeAccuracy(TypedDict):
-    """How sure figures are: each is within the relative error of the true one."""
-
-    exact: bool
-    relativeError: float
-    confidence: float
-
-
-def exactly(figure: int) -> Accuracy:
-    """Return the accuracy of a figure that was counted."""
-    return {"exact": True, "lower": figure, "upper": figure, "confidence": 1.0}
+def unique_users_by_country(
+    snapshot: Snapshot, query: ReportQuery
+) -> tuple[dict[str | None, int], RelativeAccuracy]:
+    """Return the number of distinct users per country (None: country unknown)."""
+    filtered = (query.campaignId, query.funnelStage, query.eventType)
+    if query.exact or any(value is not None for value in filtered):
+        rows = snapshot.rows(SQL["unique_users_by_country_exact"], query.params())
+        counted = {row["country"]: row["users"] for row in rows}
+        return counted, {"exact": True, "relativeError": 0.0, "confidence": 1.0}
+    params = query.params() | split_range(query.from_, query.to).params()
+    unions: defaultdict[str | None, hll_union] = defaultdict(lambda: hll_union(LG_K))
+    for row in snapshot.rows(SQL["users_of_countries"], params, binary=True):
+        _add(unions[row["country"]], row)
+    estimates = {country: round(union.get_estimate()) for country, union in unions.items()}
+    return estimates, {"exact": False, "relativeError": HLL_ERROR, "confidence": CONFIDENCE}
 
 
-def _add(union: Any, row: Row) -> None:
+def _sketch_rows(snapshot: Snapshot, query: ReportQuery) -> list[Row] | None:
+    """Return sketches, and the users that are in none; None where no sketch has these filters."""
+    if query.exact or query.campaignId is not None:
+        return None
+    params = query.params() | split_range(query.from_, query.to).params()
+    if query.country is None:
+        return snapshot.rows(SQL["users_of_range"], params, binary=True)
+    if query.funnelStage is None and query.eventType is None:
+        return snapshot.rows(SQL["users_of_countries"], params, binary=True)
+    return None
+
+
+def _add(union: hll_union, row: Row) -> None:
     if row["hll"] is None:
         union.update(row["user_id"])
     else:
         union.update(hll_sketch.deserialize(row["hll"]))
 
 
-def unique_users(now: Snapshot, query: ReportQuery) -> tuple[int, Accuracy]:
-    """Return how many different users the events of a question are of."""
-    rows = _rows(now, query)
-    if rows is None:
-        return _without_sketches(now, query)
-    if not rows:
-        return 0, exactly(0)
-    union = hll_union(LG_K)
-    for row in rows:
-        _add(union, row)
-    estimate = round(union.get_estimate())
-    return estimate, {
-        "exact": False,
-        "lower": min(estimate, math.floor(union.get_lower_bound(_DEVIATIONS))),
-        "upper": max(estimate, math.ceil(union.get_upper_bound(_DEVIATIONS))),
-        "confidence": CONFIDENCE,
-    }
-
-
-def _without_sketches(now: Snapshot, query: ReportQuery) -> tuple[int, Accuracy]:
-    if not worth_sampling(now, query):
-        users = now.row(SQL["unique_users_exact"], query.params())["users"]
-        return users, exactly(users)
-    found = now.row(SQL["unique_users_sampled"], query.params())["users"]
-    lower, upper = bounds(found)
-    return found * ONE_IN, {
-        "exact": False,
-        "lower": lower,
-        "upper": upper,
-        "confidence": CONFIDENCE,
-    }
-
-
-def _rows(now: Snapshot, query: ReportQuery) -> list[Row] | None:
-    """Return sketches and users outside of them, None where no sketches are kept."""
-    if query.exact or query.campaignId is not None:
-        return None
-    params = query.params() | cut(query.from_, query.to).params()
-    if query.country is None:
-        return now.rows(SQL["users_of_range"], params, binary=True)
-    if query.funnelStage is None and query.eventType is None:
-        return now.rows(SQL["users_of_countries"], params, binary=True)
-    return None
-
-
-def unique_users_by_country(
-    now: Snapshot, query: ReportQuery
-) -> tuple[dict[str | None, int], RelativeAccuracy]:
-    """Return the number of different users by country (None: unknown)."""
-    filtered = (query.campaignId, query.funnelStage, query.eventType)
-    if query.exact or any(value is not None for value in filtered):
-        rows = now.rows(SQL["unique_users_by_country_exact"], query.params())
-        counted = {row["country"]: row["users"] for row in rows}
-        return counted, {"exact": True, "relativeError": 0.0, "confidence": 1.0}
-    params = query.params() | cut(query.from_, query.to).params()
-    unions: defaultdict[str | None, Any] = defaultdict(lambda: hll_union(LG_K))
-    for row in now.rows(SQL["users_of_countries"], params, binary=True):
-        _add(unions[row["country"]], row)
-    estimates = {country: round(union.get_estimate()) for country, union in unions.items()}
-    return estimates, {"exact": False, "relativeError": HLL_ERROR, "confidence": CONFIDENCE}
+def _without_sketches(snapshot: Snapshot, query: ReportQuery) -> tuple[int, Accuracy]:
+    if not should_sample(snapshot, query):
+        users = snapshot.row(SQL["unique_users_exact"], query.params())["users"]
+        return users, exact_accuracy(users)
+    sampled = snapshot.row(SQL["unique_users_sampled"], query.params())["users"]
+    return sampled * SAMPLING_MODULUS, estimated_accuracy(*sample_bounds(sampled))

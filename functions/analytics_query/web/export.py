@@ -1,4 +1,4 @@
-"""Streams raw events as NDJSON or CSV."""
+"""Exports of raw events, streamed as NDJSON or CSV."""
 
 import csv
 import functools
@@ -14,22 +14,23 @@ import flask
 import orjson
 from prometheus_client import Counter
 
-from ..database import Row, snapshot
+from .. import database
+from ..database import Row
 from ..problems import problem_response
-from ..reports.events import EventsQuery, as_event, export
+from ..reports.events import EventsQuery, export, to_event
 from ..settings import settings
 
 EXPORTED = Counter("universe_analytics_query_exported_events_total", "Events sent in exports")
 
-Format = Literal["ndjson", "csv"]
-CONTENT_TYPES: dict[Format, str] = {
+ExportFormat = Literal["ndjson", "csv"]
+CONTENT_TYPES: dict[ExportFormat, str] = {
     "ndjson": "application/x-ndjson",
     "csv": "text/csv; charset=utf-8",
 }
-Writer = Callable[[Iterable[Row], bool], bytes]
-"""Writes some events; told whether they are the first."""
-CHUNK = 500
-"""Events that are written at once."""
+RowEncoder = Callable[[Iterable[Row], bool], bytes]
+"""Encodes a chunk of events; the flag is true for the first chunk."""
+CHUNK_ROWS = 500
+"""Events that are encoded at a time."""
 
 COLUMNS = (
     "eventId",
@@ -48,30 +49,32 @@ COLUMNS = (
 
 
 @functools.cache
-def _places() -> threading.BoundedSemaphore:
-    # each export keeps a connection; reports have some left
+def _export_slots() -> threading.BoundedSemaphore:
+    # an export holds a connection for its whole duration; half of the pool stays free for reports
     return threading.BoundedSemaphore(max(1, settings().db_pool_max // 2))
 
 
-def wanted_format(query: EventsQuery, request: flask.Request) -> Format | None:
-    """Return the format of the export that is asked for, None where a page is."""
+def requested_format(query: EventsQuery, request: flask.Request) -> ExportFormat | None:
+    """Return the export format that a request asks for; None: a JSON page."""
     if query.format is not None:
         return None if query.format == "json" else query.format
     best = request.accept_mimetypes.best_match(
         ["application/json", "application/x-ndjson", "text/csv"], "application/json"
     )
-    return {"application/x-ndjson": "ndjson", "text/csv": "csv"}.get(best)  # pyright: ignore[reportReturnType]
+    accepted: dict[str, ExportFormat] = {"application/x-ndjson": "ndjson", "text/csv": "csv"}
+    return accepted.get(best)
 
 
-def stream(query: EventsQuery, form: Format) -> flask.Response:
-    """Answer with all events of a question.
+def export_response(query: EventsQuery, form: ExportFormat) -> flask.Response:
+    """Return a streamed response with all matching events.
 
     Raises:
-        DatabaseAway, TooSlow: before anything is sent. Later ones break the connection.
+        DatabaseUnavailableError: before the response starts; later, the connection is closed.
+        QueryTimeoutError: before the response starts; later, the connection is closed.
     """
-    if not _places().acquire(blocking=False):
+    if not _export_slots().acquire(blocking=False):
         return problem_response(
-            503, "Too many exports are running. Try again soon.", {"Retry-After": "5"}
+            503, "Too many exports are running. Try again later.", {"Retry-After": "5"}
         )
     chunks = _chunks(query, _to_csv if form == "csv" else _to_ndjson)
     first = next(chunks)
@@ -82,28 +85,26 @@ def stream(query: EventsQuery, form: Format) -> flask.Response:
     return response
 
 
-def _chunks(
-    query: EventsQuery, write: Callable[[Iterable[Row], bool], bytes]
-) -> Generator[bytes, None, None]:
+def _chunks(query: EventsQuery, encode: RowEncoder) -> Generator[bytes, None, None]:
     deadline = time.monotonic() + settings().export_timeout
     with ExitStack() as cleanup:
-        cleanup.callback(_places().release)
-        now = cleanup.enter_context(snapshot(settings().export_timeout))
-        rows = export(now, query, settings().export_rows_max)
+        cleanup.callback(_export_slots().release)
+        snapshot = cleanup.enter_context(database.snapshot(settings().export_timeout))
+        rows = export(snapshot, query, settings().export_rows_max)
         first = True
-        while chunk := list(islice(rows, CHUNK)):
-            yield write(chunk, first)
+        while chunk := list(islice(rows, CHUNK_ROWS)):
+            yield encode(chunk, first)
             EXPORTED.inc(len(chunk))
             first = False
             if time.monotonic() > deadline:
                 raise TimeoutError("the export took longer than its time limit")
         if first:
-            yield write((), True)
+            yield encode((), True)
 
 
 def _to_ndjson(rows: Iterable[Row], first: bool) -> bytes:
     del first
-    return b"".join(orjson.dumps(as_event(row), option=orjson.OPT_APPEND_NEWLINE) for row in rows)
+    return b"".join(orjson.dumps(to_event(row), option=orjson.OPT_APPEND_NEWLINE) for row in rows)
 
 
 def _to_csv(rows: Iterable[Row], first: bool) -> bytes:
@@ -112,15 +113,15 @@ def _to_csv(rows: Iterable[Row], first: bool) -> bytes:
     if first:
         writer.writerow(COLUMNS)
     for row in rows:
-        event: dict[str, Any] = dict(as_event(row))
+        event: dict[str, Any] = dict(to_event(row))
         event["data"] = orjson.dumps(event["data"]).decode()
         event["extra"] = orjson.dumps(event["extra"]).decode() if event["extra"] else None
-        writer.writerow([_harmless(name, event[name]) for name in COLUMNS])
+        writer.writerow([_escape_formula(name, event[name]) for name in COLUMNS])
     return text.getvalue().encode()
 
 
-def _harmless(name: str, value: str | None) -> str | None:
-    """Keep a spreadsheet from taking text that somebody sent for a formula."""
+def _escape_formula(name: str, value: str | None) -> str | None:
+    """Prefix text with an apostrophe that a spreadsheet would evaluate as a formula."""
     if value and name != "revenue" and value[0] in "=+-@\t\r":
         return "'" + value
     return value

@@ -1,15 +1,15 @@
-"""Answers that clients may keep, compressed for those who take it."""
+"""Responses that clients may cache, compressed for clients that accept gzip."""
 
 import flask
 
 CACHE_CONTROL = "private, no-cache"
-"""Clients keep answers, and ask each time whether they still hold."""
+"""Clients may cache a response, and revalidate it with its entity tag before each use."""
 
 
-def send(
+def cacheable_response(
     body: bytes, compressed: bytes | None, etag: str, request: flask.Request, content_type: str
 ) -> flask.Response:
-    """Return an answer, or 304 where the client has it already."""
+    """Return a response, or 304 if the client already has this body."""
     if compressed is not None and request.accept_encodings["gzip"] > 0:
         response = flask.Response(compressed, content_type=content_type)
         response.headers["Content-Encoding"] = "gzip"

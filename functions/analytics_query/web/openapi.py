@@ -1,4 +1,4 @@
-"""The contract: an OpenAPI 3.1 document made out of the reports' types."""
+"""The OpenAPI 3.1 document, generated from the types of the reports."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from ..reports.report import Report
 REF = "#/components/schemas/"
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "reports" / "examples"
-"""One answer a report."""
+"""One example response per report."""
 
 PROBLEM_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -29,7 +29,7 @@ PROBLEM_SCHEMA: dict[str, Any] = {
         "detail": {"type": "string"},
         "errors": {
             "type": "array",
-            "description": "What is wrong with parameters.",
+            "description": "The invalid parameters.",
             "items": {
                 "type": "object",
                 "required": ["parameter", "message", "type"],
@@ -55,15 +55,15 @@ def _problem(description: str, status: int, title: str, detail: str, **more: Any
 
 
 RESPONSES: dict[str, Any] = {
-    "NotModified": {"description": "The answer is still the one whose ETag was sent."},
+    "NotModified": {"description": "The response with the ETag in If-None-Match is still current."},
     "Unauthorized": _problem(
-        "An API key is set, and was not sent.",
+        "The API key is missing or wrong.",
         401,
         "Unauthorized",
         f"Send the API key in the header {API_KEY_HEADER}.",
     ),
     "Invalid": _problem(
-        "A parameter is wrong; the answer names it.",
+        "A parameter is invalid; the response names it.",
         422,
         "Unprocessable Content",
         "interval: Input should be 'minute', 'hour' or 'day'",
@@ -76,10 +76,10 @@ RESPONSES: dict[str, Any] = {
         ],
     ),
     "Unavailable": _problem(
-        "The report took too long, or the database is away.",
+        "The report took too long, or the database is unavailable.",
         503,
         "Service Unavailable",
-        "The database cannot be reached now. Try again soon.",
+        "The database cannot be reached. Try again later.",
     ),
 }
 
@@ -101,7 +101,7 @@ def _parameters(report: Report) -> list[dict[str, Any]]:
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """A parameter is left out, not null."""
+    """Remove null: an optional query parameter is left out instead."""
     schema.pop("title", None)
     if schema.get("default", ...) is None:
         schema.pop("default")
@@ -112,22 +112,27 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
-def _answer(report: Report, schemas: dict[str, Any]) -> dict[str, Any]:
-    name = report.answer.__name__
-    # reports have parts of the same name
-    schema = TypeAdapter(report.answer).json_schema(
-        ref_template=REF + name + "{model}", mode="serialization"
+def _response_schemas() -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    """Return the schema of each report's response, and the components they refer to."""
+    responses, components = TypeAdapter.json_schemas(
+        [
+            (report.name, "serialization", TypeAdapter[Any](report.response))
+            for report in REPORTS.values()
+        ],
+        ref_template=REF + "{model}",
     )
-    schemas |= {name + part: details for part, details in schema.pop("$defs", {}).items()}
-    schemas[name] = schema
-    content: dict[str, Any] = {"schema": {"$ref": REF + name}}
+    return {name: schema for (name, _), schema in responses.items()}, components["$defs"]
+
+
+def _response(report: Report, schema: dict[str, Any]) -> dict[str, Any]:
+    content: dict[str, Any] = {"schema": schema}
     example = EXAMPLES / f"{report.name}.json"
     if example.exists():
         content["example"] = orjson.loads(example.read_bytes())
     return {
         "description": report.summary + ".",
         "headers": {
-            "ETag": {"schema": {"type": "string"}, "description": "Send it in If-None-Match."},
+            "ETag": {"schema": {"type": "string"}, "description": "Entity tag for If-None-Match."},
             "X-Call-Id": {"schema": {"type": "string"}, "description": "Correlation id."},
         },
         "content": {"application/json": content, **report.exports},
@@ -136,8 +141,8 @@ def _answer(report: Report, schemas: dict[str, Any]) -> dict[str, Any]:
 
 def document() -> dict[str, Any]:
     """Return the OpenAPI document."""
-    schemas: dict[str, Any] = {"Problem": PROBLEM_SCHEMA}
-    paths = {
+    responses, schemas = _response_schemas()
+    paths: dict[str, Any] = {
         f"/analytics/{report.name}": {
             "get": {
                 "operationId": report.name,
@@ -147,7 +152,7 @@ def document() -> dict[str, Any]:
                 "security": [{}, {"apiKey": []}],
                 "parameters": _parameters(report),
                 "responses": {
-                    "200": _answer(report, schemas),
+                    "200": _response(report, responses[report.name]),
                     "304": {"$ref": "#/components/responses/NotModified"},
                     "401": {"$ref": "#/components/responses/Unauthorized"},
                     "422": {"$ref": "#/components/responses/Invalid"},
@@ -162,22 +167,22 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "Universe analytics",
             "version": "1",
-            "description": "Reports over the stored marketing events. Ranges are half-open "
+            "description": "Reports on the stored marketing events. Time ranges are half-open "
             "(`from` inclusive, `to` exclusive), times are UTC, amounts are exact decimal strings.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "servers": [{"url": ".", "description": "Where this document is"}],
+        "servers": [{"url": ".", "description": "The address of this document"}],
         "tags": [{"name": "analytics", "description": "Reports"}],
         "paths": paths,
         "components": {
-            "schemas": schemas,
+            "schemas": {"Problem": PROBLEM_SCHEMA, **schemas},
             "responses": RESPONSES,
             "securitySchemes": {
                 "apiKey": {
                     "type": "apiKey",
                     "in": "header",
                     "name": API_KEY_HEADER,
-                    "description": "Needed where the secret `analytics-api-key` is set.",
+                    "description": "Required if the secret `analytics-api-key` is set.",
                 }
             },
         },

@@ -1,13 +1,12 @@
-"""What people look at: the dashboard, Swagger UI, the contract; and the files these need.
+"""The dashboard, Swagger UI, the OpenAPI document, and the static files they need.
 
-Nothing is loaded from elsewhere, and every link is relative: the function works below any path.
+Nothing is loaded from other hosts, and every link is relative: the function works below any path.
 """
 
 import base64
 import functools
 import gzip
 import hashlib
-import importlib.metadata
 import importlib.util
 import mimetypes
 from dataclasses import dataclass
@@ -16,22 +15,22 @@ from pathlib import Path
 import flask
 import orjson
 
-from .http_response import send
+from .http_response import cacheable_response
 from .openapi import document
 
-HERE = Path(__file__).resolve().parent.parent / "page"
+PAGE_FOLDER = Path(__file__).resolve().parent.parent / "page"
 DASHBOARD = "/"
 API = "/api"
-CONTRACT = "/openapi.json"
+OPENAPI_JSON = "/openapi.json"
 ASSETS = "/assets/"
 
-COMPRESSIBLE = 1024
-"""Files from this size (bytes) on are sent compressed to those who take it."""
+MIN_COMPRESSED_BYTES = 1024
+"""Files of at least this size are also stored compressed."""
 
 
 @dataclass(frozen=True)
 class Asset:
-    """A file that is served."""
+    """A static file in memory."""
 
     body: bytes
     compressed: bytes | None
@@ -40,7 +39,7 @@ class Asset:
 
 
 def _package_file(package: str, *path: str) -> Path:
-    """Return a file of an installed package, without importing the package."""
+    """Return the path of a file of an installed package, without importing the package."""
     found = importlib.util.find_spec(package)
     assert found is not None
     assert found.origin is not None
@@ -48,14 +47,16 @@ def _package_file(package: str, *path: str) -> Path:
 
 
 def _files() -> dict[str, Path]:
-    """Return where each served file is."""
+    """Return the paths of the static files by their names below `/assets/`."""
     swagger = ("flask_openapi3_swagger", "templates", "swagger")
     packaged = {
         "plotly.min.js": _package_file("plotly", "package_data", "plotly.min.js"),
         "swagger-ui.css": _package_file(*swagger, "css", "swagger-ui.css"),
         "swagger-ui-bundle.js": _package_file(*swagger, "js", "swagger-ui-bundle.js"),
     }
-    own = {file.name: file for file in HERE.iterdir() if file.suffix in (".js", ".css", ".svg")}
+    own = {
+        file.name: file for file in PAGE_FOLDER.iterdir() if file.suffix in (".js", ".css", ".svg")
+    }
     return packaged | own
 
 
@@ -68,46 +69,46 @@ def _asset(file: Path) -> Asset:
     content_type = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
     if content_type.startswith("text/") or content_type.endswith("javascript"):
         content_type += "; charset=utf-8"
-    compressed = gzip.compress(body, 6, mtime=0) if len(body) >= COMPRESSIBLE else None
+    compressed = gzip.compress(body, 6, mtime=0) if len(body) >= MIN_COMPRESSED_BYTES else None
     etag = hashlib.blake2b(body, digest_size=12).hexdigest()
     return Asset(body, compressed, content_type, etag)
 
 
 @functools.cache
-def _contract() -> Asset:
+def _openapi_document() -> Asset:
     body = orjson.dumps(document(), option=orjson.OPT_INDENT_2)
     etag = hashlib.blake2b(body, digest_size=12).hexdigest()
     return Asset(body, gzip.compress(body, 6, mtime=0), "application/json", etag)
 
 
 def route(path: str) -> str | None:
-    """Return the route of a path, None where there is no page."""
+    """Return the route of a path; None: there is no page."""
     if path in ("", "/"):
         return DASHBOARD
     if path in (API, API + "/"):
         return API
-    if path == CONTRACT:
-        return CONTRACT
+    if path == OPENAPI_JSON:
+        return OPENAPI_JSON
     name = path.removeprefix(ASSETS)
     return ASSETS + name if path.startswith(ASSETS) and name in FILES else None
 
 
 def page(route: str, request: flask.Request) -> flask.Response:
-    """Answer a request for one of the routes."""
+    """Return the response for one of the routes."""
     if route == API and request.path.endswith("/"):
         return flask.redirect("../api", 308)  # pyright: ignore[reportReturnType]
-    if route == CONTRACT:
-        return _send(_contract(), request)
+    if route == OPENAPI_JSON:
+        return _send(_openapi_document(), request)
     if route == DASHBOARD:
-        return _send(_asset(HERE / "index.html"), request, page=True)
+        return _send(_asset(PAGE_FOLDER / "index.html"), request, page=True)
     if route == API:
-        return _send(_asset(HERE / "api.html"), request, page=True)
+        return _send(_asset(PAGE_FOLDER / "api.html"), request, page=True)
     return _send(_asset(FILES[route.removeprefix(ASSETS)]), request)
 
 
 def _inline_script_hash() -> str:
-    """Name the page's one inline script, which must run before anything relative is loaded."""
-    script = (HERE / "index.html").read_text(encoding="utf-8").split("<script>")[1]
+    """Return the CSP source of the page's inline script, which runs before relative links load."""
+    script = (PAGE_FOLDER / "index.html").read_text(encoding="utf-8").split("<script>")[1]
     digest = hashlib.sha256(script.split("</script>")[0].encode()).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
@@ -121,7 +122,9 @@ CONTENT_SECURITY_POLICY = (
 
 
 def _send(asset: Asset, request: flask.Request, *, page: bool = False) -> flask.Response:
-    response = send(asset.body, asset.compressed, asset.etag, request, asset.content_type)
+    response = cacheable_response(
+        asset.body, asset.compressed, asset.etag, request, asset.content_type
+    )
     if page:
         response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
         response.headers["Referrer-Policy"] = "no-referrer"

@@ -1,7 +1,7 @@
-"""Answers kept for repeated questions.
+"""Responses of reports, cached until anything is committed.
 
-An answer is kept with the version of the snapshot that it was computed from. While nothing is
-committed the version stays the same, and so does the answer: what is given is never stale.
+A response is cached with the version of the database snapshot it was computed from. The version
+changes with every commit, so a cached response is never stale.
 """
 
 import gzip
@@ -10,15 +10,18 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 
+MIN_COMPRESSED_BYTES = 2048
+"""Responses of at least this size are compressed."""
+
 
 @dataclass(frozen=True)
-class Answer:
-    """An answer.
+class CachedReport:
+    """The response of a report.
 
     Attributes:
-        body: its bytes.
-        compressed: the same as gzip, None where that is not worth while.
-        etag: the entity tag of its bytes.
+        body: JSON.
+        compressed: the body as gzip; None: it is too small for that.
+        etag: the entity tag of the body.
         version: of the snapshot it was computed from.
     """
 
@@ -29,47 +32,47 @@ class Answer:
 
     @property
     def size(self) -> int:
-        """The memory it takes."""
+        """The memory it takes, in bytes."""
         return len(self.body) + len(self.compressed or b"")
 
 
-COMPRESS_FROM = 2048
-"""Answers from this size (bytes) on are compressed."""
+def cached_report(body: bytes, version: str) -> CachedReport:
+    """Return a response with its compressed body and its entity tag."""
+    compressed = gzip.compress(body, 4, mtime=0) if len(body) >= MIN_COMPRESSED_BYTES else None
+    etag = hashlib.blake2b(body, digest_size=12).hexdigest()
+    return CachedReport(body, compressed, etag, version)
 
 
-def answer(body: bytes, version: str) -> Answer:
-    """Return an answer with the entity tag of its bytes."""
-    compressed = gzip.compress(body, 4, mtime=0) if len(body) >= COMPRESS_FROM else None
-    return Answer(body, compressed, hashlib.blake2b(body, digest_size=12).hexdigest(), version)
+class ReportCache:
+    """An LRU cache of responses, bounded by the sum of their sizes. Thread-safe."""
 
-
-class AnswerCache:
-    """The answers asked for last, within a bound on their bytes. Threads may share it."""
-
-    def __init__(self, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
         self._bytes = 0
-        self._answers: OrderedDict[str, Answer] = OrderedDict()
+        self._reports: OrderedDict[str, CachedReport] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, question: str, version: str) -> Answer | None:
-        """Return the answer to `question` if it was computed from the same version."""
+    def get(self, key: str, version: str) -> CachedReport | None:
+        """Return the response of a key if it was computed from this version."""
         with self._lock:
-            kept = self._answers.get(question)
-            if kept is None or kept.version != version:
+            cached = self._reports.get(key)
+            if cached is None or cached.version != version:
                 return None
-            self._answers.move_to_end(question)
-            return kept
+            self._reports.move_to_end(key)
+            return cached
 
-    def put(self, question: str, computed: Answer) -> None:
-        """Keep an answer; those not asked for longest give way."""
+    def put(self, key: str, report: CachedReport) -> None:
+        """Store a response and evict the least recently used ones beyond the bound.
+
+        One that would take more than a quarter of the cache is not stored.
+        """
         with self._lock:
-            if former := self._answers.pop(question, None):
-                self._bytes -= former.size
-            if computed.size > self._most_bytes // 4:
+            if replaced := self._reports.pop(key, None):
+                self._bytes -= replaced.size
+            if report.size > self._max_bytes // 4:
                 return
-            self._answers[question] = computed
-            self._bytes += computed.size
-            while self._bytes > self._most_bytes:
-                _, dropped = self._answers.popitem(last=False)
-                self._bytes -= dropped.size
+            self._reports[key] = report
+            self._bytes += report.size
+            while self._bytes > self._max_bytes:
+                _, evicted = self._reports.popitem(last=False)
+                self._bytes -= evicted.size

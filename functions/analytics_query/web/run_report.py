@@ -1,4 +1,4 @@
-"""Answers a question: checks its parameters, computes or remembers the report."""
+"""Runs the report of a request: checks the parameters, uses the cache, returns the response."""
 
 import functools
 from typing import Any
@@ -9,42 +9,47 @@ from psycopg import DataError
 from pydantic import ValidationError
 from werkzeug.datastructures import MultiDict
 
-from ..database import snapshot
+from .. import database
 from ..errors import UnsupportedQueryError
 from ..formatting import to_json
 from ..problems import faults_of, invalid
-from ..query.filters import Query
+from ..query.filters import QueryParameters
 from ..reports.events import EventsQuery
 from ..reports.report import Report
 from ..settings import settings
-from .export import stream, wanted_format
-from .http_response import send
-from .report_cache import Answer, AnswerCache, answer
+from .export import export_response, requested_format
+from .http_response import cacheable_response
+from .report_cache import CachedReport, ReportCache, cached_report
 
-SECONDS = Histogram(
+REPORT_SECONDS = Histogram(
     "universe_analytics_query_report_seconds",
-    "Time to compute a report, its queries included",
+    "Time to compute a report, including its queries",
     ["report"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
-REMEMBERED = Counter(
-    "universe_analytics_query_remembered_total",
-    "Reports answered without computing them again",
+CACHE_HITS = Counter(
+    "universe_analytics_query_report_cache_hits_total",
+    "Reports returned from the cache",
     ["report"],
 )
 
 
 @functools.cache
-def _cache() -> AnswerCache:
-    return AnswerCache(settings().answer_cache_bytes)
+def _cache() -> ReportCache:
+    return ReportCache(settings().report_cache_bytes)
 
 
-def parse(query: type[Query], args: MultiDict[str, str]) -> Query | flask.Response:
-    """Return a request's parameters, or the answer that tells what is wrong with them."""
-    twice = [name for name, values in args.lists() if len(values) > 1]
-    if twice:
+def parse(
+    query: type[QueryParameters], args: MultiDict[str, str]
+) -> QueryParameters | flask.Response:
+    """Return the parameters of a request, or a 422 response with what is wrong with them."""
+    repeated = [name for name, values in args.lists() if len(values) > 1]
+    if repeated:
         return invalid(
-            [{"parameter": n, "message": "Given more than once", "type": "twice"} for n in twice]
+            [
+                {"parameter": name, "message": "Given more than once", "type": "repeated"}
+                for name in repeated
+            ]
         )
     try:
         return query.model_validate(args.to_dict())
@@ -52,35 +57,37 @@ def parse(query: type[Query], args: MultiDict[str, str]) -> Query | flask.Respon
         return invalid(faults_of(error))
 
 
-def _compute(report: Report, query: Query) -> Answer:
-    question = f"{report.name}?{query.model_dump_json()}"
-    with snapshot() as now:
-        version = now.version()
-        kept = _cache().get(question, version)
-        if kept is not None:
-            REMEMBERED.labels(report.name).inc()
-            return kept
-        with SECONDS.labels(report.name).time():
-            computed: Any = report.compute(now, query)
-    result = answer(to_json(computed), version)
-    _cache().put(question, result)
-    return result
+def _compute(report: Report, query: QueryParameters) -> CachedReport:
+    key = f"{report.name}?{query.model_dump_json()}"
+    with database.snapshot() as snapshot:
+        version = snapshot.version()
+        cached = _cache().get(key, version)
+        if cached is not None:
+            CACHE_HITS.labels(report.name).inc()
+            return cached
+        with REPORT_SECONDS.labels(report.name).time():
+            response: Any = report.compute(snapshot, query)
+    computed = cached_report(to_json(response), version)
+    _cache().put(key, computed)
+    return computed
 
 
 def run_report(report: Report, request: flask.Request) -> flask.Response:
-    """Answer a request for a report."""
+    """Return the response to a request for a report."""
     query = parse(report.query, request.args)
     if isinstance(query, flask.Response):
         return query
     try:
-        if isinstance(query, EventsQuery) and (form := wanted_format(query, request)):
-            return stream(query, form)
+        if isinstance(query, EventsQuery) and (form := requested_format(query, request)):
+            return export_response(query, form)
         computed = _compute(report, query)
     except DataError as error:
-        message = f"The database cannot look for it: {error.diag.message_primary}"
-        return invalid([{"parameter": "where", "message": message, "type": "unsearchable"}])
+        message = f"The database cannot search for this value: {error.diag.message_primary}"
+        return invalid([{"parameter": "where", "message": message, "type": "invalid_value"}])
     except UnsupportedQueryError as error:
         return invalid(
-            [{"parameter": error.parameter, "message": error.detail, "type": "unanswerable"}]
+            [{"parameter": error.parameter, "message": error.detail, "type": "unsupported_query"}]
         )
-    return send(computed.body, computed.compressed, computed.etag, request, "application/json")
+    return cacheable_response(
+        computed.body, computed.compressed, computed.etag, request, "application/json"
+    )

@@ -45,10 +45,10 @@ DASHBOARD = (
         .thresholds(limits(0.5, 2))
         .span(6),
         Stat(
-            "Remembered",
-            "Share of the reports answered without computing them again: nothing was stored since.",
-            f"({rate('universe_analytics_query_remembered_total')} or vector(0)) / "
-            f"(({rate('universe_analytics_query_remembered_total')} or vector(0)) + "
+            "Cache hits",
+            "Share of the reports that were returned from the cache: nothing was stored since.",
+            f"({rate('universe_analytics_query_report_cache_hits_total')} or vector(0)) / "
+            f"(({rate('universe_analytics_query_report_cache_hits_total')} or vector(0)) + "
             f"{rate('universe_analytics_query_report_seconds_count')} > 0) or vector(0)",
         )
         .unit(units.PercentUnit)
@@ -91,7 +91,7 @@ DASHBOARD = (
         .wide(),
         TimeSeries(
             "Computed reports",
-            "Reports that were not remembered.",
+            "Reports that were not in the cache.",
             query(rate("universe_analytics_query_report_seconds_count", by="report"), "{{report}}"),
         )
         .unit(units.OpsPerSecond)
@@ -103,11 +103,12 @@ DASHBOARD = (
             *quantiles("universe_analytics_query_report_seconds"),
         ).unit(units.Seconds),
         TimeSeries(
-            "Remembered reports",
-            "Answered without computing them again.",
+            "Reports from the cache",
+            "Returned without computing them again.",
             query(
                 or_zero(
-                    rate("universe_analytics_query_remembered_total", by="report"), report="none"
+                    rate("universe_analytics_query_report_cache_hits_total", by="report"),
+                    report="none",
                 ),
                 "{{report}}",
             ),
