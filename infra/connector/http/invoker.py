@@ -3,10 +3,12 @@
 import asyncio
 import io
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import aiohttp
+from multidict import CIMultiDict
+from yarl import URL
 
 from functions.common.correlation import CALL_ID_HEADER
 from infra.connector.delivery.message import Message
@@ -39,6 +41,21 @@ class Invocation:
     response: Response
     seconds: float
     size: int
+
+
+@dataclass(frozen=True)
+class HttpResponse:
+    """A response as it was received.
+
+    Attributes:
+        status: the HTTP status.
+        headers: the header fields, looked up without regard to case.
+        body: the body.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    body: bytes = b""
 
 
 def make_session(connect_timeout: float) -> aiohttp.ClientSession:
@@ -103,31 +120,62 @@ class Invoker:
         return status == 404 and self._exists is not None and not await self._exists()
 
     async def _post(self, body: bytes, headers: Mapping[str, str], ids: set[str]) -> Response:
-        try:
-            async with (
-                asyncio.timeout(self._timeout),
-                self._session.post(
-                    self._url, data=io.BytesIO(body), headers=headers, allow_redirects=False
-                ) as http_response,
-            ):
-                content = await _read(http_response)
-                if content is None:
-                    return Failed(Fault.ERROR, "the response is too large")
-                return classify(
-                    http_response.status,
-                    http_response.headers,
-                    content,
-                    ids,
-                    batch=self._batch,
-                    now=time.time(),
-                )
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            return Unavailable(f"no connection: {error}", reached=False)
-        except TimeoutError:
-            return Failed(Fault.TIMEOUT, f"no response within {self._timeout:g} s")
-        except (aiohttp.ClientError, OSError) as error:
-            text = str(error) or type(error).__name__
-            return Failed(Fault.CRASH, f"the connection was lost during the call: {text}")
+        response = await send_request(
+            self._session, "POST", self._url, headers.items(), body, timeout=self._timeout
+        )
+        if not isinstance(response, HttpResponse):
+            return response
+        return classify(
+            response.status,
+            response.headers,
+            response.body,
+            ids,
+            batch=self._batch,
+            now=time.time(),
+        )
+
+
+async def send_request(
+    session: aiohttp.ClientSession,
+    method: str,
+    url: str | URL,
+    headers: Iterable[tuple[str, str]],
+    body: bytes,
+    *,
+    timeout: float | None = None,  # noqa: ASYNC109 - a timeout is a result here
+) -> HttpResponse | Unavailable | Failed:
+    """Send one request; a failure is returned, with what it says about the function.
+
+    Args:
+        session: the HTTP client.
+        method: the HTTP method.
+        url: where it is sent; redirects are not followed.
+        headers: the header fields, in order.
+        body: the body.
+        timeout: seconds to wait for the end of the response; None for no limit.
+    """
+    try:
+        async with (
+            asyncio.timeout(timeout),
+            session.request(
+                method,
+                url,
+                data=io.BytesIO(body),
+                headers=CIMultiDict(headers),
+                allow_redirects=False,
+            ) as response,
+        ):
+            content = await _read(response)
+            if content is None:
+                return Failed(Fault.ERROR, "the response is too large")
+            return HttpResponse(response.status, response.headers, content)
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+        return Unavailable(f"no connection: {error}", reached=False)
+    except TimeoutError:
+        return Failed(Fault.TIMEOUT, f"no response within {timeout:g} s")
+    except (aiohttp.ClientError, OSError) as error:
+        text = str(error) or type(error).__name__
+        return Failed(Fault.CRASH, f"the connection was lost during the call: {text}")
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes | None:

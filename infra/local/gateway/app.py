@@ -13,7 +13,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from functions.common.broker import BrokerSettings
-from infra.local.async_calls import AsyncCalls
+from infra.local.async_calls.queue import AsyncCallQueue
 from infra.local.errors import PlatformError
 from infra.local.functions.idle_scaler import run_idle_scaler
 from infra.local.functions.registry import Registry
@@ -30,6 +30,7 @@ from infra.local.gateway.routes.scale import ScaleRoutes
 from infra.local.gateway.routes.secrets import SecretRoutes
 from infra.local.gateway.routes.ui import UiRoutes
 from infra.local.gateway.settings import GatewaySettings
+from infra.local.servers.ports import LOOPBACK
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class LocalGateway:
         """`host:port` by name of what else runs beside the functions and serves `/metrics`."""
         self._registry: Registry | None = None
         self._runner: web.AppRunner | None = None
-        self._calls: AsyncCalls | None = None
+        self._calls: AsyncCallQueue | None = None
         self._idle_scaler: asyncio.Task[None] | None = None
         self._port = self.settings.gateway_port
 
@@ -64,6 +65,13 @@ class LocalGateway:
     def url(self) -> str:
         """Where the gateway listens."""
         return f"http://{self.settings.gateway_host}:{self._port}"
+
+    @property
+    def _local_url(self) -> str:
+        """The URL for requests of this process, also if the gateway listens on all addresses."""
+        host = self.settings.gateway_host
+        host = LOOPBACK if host in {"0.0.0.0", "::", ""} else host  # noqa: S104
+        return f"http://{host}:{self._port}"
 
     async def start(self) -> None:
         """Listen, and bring back the functions that were deployed through the API.
@@ -80,8 +88,8 @@ class LocalGateway:
         self._registry = Registry(settings)
         self._metrics = CollectorRegistry()
         if settings.nats_url:
-            broker = BrokerSettings(nats_url=settings.nats_url)  # type: ignore[call-arg]
-            self._calls = AsyncCalls(self._registry, broker, self._metrics)
+            broker = BrokerSettings.model_validate({"nats_url": settings.nats_url})
+            self._calls = AsyncCallQueue(self._registry, broker, self._metrics)
         self._runner = web.AppRunner(
             self._application(self._registry),
             access_log=None,
@@ -107,7 +115,7 @@ class LocalGateway:
         self._port = self._runner.addresses[0][1]
         self._registry.restore()
         if self._calls is not None:
-            await self._calls.start(settings.gateway_host, self._port)
+            self._calls.start(self._local_url)
         self._idle_scaler = asyncio.create_task(run_idle_scaler(self._registry), name="idle scaler")
 
     async def stop(self) -> None:

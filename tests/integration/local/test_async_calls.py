@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from multidict import CIMultiDictProxy
 
-from infra.local.async_calls import AsyncCall, RetryRule
+from infra.local.async_calls.call import AsyncCall, RetryRule
 from infra.local.servers.nats import EmbeddedNats
 from tests.support.local_gateway import RunningGateway, running_gateway
 from tests.support.net import eventually

@@ -6,12 +6,9 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from functions.common.correlation import CALL_ID_HEADER, call_id_from
-from infra.local.async_calls import (
-    AsyncCall,
-    AsyncCalls,
-    CallTooLargeError,
-    QueueUnavailableError,
-)
+from infra.local.async_calls.call import AsyncCall
+from infra.local.async_calls.queue import AsyncCallQueue
+from infra.local.errors import CallTooLargeError, QueueUnavailableError
 from infra.local.functions.registry import Registry
 from infra.local.gateway.http_io import problem_response
 from infra.local.gateway.proxy import split_target
@@ -29,7 +26,7 @@ _NOT_STORED = frozenset(
 class AsyncRoutes:
     """Handler of asynchronous invocations."""
 
-    def __init__(self, registry: Registry, calls: AsyncCalls | None, max_body: int) -> None:
+    def __init__(self, registry: Registry, calls: AsyncCallQueue | None, max_body: int) -> None:
         self._registry = registry
         self._calls = calls
         self._max_body = max_body
@@ -74,7 +71,7 @@ class AsyncRoutes:
         return b"".join(parts)
 
 
-async def _put(calls: AsyncCalls, call: AsyncCall, started: int) -> web.Response:
+async def _put(calls: AsyncCallQueue, call: AsyncCall, started: int) -> web.Response:
     try:
         await calls.put(call)
     except CallTooLargeError as error:
@@ -87,8 +84,16 @@ async def _put(calls: AsyncCalls, call: AsyncCall, started: int) -> web.Response
     )
 
 
+def _text(value: bytes) -> str:
+    """Return a header value; what is not UTF-8 is taken for Latin-1, and sent as UTF-8 later."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
 def _stored_headers(request: web.Request) -> list[tuple[str, str]]:
-    fields = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in request.raw_headers]
+    fields = [(name.decode("ascii"), _text(value)) for name, value in request.raw_headers]
     stored = [(name, value) for name, value in fields if name.lower() not in _NOT_STORED]
     present = {name.lower() for name, _ in stored}
     host = next((value for name, value in fields if name.lower() == "host"), "")

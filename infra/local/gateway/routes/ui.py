@@ -5,7 +5,8 @@ from pathlib import Path
 
 from aiohttp import web
 
-from infra.local.async_calls import STREAM, AsyncCalls
+from infra.local.async_calls.queue import AsyncCallQueue
+from infra.local.async_calls.worker import STREAM
 from infra.local.functions.function import Function
 from infra.local.functions.registry import Registry
 from infra.local.gateway.routes.info import release
@@ -27,7 +28,7 @@ _HEADERS = {
 class UiRoutes:
     """Handlers of the page."""
 
-    def __init__(self, registry: Registry, calls: AsyncCalls | None) -> None:
+    def __init__(self, registry: Registry, calls: AsyncCallQueue | None) -> None:
         self._registry = registry
         self._calls = calls
         self._files = {

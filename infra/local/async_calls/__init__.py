@@ -1,0 +1,1 @@
+"""Asynchronous calls (`/async-function/*`): stored in JetStream, and made by the gateway later."""
