@@ -21,14 +21,14 @@ DASHBOARD = (
         "Now",
         Stat(
             "Requests",
-            "Requests but those of Prometheus and of health checks.",
+            "Requests, except for scrapes and health checks.",
             or_zero(rate(REQUESTS, matchers=ASKED)),
         )
         .unit(units.RequestsPerSecond)
         .span(6),
         Stat(
             "Failed",
-            "Share of the requests answered with 5xx.",
+            "Share of the requests with a 5xx response.",
             f"({rate(REQUESTS, matchers=FAILED)} or vector(0)) / "
             f"({rate(REQUESTS, matchers=ASKED)} > 0) or vector(0)",
         )
@@ -38,7 +38,7 @@ DASHBOARD = (
         .span(6),
         Stat(
             "Time of a report, p95",
-            "95 of 100 reports are computed faster, their queries included.",
+            "95 % of the reports are computed faster, including their queries.",
             quantile(0.95, "universe_analytics_query_report_seconds"),
         )
         .unit(units.Seconds)
@@ -58,22 +58,22 @@ DASHBOARD = (
         "Requests",
         TimeSeries(
             "Requests by route",
-            "What is asked for.",
+            "Requests, except for scrapes and health checks.",
             query(rate(REQUESTS, by="route", matchers=ASKED), "{{route}}"),
         )
         .unit(units.RequestsPerSecond)
         .stacked(),
         TimeSeries(
             "Requests by status",
-            "304: the asker has the answer already; 4xx: a wrong question; 503: the "
-            "database is away, or the report took too long.",
+            "304: the client has the response already; 4xx: client error; 503: the database is "
+            "unavailable, or the report took too long.",
             query(rate(REQUESTS, by="status", matchers=ASKED), "{{status}}"),
         )
         .unit(units.RequestsPerSecond)
         .stacked(),
         TimeSeries(
             "Latency",
-            "From a request's arrival to its answer; an export's rows come after that.",
+            "From a request's arrival to its response headers; an export's rows follow.",
             *quantiles("universe_analytics_query_request_seconds"),
         ).unit(units.Seconds),
     )
@@ -81,7 +81,7 @@ DASHBOARD = (
         "Reports",
         TimeSeries(
             "Query time by report, 95th percentile",
-            "Computing a report, its queries included.",
+            "Time to compute a report, including its queries.",
             query(
                 quantile(0.95, "universe_analytics_query_report_seconds", by="report"),
                 "{{report}}",
@@ -117,7 +117,7 @@ DASHBOARD = (
         .stacked(),
         TimeSeries(
             "Connection pool",
-            "Connections that are open and idle, and requests that wait for one.",
+            "Open and idle connections, and requests that wait for one.",
             query("sum by (state) (universe_analytics_query_pool_connections)", "{{state}}"),
         ),
     )

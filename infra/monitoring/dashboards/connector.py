@@ -51,14 +51,14 @@ DASHBOARD = (
         Stat("Bindings", "Functions bound to a stream.", "max(universe_connector_bindings)"),
         Stat(
             "Not bound",
-            "Functions with a topic that cannot be bound; /bindings says why.",
+            "Functions with a topic that cannot be bound; /bindings gives the reason.",
             "max(universe_connector_unbound_functions)",
         ).thresholds(limits(1, 1)),
     )
     .row(
         "Events",
         TimeSeries(
-            "What became of events",
+            "Events by outcome",
             "Fetched from the stream; done: stored or recognized as duplicates; dead; "
             "returned to the stream.",
             query(rate("universe_connector_fetched_events_total", matchers=SELECTED), "fetched"),
@@ -85,7 +85,7 @@ DASHBOARD = (
         ).wide(),
         TimeSeries(
             "Lag",
-            "Messages pending and unacknowledged, by JetStream's own account.",
+            "Messages pending and unacknowledged, as JetStream reports them.",
             query(
                 f"sum {BY} (universe_consumer_pending_messages{{{SELECTED}}})",
                 "pending {{function}}",
@@ -141,7 +141,7 @@ DASHBOARD = (
         ),
         TimeSeries(
             "Events in a batch",
-            "Small batches at low rates are right: nobody waits for a full one.",
+            "Small batches at low rates are normal: the connector does not wait for a full one.",
             query(average("universe_connector_batch_events", matchers=SELECTED), "average"),
             *quantiles("universe_connector_batch_events", matchers=SELECTED)[1:],
         ),
@@ -164,8 +164,8 @@ DASHBOARD = (
         "Faults",
         TimeSeries(
             "Retried messages",
-            "To be delivered again. Charged: the attempt counts towards max-deliver; not "
-            "charged: the function or the database was away.",
+            "Messages to be redelivered. Charged: the attempt counts towards max-deliver; not "
+            "charged: the function or the database was unavailable.",
             query(
                 or_zero(
                     rate(
@@ -186,7 +186,7 @@ DASHBOARD = (
         ).unit(units.MessagesPerSecond),
         TimeSeries(
             "Dead events",
-            "Events that were given up; they are in the DLQ with their reason.",
+            "Dead-lettered events; the DLQ holds them with their reason.",
             query(
                 rate("universe_connector_dead_events_total", by="function", matchers=SELECTED),
                 "{{function}}",
@@ -194,8 +194,8 @@ DASHBOARD = (
         ).unit(units.EventsPerSecond),
         StateTimeline(
             "Breaker",
-            "Open: nearly everything turned out dead, so the connector delivers nothing "
-            "before the stream is emptied into the DLQ.",
+            "Open: nearly all events were dead-lettered, so delivery stops before the stream "
+            "is emptied into the DLQ.",
             query(
                 f"max {BY} (universe_connector_breaker_state{{{SELECTED}}})",
                 "{{function}} · {{stream}}",
@@ -204,7 +204,7 @@ DASHBOARD = (
         ).height(6),
         StateTimeline(
             "Paused",
-            "Paused: the function or what it needs is away, so nothing is delivered.",
+            "Paused: the function or one of its dependencies is unavailable; nothing is delivered.",
             query(
                 f"max {BY} (universe_connector_paused_state{{{SELECTED}}})",
                 "{{function}} · {{stream}}",
@@ -213,7 +213,7 @@ DASHBOARD = (
         ).height(6),
         TimeSeries(
             "Discovery failures",
-            "Questions to the gateway that failed; bindings stay as they are meanwhile.",
+            "Failed requests to the gateway; bindings stay unchanged meanwhile.",
             query(rate("universe_connector_discovery_failures_total"), "failures"),
         )
         .unit(units.OpsPerSecond)
@@ -239,7 +239,7 @@ DASHBOARD = (
         ),
         TimeSeries(
             "CPU",
-            "Processor cores in use.",
+            "CPU cores in use.",
             query(
                 'rate(process_cpu_seconds_total{job="connector"}[$__rate_interval])', "{{instance}}"
             ),

@@ -37,33 +37,33 @@ DASHBOARD = (
         ).named(UP_DOWN),
         Stat(
             "Connections",
-            "Share of the allowed connections that are in use.",
+            "Used share of max_connections.",
             "sum(universe_database_connections) / max(universe_database_max_connections)",
         )
         .unit(units.PercentUnit)
         .thresholds(limits(0.7, 0.85)),
         Stat(
             "Cache hit ratio",
-            "Share of the blocks found in PostgreSQL's own memory. Blocks out of the "
-            "system's cache count as read.",
+            "Share of the blocks found in shared buffers. Blocks from the operating system's "
+            "cache count as read.",
             cache_hits(),
         )
         .unit(units.PercentUnit)
         .decimals(2)
         .thresholds(lower_limits(0.95, 0.8)),
-        Stat("Size", "Disk in use, indexes included.", "max(universe_database_size_bytes)").unit(
+        Stat("Size", "Disk usage, indexes included.", "max(universe_database_size_bytes)").unit(
             units.BytesIEC
         ),
         Stat(
             "Longest transaction",
-            "Vacuum cannot remove rows that died after it began.",
+            "Vacuum cannot remove rows that died after this transaction began.",
             "max(universe_database_longest_transaction_seconds)",
         )
         .unit(units.Seconds)
         .thresholds(limits(60, 900)),
         Stat(
             "Waiting locks",
-            "Sessions that wait for another.",
+            "Locks that sessions wait for.",
             "max(universe_database_waiting_locks)",
         ).thresholds(limits(5, 50)),
     )
@@ -71,7 +71,7 @@ DASHBOARD = (
         "Activity",
         TimeSeries(
             "Connections",
-            "By role and state. idle in transaction for long is a fault.",
+            "By role and state. A session that stays idle in transaction is a fault.",
             query("sum by (role, state) (universe_database_connections)", "{{role}} {{state}}"),
         )
         .stacked()
@@ -88,31 +88,31 @@ DASHBOARD = (
         .wide(),
         TimeSeries(
             "Transactions",
-            "Committed and undone. Undone ones come with poison rows and time-outs.",
+            "Commits and rollbacks. Poison rows and timeouts cause rollbacks.",
             query(rate("universe_database_commits_total"), "committed"),
-            query(rate("universe_database_rollbacks_total"), "undone"),
+            query(rate("universe_database_rollbacks_total"), "rolled back"),
         ).unit(units.OpsPerSecond),
         TimeSeries(
             "Cache hit ratio",
-            "Share of the blocks found in PostgreSQL's own memory.",
+            "Share of the blocks found in shared buffers.",
             query(cache_hits(), "hits"),
         )
         .unit(units.PercentUnit)
         .max(1),
         TimeSeries(
             "Blocks",
-            "Blocks found in memory and read.",
+            "Blocks found in shared buffers, and blocks read.",
             query(rate(HIT), "hit"),
             query(rate(READ), "read"),
         ).unit(units.OpsPerSecond),
         TimeSeries(
             "Write-ahead log",
-            "What commits write.",
+            "Write-ahead log written.",
             query(rate("universe_database_wal_bytes_total"), "written"),
         ).unit(units.BytesPerSecondSI),
         TimeSeries(
             "Checkpoints",
-            "Requested ones mean that max_wal_size is small for the load.",
+            "Requested checkpoints mean that max_wal_size is too small for the load.",
             query(
                 "sum(increase(universe_database_timed_checkpoints_total[$__rate_interval]))",
                 "timed",
@@ -124,7 +124,7 @@ DASHBOARD = (
         ),
         TimeSeries(
             "Faults",
-            "Deadlocks, locks waited for, and bytes that sorts spilled to disk.",
+            "Deadlocks, waiting locks, and bytes that queries spilled to disk.",
             query(rate("universe_database_deadlocks_total"), "deadlocks"),
             query("max(universe_database_waiting_locks)", "waiting locks"),
             query(rate("universe_database_temp_bytes_total"), "spilled bytes"),
@@ -145,16 +145,15 @@ DASHBOARD = (
         .height(10),
         BarGauge(
             "Bloat by table",
-            "Bytes of the rows' pages that hold no live row, estimated from the planner's "
-            "statistics. Some is normal: it is used again.",
+            "Part of the tables' main pages that holds no live row, estimated from the planner's "
+            "statistics. Some is normal: it is reused.",
             query("topk(10, max by (table) (universe_database_table_bloat_bytes))", "{{table}}"),
         )
         .unit(units.BytesIEC)
         .height(10),
         BarGauge(
             "Time since the last vacuum",
-            "By table, for tables that were vacuumed once. Tables to which rows are only "
-            "added need little.",
+            "For tables that were vacuumed at least once. Append-only tables rarely need it.",
             query(or_zero(SINCE_VACUUM, table="none yet"), "{{table}}"),
         )
         .unit(units.Seconds)
@@ -166,7 +165,7 @@ DASHBOARD = (
         ),
         TimeSeries(
             "Bloat",
-            "Share of the rows' pages that holds no live row, estimated; tables over 1 MB.",
+            "Share of the main pages that holds no live row, estimated; tables over 1 MB.",
             query(
                 or_zero(
                     "max by (table) (universe_database_table_bloat_bytes"
@@ -181,7 +180,7 @@ DASHBOARD = (
         .thresholds(limits(0.3, 0.5)),
         TimeSeries(
             "Vacuums and analyzes",
-            "Finished in the interval, and vacuums at work now.",
+            "Completed in the interval, and vacuums in progress.",
             query(
                 "sum(increase(universe_database_table_vacuums_total[$__rate_interval]))", "vacuums"
             ),
@@ -189,7 +188,7 @@ DASHBOARD = (
                 "sum(increase(universe_database_table_analyzes_total[$__rate_interval]))",
                 "analyzes",
             ),
-            query("max(universe_database_running_vacuums)", "vacuums at work"),
+            query("max(universe_database_running_vacuums)", "vacuums in progress"),
         ),
         TimeSeries(
             "Live rows",
@@ -198,14 +197,14 @@ DASHBOARD = (
         ),
         TimeSeries(
             "Size",
-            "Disk in use, indexes included.",
+            "Disk usage, indexes included.",
             query("max(universe_database_size_bytes)", "database"),
             query('max(universe_database_table_bytes{table="events"})', "events"),
             query('max(universe_database_table_index_bytes{table="events"})', "indexes of events"),
         ).unit(units.BytesIEC),
         TimeSeries(
             "Age of transaction ids",
-            "Share of the age at which autovacuum freezes rows whatever it costs.",
+            "Relative to the age at which autovacuum is forced to freeze rows.",
             query(
                 "max(universe_database_transaction_id_age"
                 " / universe_database_transaction_id_age_limit)",
@@ -219,22 +218,22 @@ DASHBOARD = (
         "Events",
         TimeSeries(
             "Partitions",
-            "Days that have a partition, and days that are sealed: over, with the indexes "
-            "that searches want.",
+            "Days with a partition; sealed days, which are over and have their search indexes; "
+            "days that are over and not sealed yet.",
             query("max(universe_database_partitions)", "partitions"),
             query("max(universe_database_sealed_partitions)", "sealed"),
             query("max(universe_database_partitions_to_seal)", "over, not sealed"),
         ).span(6),
         TimeSeries(
             "Rollup deltas not compacted",
-            "Reports add them up: exact, and slower the more there are.",
+            "Reports add them up: they stay exact and become slower.",
             query("max(universe_database_pending_rollup_deltas)", "deltas"),
         )
         .thresholds(limits(5000, 20_000))
         .span(6),
         TimeSeries(
             "Stored events",
-            "Exact, out of the rollups.",
+            "Exact, from the rollups.",
             query(
                 "max by (source, stage) (universe_database_stored_events)", "{{source}} {{stage}}"
             ),
@@ -242,8 +241,8 @@ DASHBOARD = (
         .stacked()
         .span(6),
         TimeSeries(
-            "Monitoring itself",
-            "How long the exporter's statements take; failed ones have no figures.",
+            "Exporter",
+            "Duration of the exporter's statements, and statements that failed.",
             query("max(universe_database_query_seconds)", "seconds"),
             query("max(universe_database_failed_statements)", "failed statements"),
         )

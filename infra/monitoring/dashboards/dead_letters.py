@@ -26,35 +26,37 @@ DASHBOARD = (
     Dashboard(
         uid="universe-dead-letters",
         title="Universe · Dead letters",
-        description="Events that were given up, where they come from, and how many are kept. "
+        description="Dead-lettered events: where they come from and how many are kept. "
         "`universe dlq list|show|replay|purge` works on them.",
     )
     .row(
         "Now",
         Stat(
             "Dead letters",
-            "Kept in the DLQ, with their original bytes and a reason.",
+            "Messages in the DLQ, with their original bytes and a reason.",
             "sum(universe_dlq_messages) or vector(0)",
         ).thresholds(limits(1, 10_000)),
         Stat(
             "New",
-            "Dead letters that came in the time shown.",
+            "Dead letters added in the dashboard's time range.",
             f"sum(increase({NEW}{{{DLQ}}}[$__range]))",
         )
         .decimals(0)
         .thresholds(limits(1, 1000)),
-        Stat("Size", "Disk that dead letters take.", f"sum(universe_stream_bytes{{{DLQ}}})").unit(
+        Stat("Size", "Disk usage of dead letters.", f"sum(universe_stream_bytes{{{DLQ}}})").unit(
             units.BytesIEC
         ),
         Stat(
             "Oldest",
-            "Age of the oldest one; they are kept for 30 days.",
+            "Age of the oldest dead letter; they are kept for 30 days.",
             f"max(universe_stream_oldest_message_seconds{{{DLQ}}})",
         )
         .unit(units.Seconds)
         .thresholds(limits(14 * 86400, 25 * 86400)),
         Stat(
-            "Rejected by ingest", "Invalid events, told to their sender.", or_zero(rate(REJECTED))
+            "Rejected by ingest",
+            "Invalid events, reported in the response to their sender.",
+            or_zero(rate(REJECTED)),
         ).unit(units.EventsPerSecond),
         Stat("Dead in processing", "Events that ingest had accepted.", or_zero(rate(DEAD)))
         .unit(units.EventsPerSecond)
@@ -64,14 +66,14 @@ DASHBOARD = (
         "Over time",
         TimeSeries(
             "Dead letters by source",
-            "Kept ones. unknown: no source could be told.",
+            "Dead letters in the DLQ. unknown: the source could not be determined.",
             query(or_zero("max by (source) (universe_dlq_messages)", source="none"), "{{source}}"),
         )
         .stacked()
         .wide(),
         TimeSeries(
             "New dead letters",
-            "By stream, replays not counted off.",
+            "By stream; replayed dead letters are not subtracted.",
             query(f"max by (stream) (rate({NEW}{{{DLQ}}}[$__rate_interval]))", "{{stream}}"),
         )
         .unit(units.MessagesPerSecond)
@@ -97,7 +99,7 @@ DASHBOARD = (
         .thresholds(limits(0.05, 0.1)),
         TimeSeries(
             "Dead in processing",
-            "Events and whole messages that the connector gave up, by function.",
+            "Events and whole messages that the connector dead-lettered, by function.",
             query(rate(DEAD, by="function"), "events {{function}}"),
             query(
                 rate("universe_connector_dead_messages_total", by="function"),
@@ -109,17 +111,17 @@ DASHBOARD = (
         "More",
         BarGauge(
             "Dead letters now",
-            "Kept ones by source.",
+            "Dead letters in the DLQ by source.",
             query(or_zero("max by (source) (universe_dlq_messages)", source="none"), "{{source}}"),
         ),
         TimeSeries(
             "Size",
-            "Disk that dead letters take.",
+            "Disk usage of dead letters.",
             query(f"max by (stream) (universe_stream_bytes{{{DLQ}}})", "{{stream}}"),
         ).unit(units.BytesIEC),
         StateTimeline(
             "Breaker",
-            "Open: nearly everything turned out dead, so the connector delivers nothing.",
+            "Open: nearly all events were dead-lettered, so the connector delivers nothing.",
             query(
                 "max by (function, stream) (universe_connector_breaker_state)",
                 "{{function}} · {{stream}}",

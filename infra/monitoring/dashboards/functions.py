@@ -42,14 +42,14 @@ DASHBOARD = (
         ).unit(units.RequestsPerSecond),
         Stat(
             "Failed",
-            "Share of the invocations answered with 5xx.",
+            "Share of the invocations with a 5xx response.",
             f"({rate(TOTAL, matchers=FAILED)} or vector(0)) / "
             f"({rate(TOTAL, matchers=SELECTED)} > 0) or vector(0)",
         )
         .unit(units.PercentUnit)
         .decimals(2)
         .thresholds(limits(0.001, 0.01)),
-        Stat("In flight", "Invocations in hand.", f"sum(gateway_function_in_flight{{{SELECTED}}})"),
+        Stat("In flight", "Running invocations.", f"sum(gateway_function_in_flight{{{SELECTED}}})"),
         Stat(
             "Waiting",
             "Requests that wait for a replica to start.",
@@ -57,12 +57,12 @@ DASHBOARD = (
         ).thresholds(limits(50, 500)),
         Stat(
             "Replicas",
-            "Processes that take requests.",
+            "Processes that accept requests.",
             f'sum(universe_gateway_replicas{{state="ready", {SELECTED}}})',
         ),
         Stat(
             "Cold start",
-            "Average time from asking for a replica to its readiness, in the time shown.",
+            "Average time from requesting a replica to its readiness, in the time range.",
             f"sum(increase({START_SECONDS}{{{SELECTED}}}[$__range])) / "
             f"(sum(increase({STARTS}{{{SELECTED}}}[$__range])) > 0) or vector(0)",
         )
@@ -73,19 +73,19 @@ DASHBOARD = (
         "Invocations",
         TimeSeries(
             "Invocations by function",
-            "Requests at the gateway, those of the connector included.",
+            "Requests at the gateway, including those of the connector.",
             query(rate(TOTAL, by="function", matchers=SELECTED), "{{function}}"),
         ).unit(units.RequestsPerSecond),
         TimeSeries(
             "Invocations by status",
-            "HTTP status of the answers.",
+            "HTTP status of the responses.",
             query(rate(TOTAL, by="code", matchers=SELECTED), "{{code}}"),
         )
         .unit(units.RequestsPerSecond)
         .stacked(),
         TimeSeries(
             "Failed invocations",
-            "Answers with 5xx by function and status.",
+            "5xx responses by function and status.",
             query(
                 or_zero(rate(TOTAL, by="function, code", matchers=FAILED), function="none"),
                 "{{function}} {{code}}",
@@ -93,7 +93,7 @@ DASHBOARD = (
         ).unit(units.RequestsPerSecond),
         TimeSeries(
             "Latency",
-            "All chosen functions together, starts from zero included.",
+            "All selected functions together, including cold starts.",
             *quantiles(SECONDS, matchers=SELECTED),
         ).unit(units.Seconds),
         TimeSeries(
@@ -106,7 +106,7 @@ DASHBOARD = (
         ).unit(units.Seconds),
         TimeSeries(
             "In flight and waiting",
-            "Invocations in hand, and those that wait for a replica.",
+            "Running invocations, and requests that wait for a replica.",
             query(
                 f"sum by (function) (gateway_function_in_flight{{{SELECTED}}})",
                 "in flight {{function}}",
@@ -121,7 +121,7 @@ DASHBOARD = (
         "Replicas",
         TimeSeries(
             "Ready replicas",
-            "Processes that take requests, by function. Zero without traffic is as it should be.",
+            "Processes that accept requests, by function. Zero without traffic is normal.",
             query(
                 f'sum by (function) (universe_gateway_replicas{{state="ready", {SELECTED}}})',
                 "{{function}}",
@@ -129,14 +129,14 @@ DASHBOARD = (
         ),
         TimeSeries(
             "Replicas by state",
-            "starting, ready, and draining: finishing the requests in hand.",
+            "starting, ready, and draining: finishing running requests.",
             query(f"sum by (state) (universe_gateway_replicas{{{SELECTED}}})", "{{state}}"),
         )
         .stacked()
         .colours({"starting": ORANGE, "ready": GREEN}),
         TimeSeries(
-            "Wanted replicas",
-            "What scaling, idleness or somebody has asked for.",
+            "Desired replicas",
+            "The replica count set by autoscaling, scale to zero or the scale API.",
             query(f"sum by (function) (gateway_service_count{{{SELECTED}}})", "{{function}}"),
         ),
         TimeSeries(
@@ -149,7 +149,7 @@ DASHBOARD = (
         ),
         TimeSeries(
             "Failed replicas",
-            "Replicas that did not start, or ended unasked.",
+            "Replicas that failed to start or exited unexpectedly.",
             query(
                 f"sum by (function) (increase({FAILURES}{{{SELECTED}}}[$__rate_interval]))",
                 "{{function}}",
@@ -157,7 +157,7 @@ DASHBOARD = (
         ),
         BarGauge(
             "Average cold start",
-            "From asking for a replica to its readiness, since the gateway started.",
+            "From requesting a replica to its readiness, since the gateway started.",
             query(
                 f"sum by (function) ({START_SECONDS}{{{SELECTED}}}) / "
                 f"(sum by (function) ({STARTS}{{{SELECTED}}}) > 0)",
@@ -171,8 +171,8 @@ DASHBOARD = (
         "Asynchronous calls",
         TimeSeries(
             "Calls",
-            "Calls of /async-function/ that were queued and that are over. The queue is a "
-            "JetStream stream, so they outlive restarts.",
+            "Calls of /async-function/ that were queued and completed. The queue is a JetStream "
+            "stream, so calls survive restarts.",
             query(
                 or_zero(rate(QUEUED, by="function", matchers=SELECTED), function="none"),
                 "queued {{function}}",
@@ -189,7 +189,7 @@ DASHBOARD = (
         ),
         TimeSeries(
             "Retries and callbacks",
-            "Attempts that failed and are made again; results posted to X-Callback-Url.",
+            "Failed attempts that are retried; results posted to X-Callback-Url.",
             query(
                 or_zero(rate(RETRIED, by="function", matchers=SELECTED), function="none"),
                 "retried {{function}}",
@@ -201,7 +201,7 @@ DASHBOARD = (
         "Processes",
         TimeSeries(
             "CPU by function",
-            "Processor cores in use by the replicas.",
+            "CPU cores in use by the replicas.",
             query(
                 rate(
                     "process_cpu_seconds_total",
@@ -232,7 +232,7 @@ DASHBOARD = (
         .stacked(),
         TimeSeries(
             "CPU of the platform's own processes",
-            "Processor cores in use.",
+            "CPU cores in use.",
             query(
                 rate("process_cpu_seconds_total", by="job", matchers='job!="function"'),
                 "{{job}}",
@@ -242,7 +242,7 @@ DASHBOARD = (
         .stacked(),
         TimeSeries(
             "Scraped processes",
-            "What Prometheus knows of, by kind.",
+            "Prometheus targets by job.",
             query("sum by (job) (up)", "{{job}}"),
         ),
     )

@@ -26,7 +26,7 @@ DASHBOARD = (
         .span(6),
         Stat(
             "Invalid",
-            "Share of the events that fail the contract.",
+            "Share of the events that fail validation.",
             f"({rate(REJECTED)} or vector(0)) / "
             f"(({rate(ACCEPTED)} or vector(0)) + ({rate(REJECTED)} or vector(0)) > 0)"
             " or vector(0)",
@@ -37,7 +37,7 @@ DASHBOARD = (
         .span(6),
         Stat(
             "Publish failures",
-            "Requests that JetStream did not take.",
+            "Requests whose events JetStream did not accept.",
             or_zero(rate("universe_ingest_publish_failures_total")),
         )
         .unit(units.RequestsPerSecond)
@@ -48,19 +48,19 @@ DASHBOARD = (
         "Requests",
         TimeSeries(
             "Requests by status",
-            "202: accepted; 4xx: the sender's fault; 503: JetStream is away or full.",
+            "202: accepted; 4xx: client error; 503: JetStream is unavailable or full.",
             query(rate("universe_ingest_requests_total", by="status"), "{{status}}"),
         )
         .unit(units.RequestsPerSecond)
         .stacked(),
         TimeSeries(
             "Latency",
-            "From a request's arrival to its answer, the acknowledgement by JetStream included.",
+            "From a request's arrival to its response, including JetStream's acknowledgement.",
             *quantiles("universe_ingest_request_seconds"),
         ).unit(units.Seconds),
         TimeSeries(
             "Latency at the gateway",
-            "As producers see it, starts from zero included.",
+            "As producers see it, including cold starts.",
             *quantiles("gateway_functions_seconds", matchers='function="ingest"'),
         ).unit(units.Seconds),
     )
@@ -68,22 +68,22 @@ DASHBOARD = (
         "Events",
         TimeSeries(
             "Accepted by source",
-            "Durable events.",
+            "Events that JetStream has acknowledged, by source.",
             query(or_zero(rate(ACCEPTED, by="source"), source="none"), "{{source}}"),
         )
         .unit(units.EventsPerSecond)
         .stacked(),
         TimeSeries(
             "Validation errors by source",
-            "Invalid events, kept in the DLQ with their reason. unknown: the source itself "
-            "is invalid.",
+            "Invalid events, kept in the DLQ with their reason. unknown: the source itself is "
+            "invalid.",
             query(or_zero(rate(REJECTED, by="source"), source="none"), "{{source}}"),
         )
         .unit(units.EventsPerSecond)
         .stacked(),
         TimeSeries(
             "Accepted and rejected",
-            "What became of the events.",
+            "Events by outcome.",
             query(or_zero(rate(ACCEPTED)), "accepted"),
             query(or_zero(rate(REJECTED)), "rejected"),
         )
@@ -94,8 +94,8 @@ DASHBOARD = (
         "Publishing",
         TimeSeries(
             "Messages",
-            "Messages that JetStream has acknowledged, and requests it did not take: full: "
-            "the stream has reached its size; unacknowledged: no answer in time.",
+            "Messages that JetStream has acknowledged, and failed requests. full: the stream has "
+            "reached its size limit; unacknowledged: no acknowledgement in time.",
             query(or_zero(rate("universe_ingest_messages_published_total")), "acknowledged"),
             query(
                 or_zero(rate("universe_ingest_publish_failures_total", by="why"), why="none"),
@@ -104,7 +104,7 @@ DASHBOARD = (
         ).unit(units.MessagesPerSecond),
         TimeSeries(
             "Events in a message",
-            "Concurrent requests share a message: the more there are, the cheaper each.",
+            "Events of concurrent requests share a message, which lowers the cost of each.",
             query(average("universe_ingest_message_events"), "average"),
             *quantiles("universe_ingest_message_events")[1:],
         ),
@@ -120,7 +120,7 @@ DASHBOARD = (
         "JetStream",
         TimeSeries(
             "Stream size",
-            "Bytes that wait, and the size at which the stream is full.",
+            "Used bytes, and the size limit at which the stream is full.",
             query('max(universe_stream_bytes{stream="EVENTS"})', "used"),
             query('max(universe_stream_max_bytes{stream="EVENTS"})', "limit"),
         )
@@ -128,7 +128,7 @@ DASHBOARD = (
         .wide(),
         TimeSeries(
             "Messages stored",
-            "Messages that each stream took.",
+            "Messages stored in each stream.",
             query(
                 "max by (stream) (rate(universe_stream_stored_messages_total[$__rate_interval]))",
                 "{{stream}}",

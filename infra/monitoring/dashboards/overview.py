@@ -39,18 +39,18 @@ DASHBOARD = (
         ).unit(units.EventsPerSecond),
         Stat(
             "Events in the database",
-            "All events that are stored: exact, out of the rollups.",
+            "All events that are stored: exact, from the rollups.",
             "sum(universe_database_stored_events) or vector(0)",
         ).decimals(1),
         Stat(
             "Backlog",
-            "Messages that wait for a function or are being worked on; one holds up to some "
+            "Messages pending or delivered and not acknowledged; a message holds up to several "
             "thousand events.",
             f"sum({WAITING})",
         ).thresholds(limits(1000, 10_000)),
         Stat(
             "Oldest message",
-            "How long the oldest message has waited: the freshness of the reports.",
+            "Age of the oldest message: how far reports are behind.",
             'max(universe_stream_oldest_message_seconds{retention="workqueue"})',
         )
         .unit(units.Seconds)
@@ -68,12 +68,14 @@ DASHBOARD = (
         Stat("JetStream", "Whether JetStream answers the exporter.", "max(universe_jetstream_up)")
         .named(UP_DOWN)
         .span(3),
-        Stat("Connector", "Whether a connector runs.", 'max(up{job="connector"}) or vector(0)')
+        Stat(
+            "Connector", "Whether a connector is running.", 'max(up{job="connector"}) or vector(0)'
+        )
         .named(UP_DOWN)
         .span(3),
         Stat(
             "Alerts",
-            "Alerts that fire now.",
+            "Firing alerts.",
             'count(ALERTS{alertname=~"Universe.+", alertstate="firing"}) or vector(0)',
         )
         .thresholds(limits(1, 1))
@@ -92,7 +94,7 @@ DASHBOARD = (
         .thresholds(limits(0.001, 0.01)),
         Stat(
             "Database size",
-            "Disk that the database uses, indexes included.",
+            "Disk usage of the database, indexes included.",
             "max(universe_database_size_bytes)",
         ).unit(units.BytesIEC),
     )
@@ -100,8 +102,8 @@ DASHBOARD = (
         "From the request to the table",
         TimeSeries(
             "Events",
-            "What becomes of events: accepted and rejected by ingest; stored, recognized as a "
-            "duplicate or given up by process-batch.",
+            "Events by outcome: accepted or rejected by ingest; stored, duplicate or dead-lettered "
+            "by process-batch.",
             query(or_zero(rate(ACCEPTED)), "accepted"),
             query(or_zero(rate(REJECTED)), "rejected"),
             query(or_zero(rate(PROCESSED, matchers='outcome="inserted"')), "stored"),
@@ -114,8 +116,8 @@ DASHBOARD = (
         .height(9),
         TimeSeries(
             "Backlog",
-            "Messages of each stream that nobody has finished. It rises while events come faster "
-            "than they are stored, or while the database is away, and must fall to zero after.",
+            "Messages of each stream that are not acknowledged yet. It rises while events arrive "
+            "faster than they are stored or the database is down, and must return to zero.",
             query(f"sum by (function, stream) ({WAITING})", "{{function}} · {{stream}}"),
         )
         .thresholds(limits(1000, 10_000))
@@ -123,7 +125,7 @@ DASHBOARD = (
         .height(9),
         TimeSeries(
             "Age of the oldest message",
-            "How long the oldest message of each stream has waited.",
+            "Age of the oldest message of each stream.",
             query(
                 'max by (stream) (universe_stream_oldest_message_seconds{retention="workqueue"})',
                 "{{stream}}",
@@ -133,12 +135,12 @@ DASHBOARD = (
         .thresholds(limits(60, 300)),
         TimeSeries(
             "Dead letters",
-            "Kept dead letters by source of the event.",
+            "Dead letters in the DLQ by source of the event.",
             query(or_zero("max by (source) (universe_dlq_messages)", source="none"), "{{source}}"),
         ).stacked(),
         TimeSeries(
             "Size of the stream",
-            "Share of the stream's size that is used. At 100 % ingest refuses events with 503.",
+            "Used share of the stream's size limit. At 100 % ingest responds with 503.",
             query(
                 "max by (stream) (universe_stream_bytes / universe_stream_max_bytes)", "{{stream}}"
             ),
@@ -151,14 +153,14 @@ DASHBOARD = (
         "Functions",
         TimeSeries(
             "Requests",
-            "Requests at the gateway, those of the connector included.",
+            "Requests at the gateway, including those of the connector.",
             query(
                 rate(INVOCATIONS, by="function", matchers='function=~"$function"'), "{{function}}"
             ),
         ).unit(units.RequestsPerSecond),
         TimeSeries(
             "Latency, 95th percentile",
-            "Time from the gateway to the function and back; starts from zero included.",
+            "Time from the gateway to the function and back, including cold starts.",
             query(
                 quantile(
                     0.95,
@@ -171,7 +173,7 @@ DASHBOARD = (
         ).unit(units.Seconds),
         TimeSeries(
             "Replicas",
-            "Processes or pods that run. Zero without traffic is as it should be.",
+            "Running processes or pods. Zero without traffic is normal.",
             query(
                 'sum by (function) (up{job="function", function=~"$function"}) '
                 'or sum by (function) (gateway_service_count{function=~"$function"}) * 0',

@@ -42,7 +42,7 @@ from grafana_foundation_sdk.models.dashboard import ThresholdsConfig as Threshol
 
 GREEN, ORANGE, RED, BLUE, PURPLE = "green", "orange", "red", "blue", "purple"
 DATASOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
-UP_DOWN = {1: ("up", GREEN), 0: ("away", RED)}
+UP_DOWN = {1: ("up", GREEN), 0: ("down", RED)}
 EVENT_COLOURS = {
     "accepted": BLUE,
     "received": BLUE,

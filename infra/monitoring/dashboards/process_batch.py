@@ -32,7 +32,7 @@ DASHBOARD = (
         .span(6),
         Stat(
             "Duplicates",
-            "Share of the received events that were stored already.",
+            "Share of the received events that were already stored.",
             f"{rate(EVENTS_TOTAL, matchers=outcome('duplicate'))} / "
             f"({rate(EVENTS_TOTAL, matchers=outcome('received'))} > 0) or vector(0)",
         )
@@ -41,15 +41,15 @@ DASHBOARD = (
         .span(6),
         Stat(
             "Dead",
-            "Events given up: invalid, or refused by the database.",
+            "Dead-lettered events: invalid, or rejected by the database.",
             or_zero(rate(EVENTS_TOTAL, matchers=outcome("dead"))),
         )
         .unit(units.EventsPerSecond)
         .thresholds(limits(0.001, 1))
         .span(6),
         Stat(
-            "Database away",
-            "Batches answered with 503, to be delivered again.",
+            "Database unavailable",
+            "Batches with a 503 response, to be redelivered.",
             or_zero(rate("universe_process_batch_unavailable_total")),
         )
         .unit(units.OpsPerSecond)
@@ -59,8 +59,8 @@ DASHBOARD = (
     .row(
         "Events",
         TimeSeries(
-            "What became of events",
-            "received = stored + duplicate + dead, besides batches that failed as a whole.",
+            "Events by outcome",
+            "received = stored + duplicate + dead, except for batches that failed as a whole.",
             query(rate(EVENTS_TOTAL, matchers=outcome("received")), "received"),
             query(rate(EVENTS_TOTAL, matchers=outcome("inserted")), "stored"),
             query(rate(EVENTS_TOTAL, matchers=outcome("duplicate")), "duplicate"),
@@ -80,20 +80,20 @@ DASHBOARD = (
         .wide(),
         TimeSeries(
             "Batches by status",
-            "200: done, perhaps in part; 503: the database is away; 500: a bug.",
+            "200: processed, perhaps in part; 503: the database is unavailable; 500: a bug.",
             query(rate("universe_process_batch_requests_total", by="status"), "{{status}}"),
         )
         .unit(units.RequestsPerSecond)
         .stacked(),
         TimeSeries(
             "Events in a batch",
-            "What one request brings.",
+            "Events in one request.",
             query(average("universe_process_batch_batch_events"), "average"),
             *quantiles("universe_process_batch_batch_events")[1:],
         ),
         TimeSeries(
             "503 by SQLSTATE",
-            "Why the database did not take batches. pool: no connection in time.",
+            "Why the database did not accept batches. pool: no connection in time.",
             query(
                 or_zero(rate("universe_process_batch_unavailable_total", by="state"), state="none"),
                 "{{state}}",
@@ -101,15 +101,15 @@ DASHBOARD = (
         ).unit(units.OpsPerSecond),
     )
     .row(
-        "Times",
+        "Durations",
         TimeSeries(
             "Time of a batch",
-            "From a request's arrival to its answer.",
+            "From a request's arrival to its response.",
             *quantiles("universe_process_batch_batch_seconds"),
         ).unit(units.Seconds),
         TimeSeries(
             "Time by phase, 95th percentile",
-            "validate, copy, rollup, commit; isolate: finding the rows that the database refuses.",
+            "validate, copy, rollup, commit; isolate: finding the rows that the database rejects.",
             query(
                 quantile(0.95, "universe_process_batch_phase_seconds", by="phase"),
                 "{{phase}}",
@@ -117,7 +117,7 @@ DASHBOARD = (
         ).unit(units.Seconds),
         TimeSeries(
             "Time spent by phase",
-            "Seconds of work in a second: where the time goes.",
+            "Seconds of work per second, by phase.",
             query(rate("universe_process_batch_phase_seconds_sum", by="phase"), "{{phase}}"),
         )
         .unit(units.NoUnit)
@@ -127,12 +127,12 @@ DASHBOARD = (
         "Connections and rollups",
         TimeSeries(
             "Connection pool",
-            "Connections that are open and idle, and requests that wait for one.",
+            "Open and idle connections, and requests that wait for one.",
             query("sum by (state) (universe_process_batch_pool_connections)", "{{state}}"),
         ).span(6),
         TimeSeries(
             "Deltas not compacted",
-            "Rollup deltas that reports still have to add up.",
+            "Rollup deltas that each report still has to add up.",
             query("max(universe_database_pending_rollup_deltas)", "deltas"),
         )
         .thresholds(limits(5000, 20_000))

@@ -14,13 +14,13 @@ def replicas_row(function: str) -> tuple[str, TimeSeries, TimeSeries, TimeSeries
         "Replicas",
         TimeSeries(
             "Replicas",
-            "Replicas that run, and that the gateway wants.",
+            "Running replicas, and the desired count at the gateway.",
             query(f"sum(up{{{selector}}}) or vector(0)", "running"),
-            query(f'max(gateway_service_count{{function="{function}"}})', "wanted"),
+            query(f'max(gateway_service_count{{function="{function}"}})', "desired"),
         ),
-        TimeSeries(
-            "CPU", "Processor cores in use by each replica.", query(cpu, "{{replica}}")
-        ).unit(units.NoUnit),
+        TimeSeries("CPU", "CPU cores in use by each replica.", query(cpu, "{{replica}}")).unit(
+            units.NoUnit
+        ),
         TimeSeries(
             "Memory",
             "Resident memory of each replica.",
