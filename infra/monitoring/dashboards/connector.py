@@ -72,7 +72,7 @@ DASHBOARD = (
         TimeSeries(
             "Unaccounted events",
             "Fetched less done, dead, returned and in flight. Zero, but for events counted "
-            "while the figures were read.",
+            "while the counters were read.",
             query(
                 f"sum {BY} (universe_connector_fetched_events_total{{{SELECTED}}})"
                 f" - sum {BY} (universe_connector_done_events_total{{{SELECTED}}})"
