@@ -1,6 +1,6 @@
 """Reports over five million events, beside raw JSONB and beside DuckDB on the same rows.
 
-Ours is computed anew each time, from a fresh snapshot: nothing is remembered between questions.
+Ours is computed anew each time, from a fresh snapshot: nothing is cached between requests.
 `BENCH_ANALYTICS_EVENTS` changes how many events there are; `BENCH_ANALYTICS_FOLDER` keeps the data
 for the next run.
 """

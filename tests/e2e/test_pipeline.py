@@ -5,9 +5,11 @@ import os
 import signal
 import subprocess
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import nats
 import pytest
@@ -15,9 +17,10 @@ import pytest
 from infra.cli.generate import Event, Generated, Mix, generate
 from infra.cli.stream_state import dead_letters_by_reason
 from infra.local import state_dir
+from tests.support import oracle
 from tests.support.net import plain_http, wait_until
+from tests.support.oracle import Fact
 from tests.support.platform import RunningPlatform
-from tests.support.reference import Reference, reference
 
 MIX = Mix(duplicates=0.05, invalid=0.02, days=3)
 
@@ -41,100 +44,102 @@ def sent(up: RunningPlatform) -> list[Generated]:
 
 
 @pytest.fixture(scope="module")
-def expected(sent: list[Generated]) -> Reference:
-    return reference(each.event for each in sent if each.kind != "invalid")
+def expected(sent: list[Generated]) -> list[Fact]:
+    return oracle.facts(each.event for each in sent if each.kind != "invalid")
+
+
+def sums_by(facts: list[Fact], key: Callable[[Fact], Any]) -> dict[Any, tuple[int, Decimal]]:
+    """Return the number of events and their revenue by a key."""
+    groups = oracle.grouped(facts, key).items()
+    return {value: (len(group), oracle.amount(group)) for value, group in groups}
+
+
+def counts_by(facts: list[Fact], key: Callable[[Fact], Any]) -> dict[Any, int]:
+    """Return the number of events by a key."""
+    return {value: len(group) for value, group in oracle.grouped(facts, key).items()}
+
+
+def users_of(facts: list[Fact]) -> set[tuple[str, str]]:
+    return {(fact.source, fact.userId) for fact in facts}
 
 
 def invalid(sent: list[Generated]) -> list[Event]:
     return [each.event for each in sent if each.kind == "invalid"]
 
 
-def test_each_event_is_stored_once(up: RunningPlatform, expected: Reference) -> None:
-    assert up.status()["rowsStored"] == expected.total.events
+def test_each_event_is_stored_once(up: RunningPlatform, expected: list[Fact]) -> None:
+    assert up.status()["rowsStored"] == len(expected)
 
 
-def test_overview(up: RunningPlatform, expected: Reference) -> None:
+def test_overview(up: RunningPlatform, expected: list[Fact]) -> None:
     answer = up.report("overview", exact="true")
     totals = answer["totals"]
-    assert totals["events"] == expected.total.events
-    assert Decimal(totals["revenue"]) == expected.total.revenue
-    assert totals["uniqueUsers"] == len(expected.users)
-    assert datetime.fromisoformat(totals["firstEvent"]) == expected.first
-    assert datetime.fromisoformat(totals["lastEvent"]) == expected.last
+    assert totals["events"] == len(expected)
+    assert Decimal(totals["revenue"]) == oracle.amount(expected)
+    assert totals["uniqueUsers"] == len(users_of(expected))
+    assert datetime.fromisoformat(totals["firstEvent"]) == min(fact.at for fact in expected)
+    assert datetime.fromisoformat(totals["lastEvent"]) == max(fact.at for fact in expected)
     assert {
         row["source"]: (row["events"], Decimal(row["revenue"])) for row in answer["bySource"]
-    } == {source: (sums.events, sums.revenue) for source, sums in expected.by_source.items()}
-    assert {
-        row["funnelStage"]: row["events"] for row in answer["byFunnelStage"]
-    } == expected.by_stage
+    } == sums_by(expected, lambda fact: fact.source)
+    assert {row["funnelStage"]: row["events"] for row in answer["byFunnelStage"]} == counts_by(
+        expected, lambda fact: fact.funnelStage
+    )
     assert {
         (row["source"], row["eventType"]): (row["events"], Decimal(row["revenue"]))
         for row in answer["byEventType"]
-    } == {kind: (sums.events, sums.revenue) for kind, sums in expected.by_type.items()}
+    } == sums_by(expected, lambda fact: (fact.source, fact.eventType))
 
 
 def test_unique_users_are_within_the_bound_that_the_answer_states(
-    up: RunningPlatform, expected: Reference
+    up: RunningPlatform, expected: list[Fact]
 ) -> None:
     totals = up.report("overview")["totals"]
     accuracy = totals["uniqueUsersAccuracy"]
-    assert accuracy["lower"] <= len(expected.users) <= accuracy["upper"]
+    assert accuracy["lower"] <= len(users_of(expected)) <= accuracy["upper"]
 
 
 @pytest.mark.parametrize("hours", [1, 24])
-def test_timeseries(up: RunningPlatform, expected: Reference, hours: int) -> None:
+def test_timeseries(up: RunningPlatform, expected: list[Fact], hours: int) -> None:
     interval = {1: "hour", 24: "day"}[hours]
     answer = up.report("timeseries", interval=interval)
-    wanted: dict[datetime, list] = {}
-    for hour, sums in expected.by_hour.items():
-        bucket = wanted.setdefault(hour.replace(hour=hour.hour // hours * hours), [0, Decimal(0)])
-        bucket[0] += sums.events
-        bucket[1] += sums.revenue
+    wanted = sums_by(expected, lambda fact: oracle.start_of(fact.at, interval))
     points = [point for series in answer["series"] for point in series["points"]]
     found = {
-        datetime.fromisoformat(point["time"]): [point["events"], Decimal(point["revenue"])]
+        datetime.fromisoformat(point["time"]): (point["events"], Decimal(point["revenue"]))
         for point in points
         if point["events"]
     }
     assert found == wanted
 
 
-def test_funnel(up: RunningPlatform, expected: Reference) -> None:
+def test_funnel(up: RunningPlatform, expected: list[Fact]) -> None:
     answer = up.report("funnel")
-    assert (answer["top"], answer["bottom"]) == (
-        expected.by_stage["top"],
-        expected.by_stage["bottom"],
-    )
+    assert (answer["top"], answer["bottom"]) == oracle.stages(expected)
     assert answer["conversionRate"] == pytest.approx(answer["bottom"] / answer["top"], abs=1e-6)
     assert {
         (row["source"], stage): row[stage]
         for row in answer["bySource"]
         for stage in ("top", "bottom")
-    } == expected.by_source_stage
+    } == counts_by(expected, lambda fact: (fact.source, fact.funnelStage))
 
 
-def test_countries(up: RunningPlatform, expected: Reference) -> None:
+def test_countries(up: RunningPlatform, expected: list[Fact]) -> None:
     answer = up.report("countries", limit="100")
     assert {
         row["country"]: (row["events"], Decimal(row["revenue"])) for row in answer["items"]
-    } == {country: (sums.events, sums.revenue) for country, sums in expected.by_country.items()}
+    } == sums_by([fact for fact in expected if fact.country is not None], lambda fact: fact.country)
 
 
-def test_a_range_and_a_filter(up: RunningPlatform, sent: list[Generated]) -> None:
+def test_a_range_and_a_filter(up: RunningPlatform, expected: list[Fact]) -> None:
     to = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=20)
     start = to - timedelta(hours=20)
-    inside = reference(
-        each.event
-        for each in sent
-        if each.kind != "invalid"
-        and each.event["source"] == "tiktok"
-        and start <= datetime.fromisoformat(each.event["timestamp"]) < to
-    )
+    inside = [fact for fact in expected if fact.source == "tiktok" and start <= fact.at < to]
     answer = up.report(
         "overview", **{"from": start.isoformat(), "to": to.isoformat(), "source": "tiktok"}
     )
-    assert answer["totals"]["events"] == inside.total.events > 0
-    assert Decimal(answer["totals"]["revenue"]) == inside.total.revenue
+    assert answer["totals"]["events"] == len(inside) > 0
+    assert Decimal(answer["totals"]["revenue"]) == oracle.amount(inside)
 
 
 async def test_invalid_events_are_dead_letters_with_a_reason(

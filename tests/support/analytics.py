@@ -32,11 +32,11 @@ class Analytics:
     owner_url: str
 
     def get(self, path: str, **params: Any) -> httpx.Response:
-        """Ask for `/analytics/<path>`."""
+        """Send a request for `/analytics/<path>`."""
         return self.client.get(f"/analytics/{path}", params=params)
 
     def report(self, name: str, **params: Any) -> dict[str, Any]:
-        """Return the answer to a question."""
+        """Return the JSON of a report."""
         answer = self.get(name, **params)
         assert answer.status_code == 200, answer.text
         return answer.json()

@@ -70,7 +70,7 @@ def chosen(question: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-MOST_PAGES = 12
+MAX_PAGES = 12
 QUESTIONS: list[dict[str, Any]] = [
     {},
     {"from": "2024-06-11T03:20:00Z", "to": "2024-06-19T12:00:00Z"},
@@ -92,7 +92,7 @@ QUESTIONS: list[dict[str, Any]] = [
 def test_pages_follow_each_other(live: Analytics, question: dict[str, Any], limit: int) -> None:
     found: list[str] = []
     cursor: dict[str, str] = {}
-    for _ in range(MOST_PAGES):
+    for _ in range(MAX_PAGES):
         page = live.report("events", **question, limit=limit, **cursor)
         found += [event["eventId"] for event in page["items"]]
         if page["nextCursor"] is None:
@@ -101,7 +101,7 @@ def test_pages_follow_each_other(live: Analytics, question: dict[str, Any], limi
         cursor = {"cursor": page["nextCursor"]}
     expected = newest_first(chosen(question))
     assert found == expected[: len(found)]
-    assert len(found) == min(len(expected), MOST_PAGES * limit)
+    assert len(found) == min(len(expected), MAX_PAGES * limit)
 
 
 def test_an_event_is_answered_as_it_was_sent(live: Analytics) -> None:
@@ -192,7 +192,7 @@ def test_a_wrong_parameter_is_named(live: Analytics, name: str, value: str) -> N
     assert [fault["parameter"] for fault in answer.json()["errors"]] == [name]
 
 
-def test_an_export_that_nobody_reads_gives_its_connection_back(live: Analytics) -> None:
+def test_an_abandoned_export_returns_its_connection(live: Analytics) -> None:
     def starts() -> bool:
         with live.client.stream("GET", "/analytics/events", params={"format": "ndjson"}) as answer:
             if answer.status_code == 503:  # the one before has not noticed yet
@@ -200,7 +200,7 @@ def test_an_export_that_nobody_reads_gives_its_connection_back(live: Analytics) 
             assert answer.status_code == 200
             return bool(next(answer.iter_bytes(100)))
 
-    for _ in range(10):  # more than there are places
+    for _ in range(10):  # more than there are export slots
         wait_until(starts)
     assert live.report("events", limit=1)["items"]
 

@@ -1,4 +1,4 @@
-"""Every report equals the slow and obvious version over the events that were sent.
+"""Every report equals the oracle: the same figures computed from the events that were sent.
 
 The database is in the state that the platform is in while events come: some days are sealed, some
 events are in rollups, some only in deltas, some came late into sealed days, some came twice.
