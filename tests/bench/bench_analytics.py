@@ -102,7 +102,7 @@ def _ours(
     os.environ["DATABASE_READER_URL"] = dataset.reader_url
     os.environ["REPORT_TIMEOUT"] = "120"
     # imported here: the function reads its configuration once
-    from functions.analytics_query.database import snapshot
+    from functions.analytics_query import database
     from functions.analytics_query.formatting import to_json
     from functions.analytics_query.reports import REPORTS
 
@@ -113,33 +113,33 @@ def _ours(
         params = params | interval
     query = report.query.model_validate({"from": start, "to": end} | params)
 
-    def ask() -> object:
-        with snapshot() as now:
-            return to_json(report.compute(now, query))
+    def run_once() -> object:
+        with database.snapshot() as snapshot:
+            return to_json(report.compute(snapshot, query))
 
-    return ask
+    return run_once
 
 
 def _statements(connection: Any, statements: list[str]) -> Callable[[], object]:
-    def ask() -> object:
+    def run_once() -> object:
         return [connection.execute(statement).fetchall() for statement in statements]
 
-    return ask
+    return run_once
 
 
 def _times(
-    ask: Callable[[], object], runs: int, most_seconds: float = float("inf")
+    run_once: Callable[[], object], runs: int, max_seconds: float = float("inf")
 ) -> dict[str, float]:
     def timed() -> float:
         started = time.perf_counter()
-        ask()
+        run_once()
         return (time.perf_counter() - started) * 1000
 
     began = time.monotonic()
     cold = timed()
-    # what takes minutes is not asked again only because it was cold
+    # what takes minutes is not repeated only because the first run was cold
     times = [cold] if cold > LONG else [timed()]
-    while len(times) < runs and time.monotonic() - began < most_seconds:
+    while len(times) < runs and time.monotonic() - began < max_seconds:
         times.append(timed())
     return {"p50": _round(statistics.median(times)), "p95": _round(_p95(times)), "runs": len(times)}
 

@@ -71,6 +71,11 @@ def summarize(details: list[ErrorDetail], most: int = 3) -> str:
     return "; ".join(parts[:most]) + more
 
 
+def columns(event: dict[str, Any]) -> tuple[str, str | None, str | None, Decimal | None]:
+    """Return a validated event's user id, country, campaign id and revenue."""
+    return SOURCES[event["source"]].report_fields(event)[:4]
+
+
 def demographics(event: dict[str, Any]) -> tuple[tuple[str, str], ...]:
     """Return the groups that a validated event's user belongs to, as (dimension, value) pairs."""
     source = SOURCES[event["source"]]
