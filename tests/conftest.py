@@ -18,6 +18,7 @@ from infra.database.migrate import migrate
 from infra.local.servers.nats import EmbeddedNats
 from infra.local.servers.postgres import READER, WRITER, EmbeddedPostgres
 from tests.support import kinds
+from tests.support.workers import FixtureScheduling
 
 TEMPLATE = "universe_template"
 
@@ -29,7 +30,10 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     kinds.add_properties_to_the_slow_run(config, items)
-    kinds.keep_shared_fixtures_together(items)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config) -> FixtureScheduling:
+    return FixtureScheduling(config)
 
 
 @dataclass(frozen=True)

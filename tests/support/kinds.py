@@ -1,4 +1,4 @@
-"""What runs when: the kinds of tests, their hypothesis profiles, and how workers share them."""
+"""What runs when: quick and slow tests, and the hypothesis profiles of both."""
 
 import pytest
 from hypothesis import HealthCheck, is_hypothesis_test, settings
@@ -7,8 +7,6 @@ settings.register_profile("quick", max_examples=100, deadline=None)
 settings.register_profile(
     "long", max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
-
-SHARED_SCOPES = {"package", "module", "class"}
 
 
 def long_run(config: pytest.Config) -> bool:
@@ -28,12 +26,3 @@ def add_properties_to_the_slow_run(config: pytest.Config, items: list[pytest.Ite
     for item in items:
         if isinstance(item, pytest.Function) and is_hypothesis_test(item.obj):
             item.add_marker(pytest.mark.slow)
-
-
-def keep_shared_fixtures_together(items: list[pytest.Item]) -> None:
-    """Give the tests of a module to one worker where they share a fixture of the module."""
-    for item in items:
-        fixtures = getattr(item, "_fixtureinfo", None)
-        definitions = fixtures.name2fixturedefs.values() if fixtures else ()
-        if any(each[-1].scope in SHARED_SCOPES for each in definitions if each):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))

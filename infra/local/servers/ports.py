@@ -6,10 +6,19 @@ LOOPBACK = "127.0.0.1"
 
 
 def free_port() -> int:
-    """Return a TCP port of the loopback interface that nobody listens on."""
+    """Return a TCP port of the loopback interface that no server listens on.
+
+    One connection is made to it and closed: while that is in TIME_WAIT, for a minute, the kernel
+    gives the port to no other process, and a server with SO_REUSEADDR can listen on it.
+    """
     with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((LOOPBACK, 0))
-        return listener.getsockname()[1]
+        listener.listen(1)
+        address: tuple[str, int] = listener.getsockname()
+        with socket.create_connection(address):
+            listener.accept()[0].close()  # the side that closes first gets TIME_WAIT
+        return address[1]
 
 
 def is_free(port: int, host: str = LOOPBACK) -> bool:
