@@ -1,20 +1,33 @@
-"""Who may ask."""
+"""Authentication of callers."""
 
 import hmac
 
 import flask
+
+from functions.common.errors import RequestRefusedError
 
 from .settings import settings
 
 API_KEY_HEADER = "X-Api-Key"
 
 
-def allowed(request: flask.Request) -> bool:
-    """Tell whether the request carries the API key, where one is set."""
+def authenticate(request: flask.Request) -> None:
+    """Check the caller's API key, where one is configured.
+
+    Raises:
+        RequestRefusedError: 401.
+    """
     key = settings().analytics_api_key
-    if key is None:
-        return True
-    given = request.headers.get(API_KEY_HEADER, "")
-    if not given and request.headers.get("Authorization", "").lower().startswith("bearer "):
-        given = request.headers["Authorization"][len("bearer ") :].strip()
-    return hmac.compare_digest(given.encode(), key.encode())
+    if key is not None and not hmac.compare_digest(_given_key(request).encode(), key.encode()):
+        raise RequestRefusedError(
+            401,
+            f"Send the API key in the header {API_KEY_HEADER}.",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+
+
+def _given_key(request: flask.Request) -> str:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return request.headers.get(API_KEY_HEADER) or (
+        token.strip() if scheme.lower() == "bearer" else ""
+    )

@@ -1,38 +1,22 @@
 """The read-only connection pool, and reports' transactions on it."""
 
 import functools
-import logging
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, LiteralString, cast
 
 import psycopg
-from prometheus_client import Gauge
 from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from .settings import Settings, settings
+from functions.common.errors import DatabaseUnavailableError, QueryTimeoutError
 
-log = logging.getLogger(__name__)
+from . import metrics
+from .settings import Settings, settings
 
 Row = dict[str, Any]
 Connection = psycopg.Connection[Row]
-
-
-POOL = Gauge(
-    "universe_analytics_query_pool_connections",
-    "Database connections of this process: open, idle, waiting (requests without one)",
-    ["state"],
-)
-
-
-class DatabaseAway(Exception):
-    """The database cannot be asked now."""
-
-
-class TooSlow(Exception):
-    """A statement took longer than it may."""
 
 
 class Snapshot:
@@ -112,7 +96,7 @@ def _pool() -> ConnectionPool[Connection]:
         ("idle", "pool_available"),
         ("waiting", "requests_waiting"),
     ):
-        POOL.labels(state).set_function(lambda key=key: pool.get_stats().get(key, 0))
+        metrics.POOL.labels(state).set_function(lambda key=key: pool.get_stats().get(key, 0))
     return pool
 
 
@@ -130,8 +114,8 @@ def snapshot(timeout: float | None = None) -> Iterator[Snapshot]:
         timeout: seconds a statement may take, where not `report_timeout`.
 
     Raises:
-        DatabaseAway: no connection, or it was lost.
-        TooSlow: a statement was cancelled by the time-out.
+        DatabaseUnavailableError: no connection, or it was lost.
+        QueryTimeoutError: a statement was cancelled by the time-out.
     """
     try:
         with _connection() as connection, connection.transaction():
@@ -141,9 +125,9 @@ def snapshot(timeout: float | None = None) -> Iterator[Snapshot]:
                 )
             yield Snapshot(connection)
     except psycopg.errors.QueryCanceled as error:
-        raise TooSlow(str(error)) from error
+        raise QueryTimeoutError(str(error)) from error
     except (PoolTimeout, psycopg.OperationalError) as error:
-        raise DatabaseAway(str(error).strip()) from error
+        raise DatabaseUnavailableError(str(error).strip()) from error
 
 
 @contextmanager
@@ -171,11 +155,11 @@ def _broken(connection: Connection) -> bool:
     return connection.closed
 
 
-def ping() -> str | None:
+def fault() -> str | None:
     """Return what is wrong with the database, or None."""
     try:
         with snapshot(timeout=2) as now:
             now.row("SELECT 1 AS one")
-    except (DatabaseAway, TooSlow, ValueError) as error:
+    except (DatabaseUnavailableError, QueryTimeoutError, ValueError) as error:
         return str(error)
     return None

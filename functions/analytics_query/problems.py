@@ -1,30 +1,23 @@
-"""Errors as HTTP answers."""
+"""Wrong query parameters as problem details."""
 
-from collections.abc import Mapping
-from typing import Any
-
-import flask
-import orjson
 from pydantic import ValidationError
 
-from functions.common.problem import PROBLEM_JSON, problem
+from functions.common.errors import RequestRefusedError
 
 
-def problem_response(
-    status: int, detail: str, headers: Mapping[str, str] | None = None, **extensions: Any
-) -> flask.Response:
-    """Return an error as RFC 9457 problem details."""
-    response = flask.Response(
-        orjson.dumps(problem(status, detail, **extensions)), status, mimetype=PROBLEM_JSON
-    )
-    response.headers.update({"Cache-Control": "no-store"} | dict(headers or {}))
-    return response
+def invalid_parameters(faults: list[dict[str, str]]) -> RequestRefusedError:
+    """Return the refusal that names what is wrong with a request's parameters.
 
-
-def invalid(faults: list[dict[str, str]]) -> flask.Response:
-    """Return what is wrong with a request's parameters; each fault names its parameter."""
+    Args:
+        faults: each has the `parameter`, a `message` for a person and a `type` for programs.
+    """
     detail = "; ".join(f"{fault['parameter']}: {fault['message']}" for fault in faults)
-    return problem_response(422, detail, errors=faults)
+    return RequestRefusedError(422, detail, errors=faults)
+
+
+def invalid_parameter(parameter: str, message: str, type_: str) -> RequestRefusedError:
+    """Return the refusal for one parameter."""
+    return invalid_parameters([{"parameter": parameter, "message": message, "type": type_}])
 
 
 def faults_of(error: ValidationError) -> list[dict[str, str]]:

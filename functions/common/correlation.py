@@ -2,11 +2,11 @@
 
 import re
 import secrets
-from collections.abc import Mapping
 from contextvars import ContextVar
+from typing import Protocol
 
 CALL_ID: ContextVar[str] = ContextVar("call_id", default="")
-"""The correlation id of the work in hand; log lines carry it as `callId`."""
+"""The correlation id of the current work; log lines carry it as `callId`."""
 
 CALL_ID_HEADER = "X-Call-Id"
 
@@ -14,12 +14,20 @@ _SAFE = re.compile(r"[\x21-\x7e]{1,128}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
+class HeaderLookup(Protocol):
+    """Headers of a request: a dictionary, or a framework's own class."""
+
+    def get(self, key: str, /) -> str | None:
+        """Return a header's value, None where it was not sent."""
+        ...
+
+
 def new_call_id() -> str:
     """Return a new correlation id: 32 hexadecimal digits, the form of a W3C trace id."""
     return secrets.token_hex(16)
 
 
-def call_id_from(headers: Mapping[str, str]) -> str:
+def call_id_from(headers: HeaderLookup) -> str:
     """Return the request's `X-Call-Id`, else the trace id of its `traceparent`, else a new one.
 
     An id that is longer than 128 characters or holds anything but visible ASCII is not taken over.

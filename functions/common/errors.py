@@ -1,5 +1,7 @@
 """The root of the tree of errors, and the errors that several components share."""
 
+from typing import Any
+
 
 class UniverseError(Exception):
     """Something failed that a person can act on.
@@ -28,7 +30,7 @@ class RequestRefusedError(UniverseError):
         title: str | None = None,
         headers: dict[str, str] | None = None,
         retry_after: int | None = None,
-        **extensions: object,
+        **extensions: Any,
     ) -> None:
         """Refuse a request.
 
@@ -48,14 +50,6 @@ class RequestRefusedError(UniverseError):
         if retry_after is not None:
             self.headers["Retry-After"] = str(retry_after)
         self.extensions = extensions
-
-
-class GzipError(UniverseError, ValueError):
-    """A gzip body that is broken, truncated or has too many members."""
-
-
-class BodyTooLargeError(UniverseError):
-    """A body that is longer than allowed once it is decompressed."""
 
 
 class DatabaseUnavailableError(UniverseError):

@@ -12,7 +12,7 @@ def problem(
     *,
     title: str | None = None,
     type: str = "about:blank",
-    **extensions: Any,
+    **extensions: object,
 ) -> dict[str, Any]:
     """Return a problem object (https://www.rfc-editor.org/rfc/rfc9457).
 

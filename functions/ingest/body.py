@@ -1,142 +1,133 @@
 """From a request's body to the bytes of its events."""
 
 import re
+from collections.abc import Callable
 from json import JSONDecodeError, JSONDecoder
+from typing import Any
 
 import orjson
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
-from functions.common.errors import BodyTooLargeError, GzipError
-from functions.common.gzip_body import gunzip
+from functions.common.errors import RequestRefusedError
+from functions.common.http.body import BYTE_ORDER_MARK, NDJSON_TYPES, body_too_large
 
-from .errors import Refusal
-
-NDJSON = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
-# `curl -d` says x-www-form-urlencoded whatever it sends, and many webhooks say nothing
-JSON = frozenset(
+# `curl -d` sends x-www-form-urlencoded whatever the body is, and many webhooks send no type
+JSON_TYPES = frozenset(
     {"", "application/json", "text/json", "text/plain", "application/x-www-form-urlencoded"}
 )
 _UTF8 = frozenset({"utf-8", "utf8", "us-ascii"})
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\s;\"]+)", re.IGNORECASE)
-_BOM = b"\xef\xbb\xbf"
 
 
 def is_ndjson(headers: Headers) -> bool:
-    """Tell whether the body holds an event a line. Raises Refusal (415) for other than JSON."""
+    """Tell whether the body holds one event per line (NDJSON), rather than JSON.
+
+    Raises:
+        RequestRefusedError: 415, the media type or the charset is another.
+    """
     content_type = headers.get("content-type", "")
     media_type = content_type.partition(";")[0].strip().lower()
     charset = _CHARSET.search(content_type)
     if charset and charset[1].lower() not in _UTF8:
-        raise Refusal(415, f"The charset {charset[1]} is not supported: send UTF-8.")
-    if media_type in NDJSON:
+        raise RequestRefusedError(415, f"The charset {charset[1]} is not supported: send UTF-8.")
+    if media_type in NDJSON_TYPES:
         return True
-    if media_type in JSON or media_type.endswith("+json"):
+    if media_type in JSON_TYPES or media_type.endswith("+json"):
         return False
-    raise Refusal(
+    raise RequestRefusedError(
         415,
         f"The content type {media_type} is not supported: "
         "send application/json or application/x-ndjson.",
     )
 
 
-async def read(request: Request, limit: int) -> bytes:
-    """Return the body as it was sent. Raises Refusal (413) where it is longer than `limit`."""
+async def read_body(request: Request, limit: int) -> bytes:
+    """Return the body as it was sent.
+
+    Raises:
+        RequestRefusedError: 413, it is longer than `limit` bytes.
+    """
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit:
-        raise too_large(limit)
+        raise body_too_large(limit)
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
         if size > limit:
-            raise too_large(limit)
+            raise body_too_large(limit)
         chunks.append(chunk)
     return b"".join(chunks)
 
 
-def too_large(limit: int) -> Refusal:
-    """Return the refusal of a body that is longer than `limit` bytes."""
-    return Refusal(413, f"The body is larger than {limit} bytes: send it in several requests.")
+def split_events(body: bytes, *, ndjson: bool, max_events: int) -> list[bytes]:
+    """Return the bytes of each event in the body: one object, an array, or one per line.
 
+    A line that is not JSON is returned like the others, to be rejected on its own.
 
-def decode(body: bytes, encoding: str, limit: int) -> bytes:
-    """Undo the content encoding.
-
-    Raises:
-        Refusal: 415 for an encoding other than gzip, 400 for broken gzip, 413 where the result is
-            larger than `limit` bytes.
-    """
-    encoding = encoding.strip().lower()
-    if encoding in ("", "identity"):
-        return body
-    if encoding not in ("gzip", "x-gzip"):
-        raise Refusal(415, f"The content encoding {encoding} is not supported: send gzip or none.")
-    try:
-        return gunzip(body, limit)
-    except GzipError as error:
-        raise Refusal(400, str(error)) from error
-    except BodyTooLargeError:
-        raise too_large(limit) from None
-
-
-def split(body: bytes, *, ndjson: bool, most: int) -> list[bytes]:
-    """Return the bytes of each event in the body: one object, an array, or one a line.
-
-    A line that is not JSON is an event that will be rejected; the others are not held up by it.
+    Args:
+        body: decompressed.
+        ndjson: whether it holds one event per line.
+        max_events: the most events.
 
     Raises:
-        Refusal: 400 for an empty body or one that is not JSON, 413 for more than `most`.
+        RequestRefusedError: 400, the body is empty or not JSON; 413, it has too many events.
     """
-    body = body.removeprefix(_BOM).strip(b" \t\r\n")
+    body = body.removeprefix(BYTE_ORDER_MARK).strip(b" \t\r\n")
     if not body:
-        raise Refusal(400, "The body is empty: send an event, an array of events, or NDJSON.")
+        raise RequestRefusedError(
+            400, "The body is empty: send an event, an array of events, or NDJSON."
+        )
     if ndjson:
         events = [line for line in map(bytes.strip, body.split(b"\n")) if line]
     elif body.startswith(b"["):
-        events = _elements(body, most)
+        events = _elements(body, max_events)
     else:
         _require_json(body)
         return [body]
-    if len(events) > most:
-        raise _too_many(most)
+    if len(events) > max_events:
+        raise _too_many(max_events)
     return events
 
 
-def _too_many(most: int) -> Refusal:
-    return Refusal(413, f"The request has more than {most} events: send several requests.")
+def _too_many(max_events: int) -> RequestRefusedError:
+    return RequestRefusedError(
+        413, f"The request has more than {max_events} events: send several requests."
+    )
 
 
 def _require_json(event: bytes) -> None:
-    """Refuse a body that is not JSON at all, rather than reject an event."""
+    """Refuse a body that is not JSON at all, instead of rejecting it as an event."""
     try:
         orjson.loads(event)
     except orjson.JSONDecodeError as error:
         # orjson is stricter than JSON about depth, lone surrogates and large numbers
         text = str(error)
         if not any(word in text.lower() for word in ("surrogate", "recursion", "infinity")):
-            raise Refusal(400, f"The body is not JSON: {text}.") from error
+            raise RequestRefusedError(400, f"The body is not JSON: {text}.") from error
 
 
 # The scanner only finds where elements end. Numbers are not converted: their size does not matter
 # here, and Python refuses to convert very long ones.
-_scan = JSONDecoder(parse_int=len, parse_float=len, parse_constant=len).scan_once  # type: ignore[attr-defined]
+_decoder = JSONDecoder(parse_int=len, parse_float=len, parse_constant=len)
+_scan: Callable[[str, int], tuple[Any, int]] = _decoder.scan_once  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType] (typeshed leaves it out)
 _blank = re.compile(r"[ \t\r\n]*").match
 
 
-def _elements(body: bytes, most: int) -> list[bytes]:
+def _elements(body: bytes, max_events: int) -> list[bytes]:
     try:
         text = body.decode()
     except UnicodeDecodeError as error:
-        raise Refusal(400, f"The body is not UTF-8: byte {error.start}.") from error
+        raise RequestRefusedError(400, f"The body is not UTF-8: byte {error.start}.") from error
     spans: list[str] = []
     at = _skip(text, 1)
     if text.startswith("]", at):
         at += 1
     else:
         while True:
-            if len(spans) == most:  # before the rest is looked at, which may be millions
-                raise _too_many(most)
+            if len(spans) == max_events:  # before the rest is scanned, which may be millions
+                raise _too_many(max_events)
             end = _end_of_element(text, at)
             spans.append(text[at:end])
             at = _skip(text, end)
@@ -162,7 +153,7 @@ def _end_of_element(text: str, at: int) -> int:
         return _end_by_brackets(text, at)
 
 
-# possessive, and a text without an end is one token: no byte is looked at twice
+# possessive, and a string without an end is one token: no byte is scanned twice
 _token = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 
 
@@ -184,5 +175,5 @@ def _skip(text: str, at: int) -> int:
     return found.end() if found else at
 
 
-def _not_json(what: str, at: int) -> Refusal:
-    return Refusal(400, f"The body is not JSON: {what} at character {at}.")
+def _not_json(what: str, at: int) -> RequestRefusedError:
+    return RequestRefusedError(400, f"The body is not JSON: {what} at character {at}.")

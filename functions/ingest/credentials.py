@@ -1,23 +1,29 @@
-"""Who may send events."""
+"""Authentication of callers."""
 
 import hashlib
 import hmac
 
 from starlette.datastructures import Headers
 
-from .errors import Refusal
+from functions.common.errors import RequestRefusedError
+
 from .settings import IngestSettings
 
-SIGNATURE = "x-hub-signature-256"
+SIGNATURE_HEADER = "x-hub-signature-256"
 
 
 def authenticate(headers: Headers, body: bytes, settings: IngestSettings) -> None:
     """Check the caller's API key, or its signature of the body as it was sent.
 
-    Where both are configured, either is enough; where none is, everybody may send.
+    Where both are configured, either is enough; where none is, every caller is accepted.
+
+    Args:
+        headers: of the request.
+        body: as it was sent, before it is decompressed: the signature is over these bytes.
+        settings: hold the key and the secret.
 
     Raises:
-        Refusal: 401.
+        RequestRefusedError: 401.
     """
     key, secret = settings.ingest_api_key, settings.webhook_secret
     if not key and not secret:
@@ -26,10 +32,12 @@ def authenticate(headers: Headers, body: bytes, settings: IngestSettings) -> Non
         return
     if secret:
         expected = "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
-        if hmac.compare_digest(headers.get(SIGNATURE, "").encode(), expected.encode()):
+        if hmac.compare_digest(headers.get(SIGNATURE_HEADER, "").encode(), expected.encode()):
             return
-    wanted = [name for name, used in (("X-Api-Key", key), ("X-Hub-Signature-256", secret)) if used]
-    raise Refusal(401, f"A valid header {' or '.join(wanted)} is required.")
+    accepted = ["X-Api-Key"] if key else []
+    if secret:
+        accepted.append("X-Hub-Signature-256")
+    raise RequestRefusedError(401, f"A valid header {' or '.join(accepted)} is required.")
 
 
 def _given_key(headers: Headers) -> str:

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-MOST_CALL_IDS = 16
+MAX_CALL_IDS = 16
+"""Correlation ids in the header of a message; those of further requests are left out."""
 
 
 @dataclass
@@ -25,22 +26,22 @@ class _Group:
 
 
 Publish = Callable[[str, bytes, int, Sequence[str]], Awaitable[None]]
-"""Publishes (subject, payload, number of events, correlation ids); returns when it is durable."""
+"""Publishes (subject, payload, number of events, correlation ids); returns once it is durable."""
 
 
 class GroupCommit:
-    """Gathers events by subject and publishes them when enough have come or time is up.
+    """Gathers events by subject and publishes them as one message, as Kafka's producer does.
 
     Args:
         publish: publishes one message, and returns when the broker has acknowledged it.
-        largest: the most bytes of a message; an event that is larger goes alone.
-        seconds: the longest time that an event waits for others.
+        max_bytes: the size at which a message is published; a larger event is published alone.
+        linger: seconds that an event waits for others.
     """
 
-    def __init__(self, publish: Publish, *, largest: int, seconds: float) -> None:
+    def __init__(self, publish: Publish, *, max_bytes: int, linger: float) -> None:
         self._publish = publish
-        self._largest = largest
-        self._seconds = seconds
+        self._max_bytes = max_bytes
+        self._linger = linger
         self._open: dict[str, _Group] = {}
         self._publishing: set[asyncio.Task[None]] = set()
         self.pending_bytes = 0
@@ -70,16 +71,16 @@ class GroupCommit:
         used: list[_Group] = []
         for event in events:
             group = self._open.get(subject)
-            if group and group.size + len(event) + 1 > self._largest:
+            if group and group.size + len(event) + 1 > self._max_bytes:
                 self._close(subject)
                 group = None
             if group is None:
                 group = self._open[subject] = _Group()
                 loop = asyncio.get_running_loop()
-                group.timer = loop.call_later(self._seconds, self._close, subject)
+                group.timer = loop.call_later(self._linger, self._close, subject)
             if not used or used[-1] is not group:
                 used.append(group)
-                if len(group.call_ids) < MOST_CALL_IDS:
+                if len(group.call_ids) < MAX_CALL_IDS:
                     group.call_ids[call_id] = None
             group.events.append(event)
             group.size += len(event) + 1
@@ -99,7 +100,7 @@ class GroupCommit:
             await self._publish(subject, group.payload(), len(group.events), tuple(group.call_ids))
         except Exception as error:
             group.acknowledged.set_exception(error)
-            group.acknowledged.exception()  # nobody may be left to take it
+            group.acknowledged.exception()  # the requests may have ended already
         else:
             group.acknowledged.set_result(None)
         finally:

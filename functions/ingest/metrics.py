@@ -2,11 +2,15 @@
 
 from prometheus_client import Counter, Histogram
 
-REQUESTS = Counter("universe_ingest_requests_total", "Requests by HTTP status", ["status"])
+from functions.common.http.front_door import BUCKETS
+
+REQUESTS = Counter(
+    "universe_ingest_requests_total", "Requests by route and HTTP status", ["route", "status"]
+)
 REQUEST_SECONDS = Histogram(
     "universe_ingest_request_seconds",
-    "Time from the request's arrival to its answer",
-    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
+    "Time from a request's arrival to its response; a streamed body comes after that",
+    buckets=BUCKETS,
 )
 ACCEPTED = Counter("universe_ingest_events_accepted_total", "Events made durable", ["source"])
 REJECTED = Counter("universe_ingest_events_rejected_total", "Events sent to the DLQ", ["source"])
@@ -18,9 +22,11 @@ MESSAGE_EVENTS = Histogram(
 )
 PUBLISH_SECONDS = Histogram(
     "universe_ingest_publish_seconds",
-    "Time until the broker acknowledged a message",
+    "Time from publishing a message to its acknowledgement",
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
 )
 PUBLISH_FAILURES = Counter(
-    "universe_ingest_publish_failures_total", "Requests the broker did not take", ["why"]
+    "universe_ingest_publish_failures_total",
+    "Requests whose events the broker did not acknowledge",
+    ["why"],
 )

@@ -1,4 +1,4 @@
-"""Events and rejected events to JetStream, durably."""
+"""Publishes events, and rejected events to the DLQ, and waits until JetStream has them."""
 
 import asyncio
 import hashlib
@@ -22,19 +22,23 @@ from functions.common.broker import (
 )
 from functions.common.correlation import CALL_ID_HEADER
 from functions.common.dead_letter import dead_letter_headers
+from functions.common.errors import RequestRefusedError
 from functions.common.events import summarize
 from functions.common.jetstream_errors import JetStreamErrorCode
 
 from . import metrics
-from .check import Rejected
-from .errors import Refusal
 from .group_commit import GroupCommit
 from .settings import IngestSettings
+from .validation import RejectedEvent
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 RETRY_AFTER = 2
-MOST_AT_ONCE = 256
+"""Seconds after which a caller should try again while the broker is unavailable."""
+RETRY_AFTER_FULL = 10
+"""The same while the stream is full, which takes longer to change."""
+MAX_DLQ_PUBLISHES = 256
+"""Rejected events that wait for their acknowledgement at the same time."""
 
 
 class Publisher:
@@ -43,50 +47,53 @@ class Publisher:
     def __init__(self, settings: IngestSettings) -> None:
         self._settings = settings
         self._connecting = asyncio.Lock()
-        self._at_once = asyncio.Semaphore(MOST_AT_ONCE)
+        self._dlq_slots = asyncio.Semaphore(MAX_DLQ_PUBLISHES)
         self._nc: Client | None = None
         self._js: JetStreamContext | None = None
         self._rejected_bytes = 0
         self._groups = GroupCommit(
             self._publish_events,
-            largest=settings.max_message_bytes,
-            seconds=settings.group_seconds,
+            max_bytes=settings.max_message_bytes,
+            linger=settings.linger_ms / 1000,
         )
 
     async def ready(self) -> int:
-        """Connect where that has not been done; return the largest payload in bytes.
+        """Connect unless connected; return the largest payload of a message in bytes.
 
         Raises:
-            Refusal: 503, the broker cannot be reached or is behind.
+            RequestRefusedError: 503, the broker cannot be reached, or too many bytes wait for its
+                acknowledgement.
         """
         pending = self._groups.pending_bytes + self._rejected_bytes
         if pending > self._settings.max_pending_bytes:
-            raise Refusal(503, "Too many events wait for the broker: try again.", RETRY_AFTER)
-        # the client closes a connection for good when the server refuses what it is allowed no
-        # more, such as expired credentials, which may have been renewed meanwhile
+            raise RequestRefusedError(
+                503, "Too many events wait for the broker: try again.", retry_after=RETRY_AFTER
+            )
+        # the client closes a connection for good when the server revokes its credentials, which
+        # may have been renewed meanwhile
         if self._nc is None or self._nc.is_closed:
             await self._connect()
         assert self._nc is not None
         deadline = time.monotonic() + self._settings.reconnect_wait
         while not self._nc.is_connected:
             if time.monotonic() > deadline:
-                raise _away("the connection is lost")
+                raise _unavailable("the connection is lost")
             await asyncio.sleep(0.02)
         return largest_payload(self._nc)
 
     async def publish(
-        self, valid: dict[str, list[bytes]], rejected: list[Rejected], call_id: str
+        self, valid: dict[str, list[bytes]], rejected: list[RejectedEvent], call_id: str
     ) -> None:
         """Return when the broker has acknowledged each event of a request.
 
         Args:
             valid: the bytes of valid events by source.
-            rejected: the others, which go to the DLQ.
+            rejected: the others, which are published to the DLQ.
             call_id: the correlation id of the request.
 
         Raises:
-            Refusal: 503, the broker did not acknowledge all of them. Some may have been: sending
-                the request again does no harm.
+            RequestRefusedError: 503, the broker did not acknowledge all of them. Some may be
+                stored: it is safe to send the request again, events are deduplicated.
         """
         rejected_bytes = sum(len(each.raw) for each in rejected)
         self._rejected_bytes += rejected_bytes
@@ -100,13 +107,7 @@ class Publisher:
             self._rejected_bytes -= rejected_bytes
         for result in results:
             if isinstance(result, BaseException):
-                raise _refusal(result) from result
-
-    def fault(self) -> str | None:
-        """Return what is wrong with the connection, None where nothing is."""
-        if self._nc is None:
-            return "not connected yet"
-        return None if self._nc.is_connected else "the connection is lost"
+                raise _translate(result) from result
 
     async def _connect(self) -> None:
         async with self._connecting:
@@ -117,7 +118,7 @@ class Publisher:
                     connect(self._settings, "ingest"), self._settings.publish_timeout
                 )
             except (nats.errors.Error, OSError, TimeoutError) as error:
-                raise _away(str(error) or type(error).__name__) from error
+                raise _unavailable(str(error) or type(error).__name__) from error
             js = nc.jetstream(
                 timeout=self._settings.publish_timeout, publish_async_max_pending=100_000
             )
@@ -125,9 +126,9 @@ class Publisher:
                 await ensure_streams(js, self._settings)
             except (nats.errors.Error, TimeoutError) as error:
                 await nc.close()
-                raise _away(f"the streams cannot be set up: {error}") from error
+                raise _unavailable(f"the streams cannot be set up: {error}") from error
             self._nc, self._js = nc, js
-            log.info(
+            logger.info(
                 "connected to NATS", extra={"server": nc.connected_url and nc.connected_url.netloc}
             )
 
@@ -144,7 +145,7 @@ class Publisher:
         metrics.MESSAGES.inc()
         metrics.MESSAGE_EVENTS.observe(count)
 
-    async def _publish_rejected(self, rejected: Rejected, call_id: str) -> None:
+    async def _publish_rejected(self, rejected: RejectedEvent, call_id: str) -> None:
         reason = summarize(rejected.errors)
         headers = dead_letter_headers(
             reason=reason,
@@ -154,14 +155,14 @@ class Publisher:
         headers |= {
             CALL_ID_HEADER: call_id,
             EVENT_COUNT: "1",
-            # a request that is sent again does not fill the DLQ twice
+            # deduplicates the rejected events of a request that is sent again
             MSG_ID: "rejected:" + _digest(rejected.raw),
         }
         assert self._nc is not None
         if len(rejected.raw) > largest_payload(self._nc):
-            log.warning("a rejected event is too large for the DLQ", extra={"reason": reason})
+            logger.warning("a rejected event is too large for the DLQ", extra={"reason": reason})
             return
-        async with self._at_once:
+        async with self._dlq_slots:
             await self._send(f"{DLQ_SUBJECT}.{rejected.source}", rejected.raw, headers)
 
     async def _send(self, subject: str, payload: bytes, headers: dict[str, str]) -> None:
@@ -171,7 +172,7 @@ class Publisher:
                 subject, payload, headers=headers, timeout=self._settings.publish_timeout
             )
         except NoStreamResponseError:
-            # somebody removed the stream, or the server lost its store: make it again, once
+            # the stream was removed, or the server lost its store: create it again, once
             await ensure_streams(self._js, self._settings)
             await self._js.publish(
                 subject, payload, headers=headers, timeout=self._settings.publish_timeout
@@ -182,17 +183,21 @@ def _digest(payload: bytes) -> str:
     return hashlib.blake2b(payload, digest_size=16).hexdigest()
 
 
-def _away(why: str) -> Refusal:
-    return Refusal(503, f"The message broker is away ({why}): try again.", RETRY_AFTER)
+def _unavailable(why: str) -> RequestRefusedError:
+    return RequestRefusedError(
+        503, f"The message broker is unavailable ({why}): try again.", retry_after=RETRY_AFTER
+    )
 
 
-def _refusal(error: BaseException) -> BaseException:
+def _translate(error: BaseException) -> BaseException:
     if isinstance(error, APIError) and error.err_code == JetStreamErrorCode.STREAM_STORE_FAILED:
         metrics.PUBLISH_FAILURES.labels("full").inc()
-        return Refusal(
-            503, "The stream is full: events come faster than they are stored.", RETRY_AFTER * 5
+        return RequestRefusedError(
+            503,
+            "The stream is full: events arrive faster than they are processed.",
+            retry_after=RETRY_AFTER_FULL,
         )
     if isinstance(error, (nats.errors.Error, TimeoutError, OSError)):
         metrics.PUBLISH_FAILURES.labels("unacknowledged").inc()
-        return _away(f"no acknowledgement: {str(error) or type(error).__name__}")
+        return _unavailable(f"no acknowledgement: {str(error) or type(error).__name__}")
     return error

@@ -9,14 +9,11 @@ from typing import Any
 
 import orjson
 
-from functions.common.errors import BodyTooLargeError, GzipError, RequestRefusedError
-from functions.common.gzip_body import gunzip
+from functions.common.errors import RequestRefusedError
+from functions.common.http.body import BYTE_ORDER_MARK, NDJSON_TYPES, decode_body
 
 BATCH = "application/cloudevents-batch+json"
 STRUCTURED = "application/cloudevents+json"
-NDJSON = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
-
-_BOM = b"\xef\xbb\xbf"
 
 Dump = Callable[[Any], str]
 """Writes a JSON value as text."""
@@ -54,7 +51,7 @@ def read_messages(body: bytes, headers: Mapping[str, str], limit: int) -> list[E
     Raises:
         RequestRefusedError: nothing in it can be read.
     """
-    body = _decompress(body, headers.get("content-encoding", ""), limit)
+    body = decode_body(body, headers.get("content-encoding", ""), limit)
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == BATCH:
         # A broken batch is answered 500: whoever sent it splits it to find the message at fault,
@@ -68,9 +65,9 @@ def read_messages(body: bytes, headers: Mapping[str, str], limit: int) -> list[E
         return [_cloud_event(document, dump)]
     if headers.get("ce-specversion"):
         return [_binary(body, headers)]
-    if kind in NDJSON:
+    if kind in NDJSON_TYPES:
         return _lines(body)
-    document, dump = _loads(body.removeprefix(_BOM), 400)
+    document, dump = _loads(body.removeprefix(BYTE_ORDER_MARK), 400)
     return [EventMessage(document if isinstance(document, list) else [document], dump)]
 
 
@@ -131,27 +128,6 @@ def _call_ids(value: Any) -> list[str]:
     if not isinstance(value, str):
         return []
     return [part.strip() for part in value.split(",") if part.strip()]
-
-
-def _decompress(body: bytes, encoding: str, limit: int) -> bytes:
-    encoding = encoding.strip().lower()
-    if encoding in ("gzip", "x-gzip"):
-        try:
-            return gunzip(body, limit)
-        except GzipError as error:
-            raise RequestRefusedError(400, str(error)) from error
-        except BodyTooLargeError:
-            raise too_large(limit) from None
-    elif encoding not in ("", "identity"):
-        raise RequestRefusedError(415, f"The content encoding {encoding} is not supported.")
-    if len(body) > limit:
-        raise too_large(limit)
-    return body
-
-
-def too_large(limit: int) -> RequestRefusedError:
-    """Return the refusal of a body that is longer than `limit` bytes."""
-    return RequestRefusedError(413, f"The body is larger than {limit} bytes.")
 
 
 # orjson is several times faster than the standard library, but would turn an integer beyond 64

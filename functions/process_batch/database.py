@@ -6,26 +6,14 @@ import psycopg
 from psycopg import Connection, errors
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
+from functions.common.errors import DatabaseUnavailableError
+
 from . import metrics
 from .settings import settings
 
 COMPONENT = "universe-process-batch"
 
 _DATA_CLASSES = frozenset({"22", "23", "54"})
-
-
-class Unavailable(Exception):
-    """The database cannot take the batch at present; the same batch may succeed later.
-
-    Attributes:
-        detail: for a person to read.
-        state: the SQLSTATE, or a word where there is none.
-    """
-
-    def __init__(self, detail: str, state: str) -> None:
-        super().__init__(detail)
-        self.detail = detail
-        self.state = state
 
 
 @cache
@@ -79,13 +67,17 @@ def is_data_error(error: psycopg.Error) -> bool:
     return state[:2] in _DATA_CLASSES
 
 
-def unavailable(error: psycopg.Error) -> Unavailable:
+def unavailable(error: psycopg.Error) -> DatabaseUnavailableError:
     """Return what to tell the caller about an error that is no data error."""
     if isinstance(error, PoolTimeout | PoolClosed | TooManyRequests):
-        return Unavailable("No database connection: the database is away or busy.", "pool")
+        return DatabaseUnavailableError(
+            "No database connection: the database is away or busy.", "pool"
+        )
     said = str(error).strip().splitlines()
     detail = said[0] if said else type(error).__name__
-    return Unavailable(f"The database cannot take the batch: {detail}.", error.sqlstate or "none")
+    return DatabaseUnavailableError(
+        f"The database cannot take the batch: {detail}.", error.sqlstate or "none"
+    )
 
 
 def fault() -> str | None:

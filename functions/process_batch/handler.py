@@ -16,14 +16,14 @@ import orjson
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from functions.common import health, logs
-from functions.common.correlation import CALL_ID, CALL_ID_HEADER, call_id_from
-from functions.common.errors import RequestRefusedError
-from functions.common.metrics import render
-from functions.common.problem import PROBLEM_JSON, problem
+from functions.common.errors import DatabaseUnavailableError, RequestRefusedError
+from functions.common.http import wsgi
+from functions.common.http.body import body_too_large
+from functions.common.http.front_door import Checks, FrontDoor
 
 from . import compaction, database, metrics
-from .body import EventMessage, read_messages, too_large
-from .database import Unavailable, pool
+from .body import EventMessage, read_messages
+from .database import pool
 from .settings import settings
 from .validation import DeadEvent, ValidationSummary, validated_rows
 from .writer import Writer, WriteResult
@@ -34,7 +34,7 @@ gc.freeze()
 gc.set_threshold(200_000, 10, 10)
 
 logs.configure("process-batch")
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 CALL_IDS_PER_LINE = 100
 
@@ -45,46 +45,38 @@ def writer() -> Writer:
     return Writer(pool())
 
 
+def check_database() -> Checks:
+    """Return what is wrong with the database."""
+    return {"database": database.fault()}
+
+
+FRONT_DOOR = FrontDoor(
+    metrics.REQUESTS,
+    metrics.REQUEST_SECONDS,
+    find_route=lambda path: "/",  # the connector and gateways differ in the path that they send to
+    methods=("POST",),
+    hint="Send batches to /.",
+)
+
+
+@wsgi.serve(FRONT_DOOR, check_database)
 def handle(request: flask.Request) -> flask.Response:
-    """Answer one HTTP request."""
-    match request.path.rstrip("/"):
-        case health.LIVENESS:
-            return _health({})
-        case health.READINESS:
-            return _health({"database": database.fault()})
-        case health.METRICS:
-            body, content_type = render()
-            return flask.Response(body, content_type=content_type)
+    """Store the events of one request, and return the response.
+
+    Raises:
+        RequestRefusedError: the request cannot be read, or the database is unavailable.
+    """
+    try:
+        return _store(request)
+    except DatabaseUnavailableError as error:
+        logger.warning("batch cannot be stored now", extra={"reason": error.detail})
+        metrics.UNAVAILABLE.labels(error.state).inc()
+        raise RequestRefusedError(503, error.detail, retry_after=settings().retry_after) from error
+
+
+def _store(request: flask.Request) -> flask.Response:
     started = perf_counter()
     headers = {name.lower(): value for name, value in request.headers.items()}
-    call_id = call_id_from(headers)
-    token = CALL_ID.set(call_id)
-    try:
-        response = _answer_events(request, headers)
-    except RequestRefusedError as error:
-        response = _problem(error.status, error.detail)
-    except Unavailable as error:
-        log.warning("batch cannot be stored now", extra={"reason": error.detail})
-        metrics.UNAVAILABLE.labels(error.state).inc()
-        response = _problem(503, error.detail)
-        response.headers["Retry-After"] = str(settings().retry_after)
-    except Exception:
-        log.exception("batch failed")
-        response = _problem(500, f"Something unforeseen happened; call id {call_id}.")
-    finally:
-        CALL_ID.reset(token)
-    response.headers[CALL_ID_HEADER] = call_id
-    metrics.REQUESTS.labels(response.status_code).inc()
-    metrics.BATCH_SECONDS.observe(perf_counter() - started)
-    return response
-
-
-def _answer_events(request: flask.Request, headers: dict[str, str]) -> flask.Response:
-    if request.method != "POST":
-        response = _problem(405, f"{request.method} is not supported here: use POST.")
-        response.headers["Allow"] = "POST"
-        return response
-    started = perf_counter()
     messages = read_messages(_body(request), headers, settings().max_batch_bytes)
     redelivered = any(message.redelivered for message in messages)
     validation = ValidationSummary(seconds=perf_counter() - started)
@@ -109,7 +101,7 @@ def _body(request: flask.Request) -> bytes:
     try:
         return request.get_data(cache=False)
     except RequestEntityTooLarge:
-        raise too_large(limit) from None
+        raise body_too_large(limit) from None
 
 
 def _report(
@@ -134,10 +126,10 @@ def _report(
         "seconds": round(seconds, 4),
     }
     call_ids = list(dict.fromkeys(each for message in messages for each in message.call_ids))
-    log.info("batch stored", extra={**summary, "callIds": call_ids[:CALL_IDS_PER_LINE]})
+    logger.info("batch stored", extra={**summary, "callIds": call_ids[:CALL_IDS_PER_LINE]})
     for at in range(CALL_IDS_PER_LINE, len(call_ids), CALL_IDS_PER_LINE):
         more = call_ids[at : at + CALL_IDS_PER_LINE]
-        log.info("batch stored, further calls", extra={"callIds": more})
+        logger.info("batch stored, further calls", extra={"callIds": more})
 
 
 def _batch_answer(messages: list[EventMessage], dead_events: list[DeadEvent]) -> flask.Response:
@@ -202,14 +194,5 @@ def _plain_answer(
     )
 
 
-def _health(checks: dict[str, str | None]) -> flask.Response:
-    status, body = health.report(checks)
-    return flask.Response(body, status, content_type=health.JSON)
-
-
 def _json(status: int, content: dict[str, Any]) -> flask.Response:
     return flask.Response(orjson.dumps(content), status, content_type=health.JSON)
-
-
-def _problem(status: int, detail: str) -> flask.Response:
-    return flask.Response(orjson.dumps(problem(status, detail)), status, content_type=PROBLEM_JSON)

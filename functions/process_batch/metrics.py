@@ -2,9 +2,18 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
-_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+from functions.common.http.front_door import BUCKETS
 
-REQUESTS = Counter("universe_process_batch_requests_total", "Requests by HTTP status", ["status"])
+REQUESTS = Counter(
+    "universe_process_batch_requests_total",
+    "Requests by route and HTTP status",
+    ["route", "status"],
+)
+REQUEST_SECONDS = Histogram(
+    "universe_process_batch_request_seconds",
+    "Time from a request's arrival to its response; a streamed body comes after that",
+    buckets=BUCKETS,
+)
 _events = Counter(
     "universe_process_batch_events_total",
     "Events by what became of them; received = inserted + duplicate + dead, "
@@ -20,14 +29,11 @@ BATCH_EVENTS = Histogram(
     "Events in a request",
     buckets=(1, 10, 50, 100, 200, 500, 1000, 2000, 5000, 10000),
 )
-BATCH_SECONDS = Histogram(
-    "universe_process_batch_batch_seconds", "Time of a whole request", buckets=_BUCKETS
-)
 _phase_seconds = Histogram(
     "universe_process_batch_phase_seconds",
     "Time of one phase of a batch: validate, copy, rollup, commit, isolate",
     ["phase"],
-    buckets=_BUCKETS,
+    buckets=BUCKETS,
 )
 UNAVAILABLE = Counter(
     "universe_process_batch_unavailable_total", "Batches answered with 503, by SQLSTATE", ["state"]
@@ -35,7 +41,7 @@ UNAVAILABLE = Counter(
 COMPACTIONS = Counter("universe_process_batch_compactions_total", "Compactions of rollup deltas")
 COMPACTED = Counter("universe_process_batch_compacted_deltas_total", "Rollup deltas compacted")
 COMPACTION_SECONDS = Histogram(
-    "universe_process_batch_compaction_seconds", "Time of one compaction", buckets=_BUCKETS
+    "universe_process_batch_compaction_seconds", "Time of one compaction", buckets=BUCKETS
 )
 POOL = Gauge(
     "universe_process_batch_pool_connections",

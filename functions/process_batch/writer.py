@@ -20,11 +20,11 @@ import psycopg
 from psycopg import Connection, errors
 from psycopg_pool import ConnectionPool
 
-from functions.common.errors import UniverseError
+from functions.common.errors import DatabaseUnavailableError, UniverseError
 from functions.common.paths import ROOT
 
 from . import deltas, rows
-from .database import Unavailable, is_data_error, unavailable
+from .database import is_data_error, unavailable
 from .deltas import delta_lines
 from .metrics import observe
 from .rows import EventRow
@@ -91,8 +91,8 @@ class Writer:
             redelivered: whether some of them may well be stored already.
 
         Raises:
-            Unavailable: the database cannot take them now. Part of them may be stored; storing the
-                same rows again does the rest.
+            DatabaseUnavailableError: the database cannot take them now. Part of them may be stored;
+                storing the same rows again does the rest.
         """
         if redelivered:
             self._recheck_duplicates = max(self._recheck_duplicates, 1)
@@ -179,7 +179,7 @@ class Writer:
         except errors.DatetimeFieldOverflow as error:
             # this machine's clock allowed the day, the database's does not
             detail = f"The clocks of function and database differ: {error.diag.message_primary}."
-            raise Unavailable(detail, "clock") from error
+            raise DatabaseUnavailableError(detail, "clock") from error
         self._partitions.update(missing)
 
     def _store_rows(self, connection: Connection, part: list[EventRow]) -> WriteResult:

@@ -12,15 +12,13 @@ from typing import Any, Literal
 
 import flask
 import orjson
-from prometheus_client import Counter
 
-from .. import database
+from functions.common.errors import RequestRefusedError
+
+from .. import database, metrics
 from ..database import Row
-from ..problems import problem_response
 from ..reports.events import EventsQuery, export, to_event
 from ..settings import settings
-
-EXPORTED = Counter("universe_analytics_query_exported_events_total", "Events sent in exports")
 
 ExportFormat = Literal["ndjson", "csv"]
 CONTENT_TYPES: dict[ExportFormat, str] = {
@@ -69,12 +67,13 @@ def export_response(query: EventsQuery, form: ExportFormat) -> flask.Response:
     """Return a streamed response with all matching events.
 
     Raises:
+        RequestRefusedError: 503, too many exports are running.
         DatabaseUnavailableError: before the response starts; later, the connection is closed.
         QueryTimeoutError: before the response starts; later, the connection is closed.
     """
     if not _export_slots().acquire(blocking=False):
-        return problem_response(
-            503, "Too many exports are running. Try again later.", {"Retry-After": "5"}
+        raise RequestRefusedError(
+            503, "Too many exports are running. Try again later.", retry_after=5
         )
     chunks = _chunks(query, _to_csv if form == "csv" else _to_ndjson)
     first = next(chunks)
@@ -94,7 +93,7 @@ def _chunks(query: EventsQuery, encode: RowEncoder) -> Generator[bytes, None, No
         first = True
         while chunk := list(islice(rows, CHUNK_ROWS)):
             yield encode(chunk, first)
-            EXPORTED.inc(len(chunk))
+            metrics.EXPORTED.inc(len(chunk))
             first = False
             if time.monotonic() > deadline:
                 raise TimeoutError("the export took longer than its time limit")

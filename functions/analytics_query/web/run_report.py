@@ -4,15 +4,14 @@ import functools
 from typing import Any
 
 import flask
-from prometheus_client import Counter, Histogram
 from psycopg import DataError
 from pydantic import ValidationError
 from werkzeug.datastructures import MultiDict
 
-from .. import database
+from .. import database, metrics
 from ..errors import UnsupportedQueryError
 from ..formatting import to_json
-from ..problems import faults_of, invalid
+from ..problems import faults_of, invalid_parameter, invalid_parameters
 from ..query.filters import QueryParameters
 from ..reports.events import EventsQuery
 from ..reports.report import Report
@@ -21,31 +20,21 @@ from .export import export_response, requested_format
 from .http_response import cacheable_response
 from .report_cache import CachedReport, ReportCache, cached_report
 
-REPORT_SECONDS = Histogram(
-    "universe_analytics_query_report_seconds",
-    "Time to compute a report, including its queries",
-    ["report"],
-    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
-)
-CACHE_HITS = Counter(
-    "universe_analytics_query_report_cache_hits_total",
-    "Reports returned from the cache",
-    ["report"],
-)
-
 
 @functools.cache
 def _cache() -> ReportCache:
     return ReportCache(settings().report_cache_bytes)
 
 
-def parse(
-    query: type[QueryParameters], args: MultiDict[str, str]
-) -> QueryParameters | flask.Response:
-    """Return the parameters of a request, or a 422 response with what is wrong with them."""
+def parse(query: type[QueryParameters], args: MultiDict[str, str]) -> QueryParameters:
+    """Return the parameters of a request.
+
+    Raises:
+        RequestRefusedError: 422, it names each parameter that is wrong.
+    """
     repeated = [name for name, values in args.lists() if len(values) > 1]
     if repeated:
-        return invalid(
+        raise invalid_parameters(
             [
                 {"parameter": name, "message": "Given more than once", "type": "repeated"}
                 for name in repeated
@@ -54,7 +43,7 @@ def parse(
     try:
         return query.model_validate(args.to_dict())
     except ValidationError as error:
-        return invalid(faults_of(error))
+        raise invalid_parameters(faults_of(error)) from error
 
 
 def _compute(report: Report, query: QueryParameters) -> CachedReport:
@@ -63,9 +52,9 @@ def _compute(report: Report, query: QueryParameters) -> CachedReport:
         version = snapshot.version()
         cached = _cache().get(key, version)
         if cached is not None:
-            CACHE_HITS.labels(report.name).inc()
+            metrics.CACHE_HITS.labels(report.name).inc()
             return cached
-        with REPORT_SECONDS.labels(report.name).time():
+        with metrics.REPORT_SECONDS.labels(report.name).time():
             response: Any = report.compute(snapshot, query)
     computed = cached_report(to_json(response), version)
     _cache().put(key, computed)
@@ -73,21 +62,23 @@ def _compute(report: Report, query: QueryParameters) -> CachedReport:
 
 
 def run_report(report: Report, request: flask.Request) -> flask.Response:
-    """Return the response to a request for a report."""
+    """Return the response to a request for a report.
+
+    Raises:
+        RequestRefusedError: 422, a parameter is wrong or not supported.
+        DatabaseUnavailableError: no connection, or it was lost.
+        QueryTimeoutError: a statement took longer than the statement timeout.
+    """
     query = parse(report.query, request.args)
-    if isinstance(query, flask.Response):
-        return query
     try:
         if isinstance(query, EventsQuery) and (form := requested_format(query, request)):
             return export_response(query, form)
         computed = _compute(report, query)
     except DataError as error:
         message = f"The database cannot search for this value: {error.diag.message_primary}"
-        return invalid([{"parameter": "where", "message": message, "type": "invalid_value"}])
+        raise invalid_parameter("where", message, "invalid_value") from error
     except UnsupportedQueryError as error:
-        return invalid(
-            [{"parameter": error.parameter, "message": error.detail, "type": "unsupported_query"}]
-        )
+        raise invalid_parameter(error.parameter, error.detail, "unsupported_query") from error
     return cacheable_response(
         computed.body, computed.compressed, computed.etag, request, "application/json"
     )

@@ -4,12 +4,11 @@ from grafana_foundation_sdk.models import units
 
 from infra.monitoring.dashboards.dashboard import Dashboard
 from infra.monitoring.dashboards.panels import Stat, TimeSeries, limits, query
-from infra.monitoring.dashboards.promql import or_zero, quantile, quantiles, rate
+from infra.monitoring.dashboards.promql import OWN_ROUTES, or_zero, quantile, quantiles, rate
 from infra.monitoring.dashboards.replicas import replicas_row
 
 REQUESTS = "universe_analytics_query_requests_total"
-ASKED = 'route!~"/metrics|/health/.+"'
-FAILED = f'{ASKED}, status=~"5.."'
+FAILED = f'{OWN_ROUTES}, status=~"5.."'
 
 DASHBOARD = (
     Dashboard(
@@ -22,7 +21,7 @@ DASHBOARD = (
         Stat(
             "Requests",
             "Requests, except for scrapes and health checks.",
-            or_zero(rate(REQUESTS, matchers=ASKED)),
+            or_zero(rate(REQUESTS, matchers=OWN_ROUTES)),
         )
         .unit(units.RequestsPerSecond)
         .span(6),
@@ -30,7 +29,7 @@ DASHBOARD = (
             "Failed",
             "Share of the requests with a 5xx response.",
             f"({rate(REQUESTS, matchers=FAILED)} or vector(0)) / "
-            f"({rate(REQUESTS, matchers=ASKED)} > 0) or vector(0)",
+            f"({rate(REQUESTS, matchers=OWN_ROUTES)} > 0) or vector(0)",
         )
         .unit(units.PercentUnit)
         .decimals(2)
@@ -59,7 +58,7 @@ DASHBOARD = (
         TimeSeries(
             "Requests by route",
             "Requests, except for scrapes and health checks.",
-            query(rate(REQUESTS, by="route", matchers=ASKED), "{{route}}"),
+            query(rate(REQUESTS, by="route", matchers=OWN_ROUTES), "{{route}}"),
         )
         .unit(units.RequestsPerSecond)
         .stacked(),
@@ -67,7 +66,7 @@ DASHBOARD = (
             "Requests by status",
             "304: the client has the response already; 4xx: client error; 503: the database is "
             "unavailable, or the report took too long.",
-            query(rate(REQUESTS, by="status", matchers=ASKED), "{{status}}"),
+            query(rate(REQUESTS, by="status", matchers=OWN_ROUTES), "{{status}}"),
         )
         .unit(units.RequestsPerSecond)
         .stacked(),

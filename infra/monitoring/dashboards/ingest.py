@@ -4,9 +4,10 @@ from grafana_foundation_sdk.models import units
 
 from infra.monitoring.dashboards.dashboard import Dashboard
 from infra.monitoring.dashboards.panels import EVENT_COLOURS, Stat, TimeSeries, limits, query
-from infra.monitoring.dashboards.promql import average, or_zero, quantiles, rate
+from infra.monitoring.dashboards.promql import OWN_ROUTES, average, or_zero, quantiles, rate
 from infra.monitoring.dashboards.replicas import replicas_row
 
+REQUESTS = "universe_ingest_requests_total"
 ACCEPTED = "universe_ingest_events_accepted_total"
 REJECTED = "universe_ingest_events_rejected_total"
 
@@ -18,7 +19,7 @@ DASHBOARD = (
     )
     .row(
         "Now",
-        Stat("Requests", "Webhook requests.", or_zero(rate("universe_ingest_requests_total")))
+        Stat("Requests", "Webhook requests.", or_zero(rate(REQUESTS, matchers=OWN_ROUTES)))
         .unit(units.RequestsPerSecond)
         .span(6),
         Stat("Accepted", "Events that JetStream has acknowledged.", or_zero(rate(ACCEPTED)))
@@ -49,7 +50,7 @@ DASHBOARD = (
         TimeSeries(
             "Requests by status",
             "202: accepted; 4xx: client error; 503: JetStream is unavailable or full.",
-            query(rate("universe_ingest_requests_total", by="status"), "{{status}}"),
+            query(rate(REQUESTS, by="status", matchers=OWN_ROUTES), "{{status}}"),
         )
         .unit(units.RequestsPerSecond)
         .stacked(),

@@ -4,9 +4,17 @@ from grafana_foundation_sdk.models import units
 
 from infra.monitoring.dashboards.dashboard import Dashboard
 from infra.monitoring.dashboards.panels import EVENT_COLOURS, Stat, TimeSeries, limits, query
-from infra.monitoring.dashboards.promql import average, or_zero, quantile, quantiles, rate
+from infra.monitoring.dashboards.promql import (
+    OWN_ROUTES,
+    average,
+    or_zero,
+    quantile,
+    quantiles,
+    rate,
+)
 from infra.monitoring.dashboards.replicas import replicas_row
 
+REQUESTS = "universe_process_batch_requests_total"
 EVENTS_TOTAL = "universe_process_batch_events_total"
 
 
@@ -81,7 +89,7 @@ DASHBOARD = (
         TimeSeries(
             "Batches by status",
             "200: processed, perhaps in part; 503: the database is unavailable; 500: a bug.",
-            query(rate("universe_process_batch_requests_total", by="status"), "{{status}}"),
+            query(rate(REQUESTS, by="status", matchers=OWN_ROUTES), "{{status}}"),
         )
         .unit(units.RequestsPerSecond)
         .stacked(),
@@ -105,7 +113,7 @@ DASHBOARD = (
         TimeSeries(
             "Time of a batch",
             "From a request's arrival to its response.",
-            *quantiles("universe_process_batch_batch_seconds"),
+            *quantiles("universe_process_batch_request_seconds"),
         ).unit(units.Seconds),
         TimeSeries(
             "Time by phase, 95th percentile",

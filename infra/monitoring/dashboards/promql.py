@@ -4,6 +4,9 @@ from grafana_foundation_sdk.builders.prometheus import Dataquery
 
 from infra.monitoring.dashboards.panels import query
 
+OWN_ROUTES = 'route!~"/metrics|/health/.+"'
+"""Matches the requests of a function's own work, not those of probes and Prometheus."""
+
 
 def rate(metric: str, by: str = "", matchers: str = "") -> str:
     """Return how much a counter grows in a second.

@@ -101,7 +101,7 @@ async def test_requests_at_the_same_time_share_messages(
     events = [event for event in valid(400) if event["source"] == "facebook"]
     # a window that even a slow machine fills
     with running(
-        "functions.ingest.handler", tmp_path / "log", NATS_URL=nats_url, GROUP_SECONDS="0.1"
+        "functions.ingest.handler", tmp_path / "log", NATS_URL=nats_url, LINGER_MS="100"
     ) as function:
         async with httpx.AsyncClient(base_url=function.url, timeout=60) as client:
             answers = await asyncio.gather(*(client.post("/", json=event) for event in events))

@@ -8,14 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
-from functions.ingest.body import decode, is_ndjson, split
-from functions.ingest.errors import Refusal
+from functions.common.errors import RequestRefusedError
+from functions.common.http.body import decode_body
+from functions.ingest.body import is_ndjson, split_events
 
 LIMIT = 1000
 
 
 def refused(status: int, call, *args, **kwargs) -> str:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(RequestRefusedError) as caught:
         call(*args, **kwargs)
     assert caught.value.status == status
     return caught.value.detail
@@ -49,22 +50,22 @@ def test_other_content_types_are_refused(content_type: str) -> None:
 
 
 def test_gzip_with_several_members() -> None:
-    assert decode(gzip.compress(b"ab") + gzip.compress(b"cd"), "gzip", LIMIT) == b"abcd"
+    assert decode_body(gzip.compress(b"ab") + gzip.compress(b"cd"), "gzip", LIMIT) == b"abcd"
 
 
 def test_gzip_that_grows_beyond_the_limit_is_refused() -> None:
-    refused(413, decode, gzip.compress(b" " * (LIMIT + 1)), "gzip", LIMIT)
-    assert len(decode(gzip.compress(b" " * LIMIT), "gzip", LIMIT)) == LIMIT
+    refused(413, decode_body, gzip.compress(b" " * (LIMIT + 1)), "gzip", LIMIT)
+    assert len(decode_body(gzip.compress(b" " * LIMIT), "gzip", LIMIT)) == LIMIT
 
 
 def test_broken_gzip_is_refused() -> None:
-    assert "truncated" in refused(400, decode, gzip.compress(b"x" * 500)[:-5], "gzip", LIMIT)
-    assert "not valid gzip" in refused(400, decode, b"no gzip", "gzip", LIMIT)
-    refused(415, decode, b"x", "br", LIMIT)
+    assert "truncated" in refused(400, decode_body, gzip.compress(b"x" * 500)[:-5], "gzip", LIMIT)
+    assert "not valid gzip" in refused(400, decode_body, b"no gzip", "gzip", LIMIT)
+    refused(415, decode_body, b"x", "br", LIMIT)
 
 
 def test_gzip_of_very_many_members_is_refused() -> None:
-    assert "members" in refused(400, decode, gzip.compress(b"") * 100_000, "gzip", LIMIT)
+    assert "members" in refused(400, decode_body, gzip.compress(b"") * 100_000, "gzip", LIMIT)
 
 
 json_values = st.recursive(
@@ -83,48 +84,52 @@ def test_the_elements_of_any_array_are_found(values, indent, ascii_only) -> None
         body.decode()
     except UnicodeDecodeError:
         return
-    elements = split(body, ndjson=False, most=100)
+    elements = split_events(body, ndjson=False, max_events=100)
     assert [json.dumps(json.loads(each)) for each in elements] == [json.dumps(v) for v in values]
 
 
 def test_elements_keep_their_bytes() -> None:
     body = b' [ {"a" : 1.50, "a":2} ,\n"\\u00e9", 1e999 ] '
-    assert split(body, ndjson=False, most=9) == [b'{"a" : 1.50, "a":2}', b'"\\u00e9"', b"1e999"]
+    assert split_events(body, ndjson=False, max_events=9) == [
+        b'{"a" : 1.50, "a":2}',
+        b'"\\u00e9"',
+        b"1e999",
+    ]
 
 
 def test_an_element_nested_very_deep_does_not_hide_its_neighbours() -> None:
     deep = b"[" * 50_000 + b'"]"' + b"]" * 50_000
-    assert split(b"[1," + deep + b",2]", ndjson=False, most=9) == [b"1", deep, b"2"]
+    assert split_events(b"[1," + deep + b",2]", ndjson=False, max_events=9) == [b"1", deep, b"2"]
 
 
 def test_a_very_long_number_does_not_hide_its_neighbours() -> None:
-    assert split(b"[1," + b"9" * 5000 + b",2]", ndjson=False, most=9)[2] == b"2"
+    assert split_events(b"[1," + b"9" * 5000 + b",2]", ndjson=False, max_events=9)[2] == b"2"
 
 
 @pytest.mark.parametrize(
     "body", [b"[1,]", b"[1", b"[,]", b"[1 2]", b"[1] x", b'["a', b"[{]", b"[\xff]", b"[" * 5000]
 )
 def test_an_array_that_is_not_json_is_refused(body: bytes) -> None:
-    refused(400, split, body, ndjson=False, most=9)
+    refused(400, split_events, body, ndjson=False, max_events=9)
 
 
 def test_a_single_event_keeps_its_bytes_and_has_to_be_json() -> None:
-    assert split(b'\xef\xbb\xbf {"a": 1}\n', ndjson=False, most=9) == [b'{"a": 1}']
-    assert "not JSON" in refused(400, split, b"{a: 1}", ndjson=False, most=9)
-    refused(400, split, b" \n ", ndjson=False, most=9)
+    assert split_events(b'\xef\xbb\xbf {"a": 1}\n', ndjson=False, max_events=9) == [b'{"a": 1}']
+    assert "not JSON" in refused(400, split_events, b"{a: 1}", ndjson=False, max_events=9)
+    refused(400, split_events, b" \n ", ndjson=False, max_events=9)
 
 
 def test_lines_are_events_whatever_they_hold() -> None:
     body = b'{"a":1}\r\n\n[1]\nnot json\n'
-    assert split(body, ndjson=True, most=9) == [b'{"a":1}', b"[1]", b"not json"]
+    assert split_events(body, ndjson=True, max_events=9) == [b'{"a":1}', b"[1]", b"not json"]
 
 
 def test_a_text_without_an_end_deep_inside_is_looked_at_once() -> None:
     body = b"[" * 1500 + b'"' + b'\\"' * 1_000_000
-    refused(400, split, body, ndjson=False, most=9)  # looking again at each quote takes hours
+    refused(400, split_events, body, ndjson=False, max_events=9)  # hours if each is scanned again
 
 
 def test_too_many_events_are_refused() -> None:
-    refused(413, split, b"[1,2" + b",no JSON", ndjson=False, most=2)
-    refused(413, split, b"[1,2,3]", ndjson=False, most=2)
-    refused(413, split, b"1\n2\n3", ndjson=True, most=2)
+    refused(413, split_events, b"[1,2" + b",no JSON", ndjson=False, max_events=2)
+    refused(413, split_events, b"[1,2,3]", ndjson=False, max_events=2)
+    refused(413, split_events, b"1\n2\n3", ndjson=True, max_events=2)

@@ -26,8 +26,8 @@ class Broker:
             raise ConnectionError("not acknowledged")
 
 
-def commit_to(broker: Broker, largest: int = 1000, seconds: float = 0.02) -> GroupCommit:
-    return GroupCommit(broker.publish, largest=largest, seconds=seconds)
+def commit_to(broker: Broker, max_bytes: int = 1000, linger: float = 0.02) -> GroupCommit:
+    return GroupCommit(broker.publish, max_bytes=max_bytes, linger=linger)
 
 
 async def test_concurrent_requests_share_a_message() -> None:
@@ -54,7 +54,7 @@ async def test_subjects_do_not_mix() -> None:
 async def test_a_message_is_not_larger_than_allowed_unless_it_is_one_event() -> None:
     broker = Broker()
     events = [b"x" * 40] * 10 + [b"y" * 500] + [b"z" * 40]
-    await commit_to(broker, largest=100).commit({"s": events}, "c")
+    await commit_to(broker, max_bytes=100).commit({"s": events}, "c")
     sizes = [(len(payload), count) for _, payload, count, _ in broker.messages]
     assert all(size <= 100 for size, count in sizes if count > 1)
     assert sum(count for _, count in sizes) == 12
@@ -77,7 +77,7 @@ async def test_a_request_is_answered_only_when_its_own_events_are_acknowledged()
 
 async def test_a_failed_message_fails_exactly_the_requests_in_it() -> None:
     broker = Broker()
-    groups = commit_to(broker, largest=60)
+    groups = commit_to(broker, max_bytes=60)
     big = b"poison" + b"-" * 50
     results = await asyncio.gather(
         groups.commit({"s": [b"a" * 30]}, "good"),

@@ -1,4 +1,4 @@
-"""Checking the events of a request against the contract."""
+"""Validation of a request's events against the event contract."""
 
 import math
 import re
@@ -9,19 +9,20 @@ import orjson
 from pydantic import ValidationError
 
 from functions.common.broker import subject_token
+from functions.common.errors import UniverseError
 from functions.common.events import SOURCES, ErrorDetail, explain, validate_json
 
 
 @dataclass(frozen=True)
-class Rejected:
+class RejectedEvent:
     """An event that the contract does not allow.
 
     Attributes:
-        index: its place in the request, from 0.
+        index: its position in the request, from 0.
         raw: its bytes as they were sent.
         event_id: its id, where one can be read.
         source: its source where that is a known one, else `unknown`.
-        errors: what is wrong with it.
+        errors: the violations of the contract.
     """
 
     index: int
@@ -32,11 +33,11 @@ class Rejected:
 
 
 @dataclass(frozen=True)
-class Checked:
+class ValidatedEvents:
     """The events of one request: valid ones by source, and the others."""
 
     valid: dict[str, list[bytes]]
-    rejected: list[Rejected]
+    rejected: list[RejectedEvent]
 
     @property
     def accepted(self) -> int:
@@ -44,17 +45,17 @@ class Checked:
         return sum(map(len, self.valid.values()))
 
 
-def check(events: list[bytes], largest: int) -> Checked:
-    """Check each event.
+def validate(events: list[bytes], max_bytes: int) -> ValidatedEvents:
+    """Validate each event.
 
     Args:
         events: the bytes of each.
-        largest: the most bytes that the broker takes in one message.
+        max_bytes: the largest payload of a message, hence of an event.
     """
     valid: dict[str, list[bytes]] = {}
-    rejected: list[Rejected] = []
+    rejected: list[RejectedEvent] = []
     for index, raw in enumerate(events):
-        errors = _fault(raw, largest)
+        errors = _precheck(raw, max_bytes)
         if errors is None:
             try:
                 valid.setdefault(validate_json(raw)["source"], []).append(raw)
@@ -62,53 +63,56 @@ def check(events: list[bytes], largest: int) -> Checked:
                 errors = explain(error)
         if errors is not None:
             event_id, source = _identify(raw)
-            rejected.append(Rejected(index, raw, event_id, source, errors))
-    return Checked(valid, rejected)
+            rejected.append(RejectedEvent(index, raw, event_id, source, errors))
+    return ValidatedEvents(valid, rejected)
 
 
-def _fault(raw: bytes, largest: int) -> list[ErrorDetail] | None:
-    """Return what is wrong with an event before its fields are looked at."""
-    if len(raw) > largest:
-        message = f"The event has {len(raw)} bytes; the broker takes {largest}"
+def _precheck(raw: bytes, max_bytes: int) -> list[ErrorDetail] | None:
+    """Return the errors that pydantic would not report, None where there are none."""
+    if len(raw) > max_bytes:
+        message = f"The event has {len(raw)} bytes; the broker takes {max_bytes}"
         return [{"loc": [], "msg": message, "type": "event_too_large"}]
-    # pydantic takes NaN and Infinity in unknown fields; they are not JSON, and PostgreSQL refuses
-    if (b"NaN" in raw or b"Infinity" in raw) and _has_constant(raw):
+    # pydantic accepts NaN and Infinity in unknown fields; they are not JSON, and PostgreSQL refuses
+    if (b"NaN" in raw or b"Infinity" in raw) and _has_infinite_number(raw):
         message = "Invalid JSON: NaN and Infinity are not JSON numbers"
         return [{"loc": [], "msg": message, "type": "json_invalid"}]
-    # and numbers that no computer's number holds, which it would take for Infinity
-    if _perhaps_huge(raw) and _has_constant(raw):
+    # and numbers beyond the range of a float, which it would read as Infinity
+    if _may_be_infinite(raw) and _has_infinite_number(raw):
         message = "A number is out of range"
         return [{"loc": [], "msg": message, "type": "number_out_of_range"}]
     return None
 
 
-_perhaps_huge = re.compile(rb"\d[eE]\+?\d{3}|\d{300}").search
+_may_be_infinite = re.compile(rb"\d[eE]\+?\d{3}|\d{300}").search
 
 
-class _Constant(Exception):
-    pass
+class _NotFiniteError(UniverseError):
+    """A number in JSON that is NaN, infinite, or too large for a float."""
 
 
-def _refuse(_: str) -> None:
-    raise _Constant
+def _raise_for_constant(_: str) -> None:
+    raise _NotFiniteError
 
 
-def _refuse_infinite(digits: str) -> None:
-    if math.isinf(float(digits)):
-        raise _Constant
+def _raise_if_infinite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise _NotFiniteError
+    return number
 
 
-_find_constants = JSONDecoder(
-    parse_int=len,  # type: ignore[arg-type]
-    parse_float=_refuse_infinite,  # type: ignore[arg-type]
-    parse_constant=_refuse,
+_decoder = JSONDecoder(
+    # integers are not converted: Python refuses to convert very long ones
+    parse_int=len,
+    parse_float=_raise_if_infinite,
+    parse_constant=_raise_for_constant,
 )
 
 
-def _has_constant(raw: bytes) -> bool:
+def _has_infinite_number(raw: bytes) -> bool:
     try:
-        _find_constants.decode(raw.decode())
-    except _Constant:
+        _decoder.decode(raw.decode())
+    except _NotFiniteError:
         return True
     except (ValueError, RecursionError):
         return False  # the contract's own parser says what is wrong

@@ -1,0 +1,50 @@
+"""The front door for a coroutine function, with starlette."""
+
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from functions.common import health
+from functions.common.http.front_door import OPERATIONS, Checks, Exchange, FrontDoor, RawResponse
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def serve(door: FrontDoor, checks: Callable[[], Awaitable[Checks]]) -> Callable[[Handler], Handler]:
+    """Decorate the function that does a function's own work.
+
+    It is called for the door's routes and methods only, and may raise RequestRefusedError.
+
+    Args:
+        door: of the function.
+        checks: tells, for readiness, what is wrong with what the function depends on.
+    """
+
+    def decorate(handler: Handler) -> Handler:
+        async def handle(request: Request) -> Response:
+            scope = request.scope
+            exchange = Exchange(
+                door, request.method, scope["path"], scope["query_string"], request.headers
+            )
+            try:
+                exchange.check()
+                if exchange.route in OPERATIONS:
+                    found = await checks() if exchange.route == health.READINESS else {}
+                    response = _response(exchange.operation(found))
+                else:
+                    response = await handler(request)
+            except ClientDisconnect:
+                response = Response(status_code=400)  # which the client does not read any more
+            except Exception as error:
+                response = _response(exchange.failed(error))
+            exchange.finish(response)
+            return response
+
+        return handle
+
+    return decorate
+
+
+def _response(raw: RawResponse) -> Response:
+    return Response(raw.body, raw.status, {"Content-Type": raw.content_type, **raw.headers})

@@ -1,0 +1,175 @@
+"""Health, metrics, correlation id, problem details and request metrics, for any web framework."""
+
+import logging
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Protocol
+
+import orjson
+from prometheus_client import Counter, Histogram
+
+from functions.common import health, metrics
+from functions.common.correlation import CALL_ID, CALL_ID_HEADER, HeaderLookup, call_id_from
+from functions.common.errors import RequestRefusedError
+from functions.common.problem import PROBLEM_JSON, problem
+
+logger = logging.getLogger(__name__)
+
+OPERATIONS = frozenset({health.LIVENESS, health.READINESS, health.METRICS})
+"""Routes that every function has; the front door answers them itself."""
+UNKNOWN = "unknown"
+"""The route, in metrics, of paths that lead nowhere."""
+
+BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+"""Seconds, the same for the requests of all functions."""
+
+_READ_METHODS = ("GET", "HEAD")
+_MAX_LOGGED_QUERY = 1000
+
+Checks = Mapping[str, str | None]
+"""For each dependency its name, and what is wrong with it or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawResponse:
+    """A response that no web framework's own class holds yet."""
+
+    status: int
+    body: bytes
+    content_type: str
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+class ResponseHeaders(Protocol):
+    """Headers of a framework's response."""
+
+    def __setitem__(self, key: str, value: str, /) -> None: ...
+
+    def setdefault(self, key: str, value: str, /) -> object: ...
+
+
+class FrameworkResponse(Protocol):
+    """A response of starlette or flask."""
+
+    @property
+    def status_code(self) -> int: ...
+
+    @property
+    def headers(self) -> ResponseHeaders: ...
+
+
+def problem_response(error: RequestRefusedError) -> RawResponse:
+    """Return a refusal as RFC 9457 problem details."""
+    body = problem(error.status, error.detail, title=error.title, **error.extensions)
+    headers = {"Cache-Control": "no-store", **error.headers}
+    return RawResponse(error.status, orjson.dumps(body), PROBLEM_JSON, headers)
+
+
+class FrontDoor:
+    """Takes the requests of one function in, and sends its responses out.
+
+    Args:
+        requests: counts requests by `route` and `status`.
+        seconds: the time from a request's arrival to its response; a streamed body comes after it.
+        find_route: returns the route of a path, one of few names, or None where there is nothing.
+        methods: the methods of these routes.
+        hint: a sentence that tells what there is, for those who asked for something else.
+        info_routes: routes whose requests are logged at level INFO; the others are at DEBUG.
+    """
+
+    def __init__(
+        self,
+        requests: Counter,
+        seconds: Histogram,
+        *,
+        find_route: Callable[[str], str | None],
+        methods: tuple[str, ...],
+        hint: str,
+        info_routes: Collection[str] = (),
+    ) -> None:
+        self.requests = requests
+        self.seconds = seconds
+        self.methods = methods
+        self.hint = hint
+        self.info_routes = frozenset(info_routes)
+        self._find_route = find_route
+
+    def route(self, path: str) -> str:
+        """Return the route of a path, `UNKNOWN` where there is none."""
+        operation = path.rstrip("/")
+        return operation if operation in OPERATIONS else self._find_route(path) or UNKNOWN
+
+
+class Exchange:
+    """One request on its way to a response.
+
+    Attributes:
+        route: the route of its path.
+        call_id: its correlation id, which log lines carry from now on.
+    """
+
+    __slots__ = ("_door", "_method", "_path", "_query", "_started", "call_id", "route")
+
+    def __init__(
+        self, door: FrontDoor, method: str, path: str, query: bytes, headers: HeaderLookup
+    ) -> None:
+        self._started = perf_counter()
+        self._door = door
+        self._method, self._path, self._query = method, path, query
+        self.call_id = call_id_from(headers)
+        CALL_ID.set(self.call_id)
+        self.route = door.route(path)
+
+    def check(self) -> None:
+        """Refuse what leads nowhere.
+
+        Raises:
+            RequestRefusedError: 404, there is no such route; 405, it has no such method.
+        """
+        if self.route == UNKNOWN:
+            raise RequestRefusedError(404, f"There is nothing at {self._path}. {self._door.hint}")
+        allowed = _READ_METHODS if self.route in OPERATIONS else self._door.methods
+        if self._method not in allowed:
+            raise RequestRefusedError(
+                405,
+                f"{self._method} is not supported here: use {' or '.join(allowed)}.",
+                headers={"Allow": ", ".join(allowed)},
+            )
+
+    def operation(self, checks: Checks) -> RawResponse:
+        """Answer one of `OPERATIONS`; `checks` are those of readiness."""
+        if self.route == health.METRICS:
+            body, content_type = metrics.render()
+            return RawResponse(200, body, content_type)
+        status, body = health.report(checks)
+        return RawResponse(status, body, health.JSON)
+
+    def failed(self, error: Exception) -> RawResponse:
+        """Return the response to a request that raised an error: what it says, or 500."""
+        if isinstance(error, RequestRefusedError):
+            return problem_response(error)
+        logger.error("request failed", exc_info=error)
+        detail = f"An unexpected error occurred; the log has it under call id {self.call_id}."
+        return problem_response(RequestRefusedError(500, detail))
+
+    def finish(self, response: FrameworkResponse) -> None:
+        """Complete the response's headers, count it and log it."""
+        headers, status = response.headers, response.status_code
+        headers[CALL_ID_HEADER] = self.call_id
+        headers.setdefault("X-Content-Type-Options", "nosniff")
+        door, route = self._door, self.route
+        seconds = perf_counter() - self._started
+        door.requests.labels(route, status).inc()
+        if route not in OPERATIONS:
+            door.seconds.observe(seconds)
+        level = logging.INFO if route in door.info_routes else logging.DEBUG
+        if logger.isEnabledFor(level):
+            fields = {
+                "method": self._method,
+                "path": self._path,
+                "query": self._query.decode("utf-8", "replace")[:_MAX_LOGGED_QUERY],
+                "status": status,
+                "seconds": round(seconds, 6),
+            }
+            logger.log(level, "request served", extra=fields)

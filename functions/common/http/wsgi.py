@@ -1,0 +1,46 @@
+"""The front door for a function that blocks its thread, with flask."""
+
+from collections.abc import Callable
+
+import flask
+
+from functions.common import health
+from functions.common.http.front_door import OPERATIONS, Checks, Exchange, FrontDoor, RawResponse
+
+Handler = Callable[[flask.Request], flask.Response]
+
+
+def serve(door: FrontDoor, checks: Callable[[], Checks]) -> Callable[[Handler], Handler]:
+    """Decorate the function that does a function's own work.
+
+    It is called for the door's routes and methods only, and may raise RequestRefusedError.
+
+    Args:
+        door: of the function.
+        checks: tells, for readiness, what is wrong with what the function depends on.
+    """
+
+    def decorate(handler: Handler) -> Handler:
+        def handle(request: flask.Request) -> flask.Response:
+            exchange = Exchange(
+                door, request.method, request.path, request.query_string, request.headers
+            )
+            try:
+                exchange.check()
+                if exchange.route in OPERATIONS:
+                    found = checks() if exchange.route == health.READINESS else {}
+                    response = _response(exchange.operation(found))
+                else:
+                    response = handler(request)
+            except Exception as error:
+                response = _response(exchange.failed(error))
+            exchange.finish(response)
+            return response
+
+        return handle
+
+    return decorate
+
+
+def _response(raw: RawResponse) -> flask.Response:
+    return flask.Response(raw.body, raw.status, dict(raw.headers), content_type=raw.content_type)
