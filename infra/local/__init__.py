@@ -1,1 +1,1 @@
-"""The single-machine platform: OpenFaaS provider over processes, embedded NATS and PostgreSQL."""
+"""The single-machine platform: OpenFaaS' API over processes, embedded NATS and PostgreSQL."""

@@ -1,4 +1,4 @@
-"""The OpenFaaS provider API's JSON objects, as faas-provider's `types` define them."""
+"""JSON objects of the OpenFaaS REST API, as the `types` of faas-provider define them."""
 
 import base64
 import re
@@ -12,20 +12,20 @@ _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _SECRET_NAME = re.compile(r"[A-Za-z0-9]([-._A-Za-z0-9]{0,251}[A-Za-z0-9])?")
 
 
-def _none_is_empty(value: Any) -> Any:
+def _none_is_empty_map(value: Any) -> Any:
     return {} if value is None else value
 
 
-def _none_is_no_item(value: Any) -> Any:
+def _none_is_empty_list(value: Any) -> Any:
     return [] if value is None else value
 
 
-StringMap = Annotated[dict[str, str], BeforeValidator(_none_is_empty)]
-StringList = Annotated[list[str], BeforeValidator(_none_is_no_item)]
+StringMap = Annotated[dict[str, str], BeforeValidator(_none_is_empty_map)]
+StringList = Annotated[list[str], BeforeValidator(_none_is_empty_list)]
 
 
-class _Wire(BaseModel):
-    """Unknown members are tolerated: clients are newer and older than this."""
+class _ApiModel(BaseModel):
+    """Unknown members are ignored: clients may be newer or older than this."""
 
     model_config = ConfigDict(
         extra="ignore",
@@ -35,14 +35,14 @@ class _Wire(BaseModel):
     )
 
 
-class FunctionResources(_Wire):
+class FunctionResources(_ApiModel):
     """Memory and CPU in Kubernetes' notation (`128Mi`, `500m`)."""
 
     memory: str | None = None
     cpu: str | None = None
 
 
-class FunctionDeployment(_Wire):
+class FunctionDeployment(_ApiModel):
     """A request to create or update a function."""
 
     service: str
@@ -71,15 +71,15 @@ class FunctionDeployment(_Wire):
         return [check_secret_name(name) for name in value]
 
 
-class FunctionUsage(_Wire):
-    """What all replicas of a function use."""
+class FunctionUsage(_ApiModel):
+    """Resources that all replicas of a function use."""
 
     cpu: float = 0.0
-    """Milli-CPUs since the last look."""
+    """Milli-CPUs since the last measurement."""
     total_memory_bytes: float = 0.0
 
 
-class FunctionStatus(_Wire):
+class FunctionStatus(_ApiModel):
     """A deployed function."""
 
     name: str
@@ -101,14 +101,14 @@ class FunctionStatus(_Wire):
     usage: FunctionUsage | None = None
 
 
-class DeleteFunctionRequest(_Wire):
+class DeleteFunctionRequest(_ApiModel):
     """A request to remove a function."""
 
     function_name: str
     namespace: str = ""
 
 
-class ScaleServiceRequest(_Wire):
+class ScaleServiceRequest(_ApiModel):
     """A request for a number of replicas."""
 
     service_name: str = ""
@@ -116,8 +116,8 @@ class ScaleServiceRequest(_Wire):
     namespace: str = ""
 
 
-class Secret(_Wire):
-    """A secret as it is sent; `raw_value` (base64) holds bytes that are no text."""
+class Secret(_ApiModel):
+    """A secret as it is sent; `raw_value` (base64) holds bytes that are not text."""
 
     name: str
     namespace: str = ""
@@ -137,7 +137,7 @@ class Secret(_Wire):
 
     @property
     def content(self) -> bytes:
-        """The bytes of the file."""
+        """The bytes of the secret's file."""
         return base64.b64decode(self.raw_value) if self.raw_value else self.value.encode()
 
 

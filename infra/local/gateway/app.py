@@ -1,4 +1,4 @@
-"""The OpenFaaS provider for processes: gateway and provider in one HTTP server."""
+"""The local gateway: OpenFaaS gateway and provider in one HTTP server."""
 
 import asyncio
 import errno
@@ -34,7 +34,7 @@ from infra.local.servers.ports import LOOPBACK
 
 logger = logging.getLogger(__name__)
 
-_HEADER_LIMIT = 64 * 1024
+MAX_HEADER_BYTES = 64 * 1024
 
 
 class LocalGateway:
@@ -48,7 +48,7 @@ class LocalGateway:
         self.password: str | None = None
         """The admin's password once started, or None without authentication."""
         self.services: dict[str, str] = {}
-        """`host:port` by name of what else runs beside the functions and serves `/metrics`."""
+        """`host:port` by name of the services beside the functions that serve `/metrics`."""
         self._registry: Registry | None = None
         self._runner: web.AppRunner | None = None
         self._calls: AsyncCallQueue | None = None
@@ -57,13 +57,13 @@ class LocalGateway:
 
     @property
     def registry(self) -> Registry:
-        """What is deployed."""
+        """The deployed functions."""
         assert self._registry is not None, "not started"
         return self._registry
 
     @property
     def url(self) -> str:
-        """Where the gateway listens."""
+        """The URL that the gateway listens on."""
         return f"http://{self.settings.gateway_host}:{self._port}"
 
     @property
@@ -96,8 +96,8 @@ class LocalGateway:
             auto_decompress=False,
             handler_cancellation=True,
             keepalive_timeout=90.0,
-            max_line_size=_HEADER_LIMIT,
-            max_field_size=_HEADER_LIMIT,
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
             shutdown_timeout=settings.term_timeout,
         )
         await self._runner.setup()
@@ -119,7 +119,7 @@ class LocalGateway:
         self._idle_scaler = asyncio.create_task(run_idle_scaler(self._registry), name="idle scaler")
 
     async def stop(self) -> None:
-        """Finish the requests in hand, then stop all replicas: SIGTERM, later SIGKILL."""
+        """Finish the requests in flight, then stop all replicas: SIGTERM, later SIGKILL."""
         if self._idle_scaler is not None:
             self._idle_scaler.cancel()
             await asyncio.gather(self._idle_scaler, return_exceptions=True)
@@ -194,7 +194,7 @@ class LocalGateway:
         app.router.add_get("/system/logs", admin(LogRoutes(registry).logs))
 
         ui = UiRoutes(registry, self._calls)
-        app.router.add_get("/", ui.entrance)
+        app.router.add_get("/", ui.redirect)
         app.router.add_get("/ui/state", admin(ui.state))
         app.router.add_get("/ui/{file:[^/]*}", admin(ui.file))
 

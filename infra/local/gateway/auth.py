@@ -16,7 +16,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def ensure_password(secrets_dir: Path) -> str:
-    """Return the admin's password, made at the first start, beside the user's name."""
+    """Return the admin's password, created at the first start, beside the user's name."""
     secrets_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     (secrets_dir / USER_FILE).write_text(USER)
     path = secrets_dir / PASSWORD_FILE
@@ -27,10 +27,10 @@ def ensure_password(secrets_dir: Path) -> str:
 
 
 def protected(password: str | None) -> Callable[[Handler], Handler]:
-    """Return a decorator that lets only the admin in; with no password, everybody.
+    """Return a decorator that requires the admin's login; without a password, none is required.
 
-    A browser that is logged in would also send the password along with what another site's page
-    asks it to; such requests are refused.
+    Requests that come from pages of other sites are refused in any case: a browser that is logged
+    in sends the password with them, too.
     """
     expected = b"Basic " + base64.b64encode(f"{USER}:{password}".encode())
 
@@ -59,7 +59,7 @@ def _from_another_site(request: web.Request) -> bool:
     origin = request.headers.get("Origin")
     if origin is None:
         return False
-    # A gateway in front names itself there; a page of another site cannot set this header.
+    # A gateway in front puts its name there; a page of another site cannot set this header.
     own = (request.headers.get("Host"), request.headers.get("X-Forwarded-Host"))
-    site = urlsplit(origin).netloc  # empty when the browser tells nothing ("null")
+    site = urlsplit(origin).netloc  # empty if the browser hides the origin ("null")
     return not site or site not in own

@@ -1,4 +1,4 @@
-"""Reading and writing the system API's bodies."""
+"""Reads request bodies and writes error responses of the gateway."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from functions.common.problem import PROBLEM_JSON, problem
 
 Model = TypeVar("Model", bound=BaseModel)
 
-_MAX_BODY = 1024**2
+MAX_BODY_BYTES = 1024**2
 
 
 def text_error(status: int, message: str) -> web.Response:
@@ -22,7 +22,7 @@ def text_error(status: int, message: str) -> web.Response:
 def problem_response(
     status: int, detail: str, headers: Mapping[str, str] | None = None, **extensions: Any
 ) -> web.Response:
-    """Return an error of the gateway in place of a function's answer."""
+    """Return an error of the gateway in place of a function's response."""
     return web.Response(
         status=status,
         body=json.dumps(problem(status, detail, **extensions)).encode(),
@@ -32,8 +32,12 @@ def problem_response(
 
 
 async def read_model(request: web.Request, model: type[Model]) -> Model:
-    """Return the request's body as a model. Raises HTTPBadRequest."""
-    body = await request.content.read(_MAX_BODY)
+    """Return the request's body as a model.
+
+    Raises:
+        web.HTTPBadRequest: it does not match the model.
+    """
+    body = await request.content.read(MAX_BODY_BYTES)
     try:
         return model.model_validate_json(body or b"null")
     except ValidationError as error:

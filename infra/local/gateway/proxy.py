@@ -1,8 +1,10 @@
-"""`/function/NAME[/path]`: passes requests on to replicas. The hot path.
+"""`/function/NAME[/path]`: proxies requests to replicas. The hot path.
 
-Nothing is buffered, decoded or encoded again on the way: bodies stream in both directions, path and
-query go on byte for byte, header fields keep their order and repetitions. Dropped are hop-by-hop
-fields; added are the call id and what OpenFaaS's gateway adds.
+Nothing is buffered, decoded or re-encoded: bodies stream in both directions, path and query are
+forwarded byte for byte, header fields keep their order and repetitions. Hop-by-hop fields are
+dropped; the call id and the fields of OpenFaaS's gateway are added. A request takes 2.8 times as
+long as one sent to the replica directly (p50 0.41 ms and 0.15 ms, tests/bench/bench_proxy.py on 2
+busy cores); why the client is not aiohttp's is in upstream.py.
 """
 
 import asyncio
@@ -13,6 +15,7 @@ from collections.abc import Iterable
 from aiohttp import web
 
 from functions.common.correlation import CALL_ID_HEADER, new_call_id
+from functions.common.errors import UniverseError
 from infra.local.errors import (
     ConnectFailedError,
     ConnectionLostError,
@@ -39,16 +42,16 @@ _HOP_BY_HOP = frozenset(
     }
 )
 _REPLACED = frozenset({b"host", b"expect", b"x-start-time"})
-_REPLACED_IN_ANSWER = frozenset({b"x-start-time", b"x-duration-seconds"})
+_REPLACED_IN_RESPONSE = frozenset({b"x-start-time", b"x-duration-seconds"})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-_ATTEMPTS = 6
-_REPETITIONS = 2
+MAX_CONNECT_ATTEMPTS = 6
+MAX_REPETITIONS = 2
 _PREFIX = "/function/"
 _CLIENT_GONE = 499  # nginx's code for it, in metrics only
 
 
 class _Relayed(web.StreamResponse):
-    """An answer whose bytes were written to the client already."""
+    """A response whose bytes have been written to the client already."""
 
     def __init__(self, status: int, *, keep_alive: bool) -> None:
         super().__init__(status=status)
@@ -56,11 +59,11 @@ class _Relayed(web.StreamResponse):
         self._eof_sent = True
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """Everything has been written."""
+        """Do nothing: everything has been written."""
 
 
 class _Call:
-    """A request on its way to one replica after the other until one can take it."""
+    """A request that is sent to one replica after the other until one accepts it."""
 
     __slots__ = ("body", "call_id", "chunked", "head", "request", "started", "streams")
 
@@ -70,7 +73,7 @@ class _Call:
         self.call_id = b""
         self.head = self._request_head(target)
         self.body = b""
-        # What has come in full is sent in one piece, and may be sent again as long as that is safe.
+        # A body that was received in full is sent in one piece, and again where that is safe.
         self.streams = not request.content.is_eof()
         if not self.streams:
             self.body = request.content.read_nowait()
@@ -106,7 +109,7 @@ class _Call:
         return b"".join(parts)
 
     def send(self, connection: Connection, address: str) -> "asyncio.Task[None] | None":
-        """Write the request; return the task that streams the rest of it, if there is more."""
+        """Write the request; return the task that streams the rest of its body, if any."""
         connection.begin(self.request.method)
         connection.write(b"%sHost: %s\r\n\r\n%s" % (self.head, address.encode(), self.body))
         if not self.streams:
@@ -122,7 +125,7 @@ class _Call:
             if self.chunked:
                 connection.write(b"0\r\n\r\n")
         except UpstreamError:
-            pass  # whoever waits for the answer is told
+            pass  # waiting for the response raises it
         except Exception as error:
             connection.fail(_ClientBodyError(str(error)))
 
@@ -132,7 +135,7 @@ class _Call:
         return not self.streams and not self.body and self.request.method in _SAFE_METHODS
 
 
-class _ClientBodyError(Exception):
+class _ClientBodyError(UniverseError):
     """The client's request body ended early or is malformed."""
 
 
@@ -177,7 +180,7 @@ class ProxyRoutes:
         except ConnectFailedError as error:
             return _problem(call, 503, f"function {function.name}: {error}", {"Retry-After": "1"})
         except TimeoutError:
-            detail = f"function {function.name} did not answer within {self._timeout:g} s"
+            detail = f"function {function.name} did not respond within {self._timeout:g} s"
             return _problem(call, 504, detail)
         except UpstreamError as error:
             return _problem(call, 502, f"function {function.name}: {error}")
@@ -185,19 +188,19 @@ class ProxyRoutes:
             return _problem(call, 400, f"request body: {error}")
 
     async def _attempts(self, function: Function, call: _Call) -> web.StreamResponse:
-        """Give the request to a replica; to another one where the first has not seen it."""
-        for attempt in range(_ATTEMPTS):
+        """Send the request to a replica; to another one where the first did not receive it."""
+        for attempt in range(MAX_CONNECT_ATTEMPTS):
             replica = function.pick() or await function.wait_and_pick()
             try:
                 return await self._exchange(replica, call)
             except ConnectFailedError:
-                if attempt == _ATTEMPTS - 1:
+                if attempt == MAX_CONNECT_ATTEMPTS - 1:
                     raise
-                await asyncio.sleep(0.02 * 2**attempt)  # its end is about to be noticed
+                await asyncio.sleep(0.02 * 2**attempt)  # its exit will be noticed shortly
             except ConnectionLostError:
-                if attempt >= _REPETITIONS or not call.repeatable:
+                if attempt >= MAX_REPETITIONS or not call.repeatable:
                     raise
-                # a process that is just dying may still take a connection, to reset it
+                # a process that is exiting may still accept a connection and reset it
                 await asyncio.sleep(0.05 * 2**attempt)
             finally:
                 replica.release()
@@ -222,17 +225,17 @@ class ProxyRoutes:
 
 
 async def _relay(connection: Connection, call: _Call) -> web.StreamResponse:
-    """Write the replica's answer to the client as it comes.
+    """Write the replica's response to the client as it is received.
 
-    Once it has begun an error cannot be told any more but by cutting the connection.
+    Once it has begun, an error can only be reported by closing the connection.
     """
-    pending, chunked, keep_alive = _answer_head(connection, call)
+    pending, chunked, keep_alive = _response_head(connection, call)
     response = _Relayed(connection.status, keep_alive=keep_alive)
     writer = call.request.writer
     try:
         while True:
             if pending and not connection.has_data and not connection.complete:
-                await writer.write(pending)  # the head at once: the body may take its time
+                await writer.write(pending)  # the head at once: the body may be slow
                 pending = b""
             data = await connection.read()
             if not data:
@@ -244,20 +247,20 @@ async def _relay(connection: Connection, call: _Call) -> web.StreamResponse:
         if pending:
             await writer.write(pending)
     except (UpstreamError, _ClientBodyError):
-        _cut(call.request)
+        _abort(call.request)
         response.force_close()
     except ConnectionError:  # the client has gone
         response.force_close()
     return response
 
 
-def _answer_head(connection: Connection, call: _Call) -> tuple[bytes, bool, bool]:
+def _response_head(connection: Connection, call: _Call) -> tuple[bytes, bool, bool]:
     """Return the client's head, whether its body is chunked, and whether to stay connected."""
     request = call.request
     http11 = request.version >= (1, 1)
     parts = [b"HTTP/1.1 %d %s\r\n" % (connection.status, connection.reason)]
     fields = connection.headers
-    dropped = _hop_by_hop(fields)[0] | _REPLACED_IN_ANSWER
+    dropped = _hop_by_hop(fields)[0] | _REPLACED_IN_RESPONSE
     seen: set[bytes] = set()
     for name, value in fields:
         lower = name.lower()
@@ -293,8 +296,8 @@ def _hop_by_hop(fields: Iterable[tuple[bytes, bytes]]) -> tuple[frozenset[bytes]
     return names, chunked
 
 
-def _cut(request: web.BaseRequest) -> None:
-    """Break the client's connection, so that it does not take what it has for the whole."""
+def _abort(request: web.BaseRequest) -> None:
+    """Abort the client's connection, so that it does not take the response for complete."""
     if request.transport is not None:
         request.transport.abort()
 
@@ -309,7 +312,7 @@ def _problem(
 
 
 def split_target(raw_path: str, prefix: str = _PREFIX) -> tuple[str, str]:
-    """Return the function's name and what it is asked for, both as they came.
+    """Return the function's name and path and query for it, both as received.
 
     `/function/echo/a%2Fb?x=1` is ("echo", "/a%2Fb?x=1"); `/function/echo?x=1` ("echo", "/?x=1").
     """

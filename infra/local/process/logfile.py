@@ -1,4 +1,4 @@
-"""Bounded log files of functions and servers, to which others can listen."""
+"""Bounded log files of functions and services, which can be followed."""
 
 import asyncio
 import os
@@ -22,10 +22,10 @@ class LogLine:
 
 
 class LogFile:
-    """Lines of all instances of one function, in the order they came.
+    """Lines of all instances of one function, in the order they were written.
 
-    `path` is rotated to `path` + `.1` at `max_bytes`, so at most twice that is kept. A stored line
-    is `<RFC 3339 time> <instance> <text>`.
+    `path` is rotated to `path` + `.1` at `max_bytes`, so at most twice that is kept. A line is
+    `<RFC 3339 time> <instance> <text>`.
     """
 
     def __init__(self, path: Path, max_bytes: int) -> None:
@@ -37,7 +37,7 @@ class LogFile:
         self._size = self._file.tell()
 
     def write(self, instance: str, lines: list[bytes]) -> None:
-        """Store lines that came now from an instance."""
+        """Store lines that an instance has just written."""
         now = datetime.now(UTC)
         stamp = now.isoformat(timespec="microseconds").replace("+00:00", "Z")
         prefix = f"{stamp} {instance} ".encode()
@@ -52,13 +52,13 @@ class LogFile:
             for line in lines:
                 message = LogLine(now, instance, line.decode(errors="replace"))
                 for queue in self._followers:
-                    with suppress(asyncio.QueueFull):  # who reads too slowly misses lines
+                    with suppress(asyncio.QueueFull):  # a slow follower misses lines
                         queue.put_nowait(message)
 
     def follow(self) -> "asyncio.Queue[LogLine | None]":
         """Return a queue that gets each line written from now on, until `unfollow`.
 
-        None in it means that there will be no more.
+        None in it means that no more lines follow.
         """
         queue: asyncio.Queue[LogLine | None] = asyncio.Queue(_FOLLOWER_QUEUE)
         self._followers.add(queue)
@@ -69,14 +69,14 @@ class LogFile:
         self._followers.discard(queue)
 
     def end_followers(self) -> None:
-        """Tell all followers that there will be no more."""
+        """End all followers."""
         for queue in self._followers:
             if queue.full():
                 queue.get_nowait()
             queue.put_nowait(None)
 
     def stored(self) -> "StoredLines":
-        """Return what is stored now, to be read in any thread; later lines are not in it."""
+        """Return the lines stored so far, which any thread may read."""
         rotated = self.path.with_name(self.path.name + ".1")
         files = [path.open("rb") for path in (rotated, self.path) if path.exists()]
         return StoredLines(files, [os.fstat(file.fileno()).st_size for file in files])

@@ -1,4 +1,4 @@
-"""`/async-function/NAME[/path]`: takes a request now, to be made later."""
+"""`/async-function/NAME[/path]`: stores a request that is made later."""
 
 import time
 from urllib.parse import urlsplit
@@ -32,7 +32,7 @@ class AsyncRoutes:
         self._max_body = max_body
 
     async def invoke(self, request: web.Request) -> web.Response:
-        """POST: 202 says that the request is stored durably and will be made."""
+        """POST: 202 means that the request is stored durably and will be made."""
         name, target = split_target(request.raw_path, _PREFIX)
         function = self._registry.find(name)
         if function is None:

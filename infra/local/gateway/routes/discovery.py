@@ -1,4 +1,4 @@
-"""`/system/http-sd`: what Prometheus shall scrape, as its HTTP service discovery reads it."""
+"""`/system/http-sd`: the targets that Prometheus scrapes, in its HTTP service discovery format."""
 
 from collections.abc import Mapping
 
@@ -12,8 +12,8 @@ FUNCTION, GATEWAY = "function", "gateway"
 class DiscoveryRoutes:
     """Handler of the discovery.
 
-    Replicas are named one by one, at their own addresses: a scrape through the gateway would wake a
-    function that sleeps, count as traffic that keeps it awake, and meet any of its replicas.
+    Replicas are listed one by one, at their own addresses: a scrape through the gateway would scale
+    a function from zero, count as traffic that keeps it there, and reach any one of its replicas.
     """
 
     def __init__(self, registry: Registry, services: Mapping[str, str]) -> None:

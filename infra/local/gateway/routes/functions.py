@@ -10,7 +10,7 @@ from infra.local.gateway.http_io import read_model, text_error
 
 
 def function_status(function: Function, namespace: str) -> FunctionStatus:
-    """Return what the API tells about a function."""
+    """Return the status of a function as the API has it."""
     deployment = function.version.deployment
     return FunctionStatus(
         name=function.name,

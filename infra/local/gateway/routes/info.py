@@ -20,7 +20,7 @@ def release() -> str:
 
 
 class InfoRoutes:
-    """Handlers of what describes the platform itself."""
+    """Handlers of information about the platform."""
 
     def __init__(self, namespace: str) -> None:
         self._namespace = namespace
@@ -33,8 +33,8 @@ class InfoRoutes:
     async def info(self, request: web.Request) -> web.Response:
         """GET /system/info.
 
-        Clients such as faas-cli take this for a gateway, whose answer has the provider's inside. An
-        OpenFaaS gateway in front takes it for a provider; it is known by the header it adds.
+        Clients such as faas-cli expect a gateway, whose response contains that of its provider. An
+        OpenFaaS gateway in front expects a provider; it is recognised by the header it adds.
         """
         provider = {
             "provider": PROVIDER_NAME,
@@ -47,7 +47,7 @@ class InfoRoutes:
         return web.json_response(gateway)
 
     async def namespaces(self, _: web.Request) -> web.Response:
-        """GET /system/namespaces: there is one."""
+        """GET /system/namespaces: the one namespace."""
         return web.json_response([self._namespace])
 
     async def namespace(self, request: web.Request) -> web.Response:

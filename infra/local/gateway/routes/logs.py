@@ -1,4 +1,4 @@
-"""`/system/logs`: what the replicas of a function have written, as newline-delimited JSON."""
+"""`/system/logs`: the output of a function's replicas, as newline-delimited JSON."""
 
 import asyncio
 import json
@@ -18,14 +18,14 @@ _BLOCK = 500
 
 @dataclass(frozen=True)
 class LogQuery:
-    """Which lines are wanted."""
+    """Which lines are requested."""
 
     instance: str = ""
     since: datetime | None = None
     tail: int = 0
-    """The last so many; 0 or less: all."""
+    """The number of stored lines, counted from the end; 0 or less: all."""
     follow: bool = False
-    """Whether to go on with new lines until the client goes away."""
+    """Whether new lines follow until the client disconnects."""
 
 
 def read_query(request: web.Request) -> LogQuery:
@@ -42,8 +42,8 @@ def read_query(request: web.Request) -> LogQuery:
     )
 
 
-async def wanted_lines(log: LogFile, query: LogQuery) -> AsyncIterator[list[LogLine]]:
-    """Yield blocks of lines: the stored ones, then new ones as they come if it is to follow."""
+async def matching_lines(log: LogFile, query: LogQuery) -> AsyncIterator[list[LogLine]]:
+    """Yield blocks of lines: the stored ones, then with `follow` new ones as they are written."""
     new = log.follow()
     try:
         stored = log.stored()  # in the same turn of the event loop: no line is missed or doubled
@@ -85,7 +85,7 @@ class LogRoutes:
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         await response.prepare(request)
         await response.write(b"")
-        async for lines in wanted_lines(function.log, query):
+        async for lines in matching_lines(function.log, query):
             await response.write(b"".join(self._message(function.name, line) for line in lines))
         return response
 

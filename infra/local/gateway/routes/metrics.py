@@ -20,7 +20,7 @@ from infra.local.functions.replica import ReplicaState
 
 
 class _FunctionCollector(Collector):
-    """Reads the counts at the time of the scrape, so that requests pay little for them."""
+    """Builds the metrics at the scrape from counts that are cheap to keep for each request."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
@@ -33,13 +33,13 @@ class _FunctionCollector(Collector):
         seconds = HistogramMetricFamily(
             "gateway_functions_seconds", "Time that invocations took.", labels=name_code
         )
-        # The gateway's name has no suffix _total, which this library gives to every counter.
+        # The gateway's name has no suffix _total, which the library adds to every counter.
         started = Metric("gateway_function_invocation_started", "Invocations begun.", "unknown")
         service = GaugeMetricFamily(
-            "gateway_service_count", "Replicas that shall be there.", labels=["function_name"]
+            "gateway_service_count", "Desired replicas.", labels=["function_name"]
         )
         in_flight = GaugeMetricFamily(
-            "gateway_function_in_flight", "Invocations in hand.", labels=["function_name"]
+            "gateway_function_in_flight", "Invocations in flight.", labels=["function_name"]
         )
         waiting = GaugeMetricFamily(
             "universe_gateway_waiting_requests",
@@ -53,7 +53,7 @@ class _FunctionCollector(Collector):
         )
         restarts = CounterMetricFamily(
             "universe_gateway_replica_failures",
-            "Replicas that did not start or ended unasked.",
+            "Replicas that did not start, or exited by themselves.",
             labels=["function_name"],
         )
         cold = CounterMetricFamily(
@@ -63,7 +63,7 @@ class _FunctionCollector(Collector):
         )
         cold_seconds = CounterMetricFamily(
             "universe_gateway_replica_start_seconds",
-            "Seconds from asking for a replica to its readiness, summed.",
+            "Seconds from the request for a replica to its readiness, in total.",
             labels=["function_name"],
         )
         for function in self._registry:

@@ -9,12 +9,12 @@ from infra.local.api_models import Secret
 from infra.local.gateway.auth import PASSWORD_FILE, USER_FILE
 from infra.local.gateway.http_io import read_model, text_error
 
-_OWN = frozenset({USER_FILE, PASSWORD_FILE})
-"""The gateway's own; functions may mount them, but the API neither lists nor changes them."""
+_GATEWAY_SECRETS = frozenset({USER_FILE, PASSWORD_FILE})
+"""Secrets of the gateway; functions may mount them, but the API neither lists nor changes them."""
 
 
 class SecretRoutes:
-    """Handlers of the secrets. Values go in and never come out."""
+    """Handlers of the secrets. Values can be written, but not read."""
 
     def __init__(self, folder: Path, namespace: str) -> None:
         self._folder = folder
@@ -57,12 +57,12 @@ class SecretRoutes:
             (self._folder / secret.name).unlink()
         except FileNotFoundError:
             return text_error(404, f"secret {secret.name} not found")
-        return web.Response()  # faas-cli takes 204, which api-docs names, for a failure
+        return web.Response()  # faas-cli treats 204, which the API documents, as a failure
 
     def _refusal(self, secret: Secret) -> web.Response | None:
         if secret.namespace not in {"", self._namespace}:
             return text_error(400, f"namespace {secret.namespace} does not exist")
-        if secret.name in _OWN:
+        if secret.name in _GATEWAY_SECRETS:
             return text_error(403, f"secret {secret.name} is the gateway's own")
         return None
 
@@ -71,12 +71,12 @@ def _names(folder: Path) -> list[str]:
     return sorted(
         file.name
         for file in folder.iterdir()
-        if file.is_file() and file.name not in _OWN and not file.name.startswith(".")
+        if file.is_file() and file.name not in _GATEWAY_SECRETS and not file.name.startswith(".")
     )
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Replace the file in one step, readable to its owner only."""
+    """Replace the file in one step, readable by its owner only."""
     temporary = path.with_name(f".{path.name}.new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:

@@ -1,4 +1,4 @@
-"""`/ui/`: a page that shows what the platform does, and the state that it reads."""
+"""`/ui/`: the platform page, and the state that it shows."""
 
 import time
 from pathlib import Path
@@ -35,12 +35,12 @@ class UiRoutes:
             name: ((_FOLDER / file).read_bytes(), kind) for name, (file, kind) in _FILES.items()
         }
 
-    async def entrance(self, _: web.Request) -> web.Response:
-        """GET / leads to the page."""
+    async def redirect(self, _: web.Request) -> web.Response:
+        """GET / redirects to the page."""
         return web.Response(status=307, headers={"Location": "/ui/"})
 
     async def file(self, request: web.Request) -> web.Response:
-        """GET /ui/ and what the page needs."""
+        """GET /ui/ and the files of the page."""
         found = self._files.get(request.match_info["file"])
         if found is None:
             raise web.HTTPNotFound
