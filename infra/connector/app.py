@@ -105,7 +105,8 @@ class Connector:
         gateway = self._make_gateway(session)
         if gateway and settings.scaling:
             self._autoscaler = Autoscaler(gateway)
-        connections = Connections(nc, nc.jetstream(), session, gateway)
+        js = nc.jetstream()  # pyright: ignore[reportUnknownMemberType] - untyped arguments in nats-py
+        connections = Connections(nc, js, session, gateway)
         scaling = asyncio.create_task(self._scale_forever())
         try:
             while not self._stopped.is_set() and not nc.is_closed:

@@ -1,7 +1,8 @@
 """The help of `python -m infra.connector`, generated from the settings class."""
 
 import textwrap
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 from functions.common.backoff import Backoff
 from infra.connector.openfaas.annotations import ANNOTATIONS
@@ -69,5 +70,5 @@ def show(value: Any) -> str:
     if isinstance(value, Backoff):
         return ",".join(f"{delay:g}s" for delay in value.delays)
     if isinstance(value, tuple | list):
-        return ",".join(map(str, value))
+        return ",".join(map(str, cast("Sequence[object]", value)))
     return str(value).lower() if isinstance(value, bool) else str(value) or "empty"

@@ -45,7 +45,7 @@ class Batcher(Generic[T]):
 
     A message that alone exceeds a limit makes a batch of its own. While more messages are on their
     way, or the function is busy, a batch waits up to `window` to fill; when the stream has nothing
-    left, it is ready after the short `linger`, so that a single event is delivered at once.
+    left, it is ready after the short `linger`, so that a single event is delivered immediately.
     """
 
     def __init__(self, limits: BatchLimits) -> None:

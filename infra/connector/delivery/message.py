@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from json import JSONDecoder
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import orjson
 
@@ -88,6 +88,7 @@ class Message:
         size: bytes of the payload.
         unresolved: how many of its events are neither done nor dead.
         dead: how many of its events are dead.
+        known_elements: what `elements` returns, once it is known.
     """
 
     key: MessageKey
@@ -105,7 +106,7 @@ class Message:
     size: int = field(init=False)
     unresolved: int = field(init=False)
     dead: int = 0
-    _elements: list[bytes] | None = None
+    known_elements: list[bytes] | None = None
 
     def __post_init__(self) -> None:
         self.size = len(self.data)
@@ -127,10 +128,10 @@ class Message:
         A payload is split only if its publisher declared it an array of events, by a header with
         their number: any other array may be meaningful only as a whole.
         """
-        if self._elements is None:
+        if self.known_elements is None:
             several = self.events > 1 and self.headers.get(EVENT_COUNT) == str(self.top.events)
-            self._elements = split_array(self.data) if several else [self.data]
-        return self._elements
+            self.known_elements = split_array(self.data) if several else [self.data]
+        return self.known_elements
 
 
 def halve(message: Message) -> tuple[Message, Message] | None:
@@ -144,7 +145,7 @@ def halve(message: Message) -> tuple[Message, Message] | None:
 def _part(message: Message, start: int, end: int) -> Message:
     top, elements = message.top, message.elements()[start:end]
     first = message.key.first + start
-    part = Message(
+    return Message(
         key=MessageKey(top.key.sequence, top.key.time, first, len(elements)),
         id=f"{top.id}/{first}-{first + len(elements) - 1}",
         subject=top.subject,
@@ -156,9 +157,8 @@ def _part(message: Message, start: int, end: int) -> Message:
         delivered=top.delivered,
         calls=message.calls,
         parent=top,
+        known_elements=elements,
     )
-    part._elements = elements
-    return part
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ def inspect_payload(data: bytes) -> tuple[bool, int]:
         value = _read(data)
     except (ValueError, RecursionError):
         return False, 1
-    return True, max(len(value), 1) if isinstance(value, list) else 1
+    return True, max(len(cast("list[Any]", value)), 1) if isinstance(value, list) else 1
 
 
 def _read(data: bytes) -> Any:

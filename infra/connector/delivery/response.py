@@ -5,7 +5,7 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, cast
 
 from infra.connector.errors import MalformedResponseError
 
@@ -65,9 +65,11 @@ class Success:
         dead_events: by message id, its events that are dead; its other events are done.
     """
 
-    retry: Mapping[str, Retry] = field(default_factory=dict)
-    dead: Mapping[str, str] = field(default_factory=dict)
-    dead_events: Mapping[str, tuple[DeadEvent, ...]] = field(default_factory=dict)
+    retry: Mapping[str, Retry] = field(default_factory=dict[str, Retry])
+    dead: Mapping[str, str] = field(default_factory=dict[str, str])
+    dead_events: Mapping[str, tuple[DeadEvent, ...]] = field(
+        default_factory=dict[str, tuple[DeadEvent, ...]]
+    )
 
 
 @dataclass(frozen=True)
@@ -174,7 +176,7 @@ def _partial(body: bytes, ids: Collection[str]) -> Response:
             return Success()
         if not isinstance(content, dict):
             raise MalformedResponseError("it is not a JSON object")
-        return _read_failures(content.get("batchItemFailures") or [], ids)
+        return _read_failures(cast("dict[str, Any]", content).get("batchItemFailures") or [], ids)
     except (MalformedResponseError, ValueError, RecursionError) as error:
         why = str(error) if isinstance(error, MalformedResponseError) else "it is not JSON"
         return Failed(Fault.ERROR, f"malformed response: {why}{_quote(body)}")
@@ -186,9 +188,10 @@ def _read_failures(failures: Any, ids: Collection[str]) -> Success:
     retry: dict[str, Retry] = {}
     dead: dict[str, str] = {}
     dead_events: dict[str, tuple[DeadEvent, ...]] = {}
-    for failure in failures:
-        if not isinstance(failure, dict):
+    for item in cast("list[Any]", failures):
+        if not isinstance(item, dict):
             raise MalformedResponseError("an item of batchItemFailures is not an object")
+        failure = cast("dict[str, Any]", item)
         name = failure.get("itemIdentifier")
         if not isinstance(name, str) or name not in ids:
             raise MalformedResponseError(f"it names an unknown item {str(name)[:100]!r}")
@@ -213,8 +216,9 @@ def _read_events(events: Any, reason: str) -> tuple[DeadEvent, ...]:
     if not isinstance(events, list):
         raise MalformedResponseError("events is not an array")
     found: dict[int, DeadEvent] = {}
-    for event in events:
-        index = event.get("index") if isinstance(event, dict) else None
+    for item in cast("list[Any]", events):
+        event = cast("dict[str, Any]", item) if isinstance(item, dict) else {}
+        index = event.get("index")
         if type(index) is not int or index < 0:
             raise MalformedResponseError("an item of events has no index")
         event_id = event.get("eventId")

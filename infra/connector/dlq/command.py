@@ -5,7 +5,7 @@ import json
 import logging
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -38,7 +38,7 @@ console = Console(highlight=False)
 error_console = Console(stderr=True, highlight=False)
 
 
-class _Duration(click.ParamType):
+class _Duration(click.ParamType[float]):
     name = "duration"
 
     def convert(
@@ -50,7 +50,7 @@ class _Duration(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
-class _Subject(click.ParamType):
+class _Subject(click.ParamType[str]):
     name = "subject"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
@@ -127,7 +127,7 @@ def _with_store(
 
 
 @asynccontextmanager
-async def _store(stream: str, nats_url: str | None) -> AsyncIterator[DeadLetterStore]:
+async def _store(stream: str, nats_url: str | None) -> AsyncGenerator[DeadLetterStore]:
     url = nats_url or _default_url()
     settings = BrokerSettings(nats_url=url)
     logging.getLogger(broker.__name__).setLevel(logging.CRITICAL)  # the error is printed once
@@ -136,7 +136,7 @@ async def _store(stream: str, nats_url: str | None) -> AsyncIterator[DeadLetterS
     except (NatsError, OSError) as error:
         raise DeadLetterStoreError(f"NATS does not respond at {url}: {error}") from error
     try:
-        yield DeadLetterStore(nc, nc.jetstream(), stream)
+        yield DeadLetterStore(nc, nc.jetstream(), stream)  # pyright: ignore[reportUnknownMemberType] - untyped arguments in nats-py
     finally:
         await nc.close()
 

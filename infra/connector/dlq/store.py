@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any, cast
 from uuid import uuid4
 
 from nats.aio.client import Client
@@ -91,12 +92,10 @@ class StoredDeadLetter:
             value = json.loads(self.data)
         except (ValueError, RecursionError):
             return []
-        events = value if isinstance(value, list) else [value]
-        return [
-            event["eventId"]
-            for event in events
-            if isinstance(event, dict) and isinstance(event.get("eventId"), str)
-        ]
+        events = cast("list[Any]", value) if isinstance(value, list) else [value]
+        objects = [cast("dict[str, Any]", event) for event in events if isinstance(event, dict)]
+        ids = [event.get("eventId") for event in objects]
+        return [event_id for event_id in ids if isinstance(event_id, str)]
 
 
 @dataclass(frozen=True)
@@ -165,7 +164,7 @@ class DeadLetterStore:
         name = f"dlq-{uuid4().hex[:12]}"
         first = min(criteria.sequences) if criteria.sequences else None
         try:
-            await self._js.add_consumer(
+            await self._js.add_consumer(  # pyright: ignore[reportUnknownMemberType] - untyped arguments in nats-py
                 self._stream,
                 ConsumerConfig(
                     name=name,

@@ -111,7 +111,7 @@ class Consumer:
             metadata={FUNCTION_METADATA: target.function},
         )
         try:
-            await self._js.add_consumer(target.stream, config)
+            await self._js.add_consumer(target.stream, config)  # pyright: ignore[reportUnknownMemberType] - untyped arguments in nats-py
         except APIError as error:
             if error.err_code in _SUBJECTS_TAKEN:
                 raise BindError(await _conflict(self._js, target)) from error

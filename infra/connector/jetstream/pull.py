@@ -64,7 +64,7 @@ class Puller:
 
     async def start(self) -> None:
         """Subscribe to the responses to pull requests."""
-        self._subscription = await self._nc.subscribe(
+        self._subscription = await self._nc.subscribe(  # pyright: ignore[reportUnknownMemberType] - untyped arguments in nats-py
             f"{self._inbox}.*",
             cb=self._receive,
             # requests limit what can arrive; a message that the client drops is delayed by ack_wait

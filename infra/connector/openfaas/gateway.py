@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import aiohttp
@@ -31,8 +31,8 @@ class DeployedFunction:
 
     name: str
     namespace: str = ""
-    annotations: Mapping[str, str] = field(default_factory=dict)
-    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict[str, str])
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
     replicas: int = 0
     invocations: float = 0.0
 
@@ -80,7 +80,7 @@ class Gateway:
             listed = await self._get("/system/functions", query)
             if not isinstance(listed, list):
                 raise GatewayError("the gateway's response is not a list of functions")
-            for entry in listed:
+            for entry in cast("list[Any]", listed):
                 function = _read_function(entry)
                 if function:
                     found[function.name, function.namespace] = function
@@ -105,7 +105,7 @@ class Gateway:
         """
         name, _, namespace = function.partition(".")
         body: dict[str, object] = {"serviceName": name, "replicas": replicas}
-        query = {}
+        query: dict[str, str] = {}
         if namespace:
             body["namespace"] = namespace
             query["namespace"] = namespace
@@ -130,8 +130,8 @@ class Gateway:
             if error.status in (401, 403) or not error.status:
                 raise
             return [""]  # a provider without namespaces
-        named = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
-        return named or [""]
+        listed = cast("list[Any]", names) if isinstance(names, list) else []
+        return [name for name in listed if isinstance(name, str)] or [""]
 
     async def _get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
         try:
@@ -150,15 +150,19 @@ class Gateway:
 
 
 def _read_function(entry: Any) -> DeployedFunction | None:
-    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+    if not isinstance(entry, dict):
+        return None
+    fields = cast("dict[str, Any]", entry)
+    name = fields.get("name")
+    if not isinstance(name, str):
         return None
     return DeployedFunction(
-        name=entry["name"],
-        namespace=_text(entry.get("namespace")),
-        annotations=_texts(entry.get("annotations")),
-        labels=_texts(entry.get("labels")),
-        replicas=int(_number(entry.get("replicas"))),
-        invocations=_number(entry.get("invocationCount")),
+        name=name,
+        namespace=_text(fields.get("namespace")),
+        annotations=_texts(fields.get("annotations")),
+        labels=_texts(fields.get("labels")),
+        replicas=int(_number(fields.get("replicas"))),
+        invocations=_number(fields.get("invocationCount")),
     )
 
 
@@ -171,4 +175,6 @@ def _text(value: Any) -> str:
 
 
 def _texts(value: Any) -> dict[str, str]:
-    return {str(k): str(v) for k, v in value.items()} if isinstance(value, dict) else {}
+    if not isinstance(value, dict):
+        return {}
+    return {str(k): str(v) for k, v in cast("dict[Any, Any]", value).items()}
