@@ -1,19 +1,18 @@
 """The read-only connection pool, and reports' transactions on it."""
 
-import functools
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, LiteralString, cast
 
 import psycopg
 from psycopg.rows import dict_row
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import ConnectionPool
 
-from functions.common.errors import DatabaseUnavailableError, QueryTimeoutError
+from functions.common import postgres
+from functions.common.errors import QueryTimeoutError
 
 from . import metrics
-from .settings import Settings, settings
+from .settings import settings
 
 Row = dict[str, Any]
 Connection = psycopg.Connection[Row]
@@ -55,70 +54,43 @@ class Snapshot:
         return " ".join(found.values())
 
 
-def _configure(connection: Connection, options: Settings) -> None:
-    # Reports are planned each time with their actual values: ranges and filters decide the plan.
-    connection.prepare_threshold = None
-    connection.autocommit = True
-    connection.execute("SET default_transaction_read_only = on")
-    connection.execute("SET default_transaction_isolation = 'repeatable read'")
-    connection.execute("SET timezone = 'UTC'")
-    connection.execute("SET jit = off")
-    connection.execute(f"SET statement_timeout = {int(options.report_timeout * 1000)}")  # pyright: ignore[reportArgumentType, reportCallIssue]
-    connection.autocommit = False
-
-
-_lock = threading.Lock()
-
-
-@functools.cache
-def _pool() -> ConnectionPool[Connection]:
-    # made in the process that uses it: the server forks its workers after loading the handler
-    options = settings()
-    pool: ConnectionPool[Connection] = ConnectionPool(
-        options.url,
-        connection_class=cast("type[Connection]", psycopg.Connection),
-        kwargs={
-            "row_factory": dict_row,
-            "application_name": "analytics-query",
-            "connect_timeout": 5,
-        },
-        min_size=options.db_pool_min,
-        max_size=max(options.db_pool_max, options.db_pool_min),
-        timeout=options.db_pool_timeout,
-        max_idle=300,
-        reconnect_timeout=30,
-        configure=functools.partial(_configure, options=options),
-        open=False,
-    )
-    pool.open(wait=False)
-    for state, key in (
-        ("open", "pool_size"),
-        ("idle", "pool_available"),
-        ("waiting", "requests_waiting"),
-    ):
-        metrics.POOL.labels(state).set_function(lambda key=key: pool.get_stats().get(key, 0))
-    return pool
-
-
+@postgres.once_per_process
 def pool() -> ConnectionPool[Connection]:
-    """Return this process's pool, opened at the first call."""
-    with _lock:
-        return _pool()
+    """Return this process's pool.
+
+    Raises:
+        ValueError: the URL of the database is not set.
+    """
+    options = settings()
+    return postgres.open_pool(
+        options,
+        options.url,
+        name="analytics-query",
+        session={
+            "default_transaction_read_only": "on",
+            "default_transaction_isolation": "repeatable read",
+            "jit": "off",
+        },
+        gauge=metrics.POOL,
+        row_factory=dict_row,
+        # reports are planned each time with their actual values: ranges and filters decide the plan
+        prepare_threshold=None,
+    )
 
 
 @contextmanager
 def snapshot(timeout: float | None = None) -> Iterator[Snapshot]:
-    """Give a snapshot that lasts until the block ends.
+    """Yield a snapshot that lasts until the block ends.
 
     Args:
-        timeout: seconds a statement may take, where not `report_timeout`.
+        timeout: seconds a statement may take, where not `DB_STATEMENT_TIMEOUT`.
 
     Raises:
         DatabaseUnavailableError: no connection, or it was lost.
-        QueryTimeoutError: a statement was cancelled by the time-out.
+        QueryTimeoutError: a statement was cancelled by the timeout.
     """
     try:
-        with _connection() as connection, connection.transaction():
+        with pool().connection() as connection, connection.transaction():
             if timeout is not None:
                 connection.execute(
                     "SELECT set_config('statement_timeout', %s, true)", [str(int(timeout * 1000))]
@@ -126,40 +98,13 @@ def snapshot(timeout: float | None = None) -> Iterator[Snapshot]:
             yield Snapshot(connection)
     except psycopg.errors.QueryCanceled as error:
         raise QueryTimeoutError(str(error)) from error
-    except (PoolTimeout, psycopg.OperationalError) as error:
-        raise DatabaseUnavailableError(str(error).strip()) from error
-
-
-@contextmanager
-def _connection() -> Iterator[Connection]:
-    """Take a connection that answers: one that broke while it was idle is replaced."""
-    connections = pool()
-    connection = connections.getconn()
-    for _ in range(connections.max_size):
-        if not _broken(connection):
-            break
-        connections.putconn(connection)  # which drops it and opens another
-        connection = connections.getconn()
-    try:
-        yield connection
-    finally:
-        connections.putconn(connection)
-
-
-def _broken(connection: Connection) -> bool:
-    # asks the kernel, not the server: costs next to nothing, and sees a server that went away
-    try:
-        connection.pgconn.consume_input()
-    except psycopg.Error:
-        connection.close()
-    return connection.closed
+    except psycopg.OperationalError as error:
+        raise postgres.unavailable(error) from error
 
 
 def fault() -> str | None:
     """Return what is wrong with the database, or None."""
     try:
-        with snapshot(timeout=2) as now:
-            now.row("SELECT 1 AS one")
-    except (DatabaseUnavailableError, QueryTimeoutError, ValueError) as error:
+        return postgres.fault(pool(), "SELECT 1")
+    except ValueError as error:
         return str(error)
-    return None

@@ -22,9 +22,10 @@ from psycopg_pool import ConnectionPool
 
 from functions.common.errors import DatabaseUnavailableError, UniverseError
 from functions.common.paths import ROOT
+from functions.common.postgres import unavailable
 
 from . import deltas, rows
-from .database import is_data_error, unavailable
+from .database import is_data_error
 from .deltas import delta_lines
 from .metrics import observe
 from .rows import EventRow

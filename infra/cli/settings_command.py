@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 from rich.table import Table
 
-from functions.analytics_query.settings import Settings as AnalyticsQuerySettings
+from functions.analytics_query.settings import AnalyticsQuerySettings
 from functions.common.paths import ROOT
 from functions.ingest.settings import IngestSettings
 from functions.process_batch.settings import ProcessBatchSettings

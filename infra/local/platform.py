@@ -15,7 +15,7 @@ import nats.errors
 from nats.js import JetStreamContext
 from pydantic_settings import BaseSettings
 
-from functions.analytics_query.settings import Settings as AnalyticsQuerySettings
+from functions.analytics_query.settings import AnalyticsQuerySettings
 from functions.common import logs
 from functions.common.broker import BrokerSettings, connect, ensure_streams
 from functions.common.paths import ROOT

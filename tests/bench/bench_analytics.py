@@ -100,7 +100,7 @@ def _ours(
     dataset: Dataset, name: str, start: datetime | None, end: datetime | None
 ) -> Callable[[], object]:
     os.environ["DATABASE_READER_URL"] = dataset.reader_url
-    os.environ["REPORT_TIMEOUT"] = "120"
+    os.environ["DB_STATEMENT_TIMEOUT"] = "120"
     # imported here: the function reads its configuration once
     from functions.analytics_query import database
     from functions.analytics_query.formatting import to_json

@@ -252,7 +252,7 @@ def test_only_the_key_opens_reports(
 def test_a_slow_report_is_cut_off_with_a_clear_message(
     postgres: EmbeddedPostgres, migrated_template: str, tmp_path: Path
 ) -> None:
-    with analytics(postgres, migrated_template, tmp_path, REPORT_TIMEOUT="0.3") as live:
+    with analytics(postgres, migrated_template, tmp_path, DB_STATEMENT_TIMEOUT="0.3") as live:
         store(live.owner_url, EVENTS)
         with psycopg.connect(live.owner_url) as blocker:
             blocker.execute("LOCK TABLE rollup_day_types IN ACCESS EXCLUSIVE MODE")

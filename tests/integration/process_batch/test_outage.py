@@ -24,7 +24,7 @@ def test_batches_wait_out_a_restart_of_the_database(
     server.set_role_passwords()
     events = generated(400)
     batch = [cloud_event(0, events)]
-    with process_batch(server.url(WRITER), tmp_path / "log", DB_WAIT="0.5") as function:
+    with process_batch(server.url(WRITER), tmp_path / "log", DB_POOL_TIMEOUT="0.5") as function:
         assert post(function, [cloud_event(0, events[:10])], BATCH).content == b""
         server.stop()
 
@@ -92,7 +92,7 @@ def test_full_pool_answers_in_time(database: Database, tmp_path: Path) -> None:
     events = generated(20)
     with (
         process_batch(
-            database.writer_url, tmp_path / "log", DB_POOL_MAX="1", DB_WAIT="0.5"
+            database.writer_url, tmp_path / "log", DB_POOL_MAX="1", DB_POOL_TIMEOUT="0.5"
         ) as function,
         psycopg.connect(database.url) as other,
         ThreadPoolExecutor(1) as threads,
