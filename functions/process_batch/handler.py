@@ -21,7 +21,7 @@ from functions.common.http import wsgi
 from functions.common.http.body import body_too_large
 from functions.common.http.front_door import Checks, FrontDoor
 
-from . import compaction, database, metrics
+from . import compactor, database, metrics
 from .body import EventMessage, read_messages
 from .database import pool
 from .settings import settings
@@ -88,7 +88,7 @@ def _store(request: flask.Request) -> flask.Response:
     dead_events.sort(key=lambda each: each.position)
     _report(messages, validation, stored, len(dead_events), perf_counter() - started)
     if stored.inserted:
-        compaction.wake()
+        compactor.wake()
     if messages and messages[0].id is not None:
         return _batch_answer(messages, dead_events)
     return _plain_answer(validation, stored, dead_events)

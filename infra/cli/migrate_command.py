@@ -27,8 +27,10 @@ def migrate(url: str | None, only_status: bool, rollback: bool) -> None:
         console.print(f"applied {len(found.applied)}, pending {len(found.pending)}")
         for version in found.pending:
             console.print(f"  pending {version}")
-        for version in found.unknown:
+        for version in found.newer:
             console.print(f"  newer than this code {version}")
+        for version in found.older:
+            console.print(f"  older than this code can take over {version}")
         return
     if rollback:
         migrations.rollback(url)

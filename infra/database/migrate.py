@@ -12,10 +12,12 @@ import psycopg
 from psycopg import errors
 
 from functions.common.paths import ROOT
+from infra.database.connection import CONNECT_SECONDS
 from infra.database.errors import DatabaseError
 
 MIGRATIONS = ROOT / "sql" / "migrations"
 LOCK_SECONDS = 120
+_URL_VARIABLE = "UNIVERSE_MIGRATE_URL"
 
 
 @dataclass(frozen=True)
@@ -24,8 +26,10 @@ class Status:
 
     applied: tuple[str, ...]
     pending: tuple[str, ...]
-    unknown: tuple[str, ...]
+    newer: tuple[str, ...]
     """Applied to the database by newer code than this."""
+    older: tuple[str, ...]
+    """Applied by code from before the first release, whose databases are not carried over."""
 
 
 def migrate(database_url: str, folder: Path = MIGRATIONS) -> None:
@@ -38,9 +42,10 @@ def migrate(database_url: str, folder: Path = MIGRATIONS) -> None:
         folder: where the migrations are.
 
     Raises:
-        DatabaseError: the database is newer than this code, is away, or a migration failed.
+        DatabaseError: another version of this code made the database, the database is away, or a
+            migration failed.
     """
-    refuse_newer(database_url, folder)
+    refuse_other_versions(database_url, folder)
     _dbmate(database_url, folder, "migrate")
 
 
@@ -48,9 +53,10 @@ def rollback(database_url: str, folder: Path = MIGRATIONS) -> None:
     """Undo the newest migration that is applied.
 
     Raises:
-        DatabaseError: the database is newer than this code, is away, or undoing failed.
+        DatabaseError: another version of this code made the database, the database is away, or
+            undoing failed.
     """
-    refuse_newer(database_url, folder)
+    refuse_other_versions(database_url, folder)
     _dbmate(database_url, folder, "rollback")
 
 
@@ -62,36 +68,58 @@ def status(database_url: str, folder: Path = MIGRATIONS) -> Status:
     """
     known = {file.name[:14] for file in folder.glob("[0-9]*.sql")}
     try:
-        with psycopg.connect(database_url, connect_timeout=10) as connection:
+        with psycopg.connect(database_url, connect_timeout=CONNECT_SECONDS) as connection:
             rows = connection.execute("SELECT version FROM public.schema_migrations").fetchall()
     except errors.UndefinedTable:
         rows = []
     except psycopg.Error as error:
         raise DatabaseError(f"the database cannot be reached: {_one_line(str(error))}") from error
     applied = {str(row[0]) for row in rows}
+    unknown = sorted(applied - known)
+    first = min(known, default="")
     return Status(
-        tuple(sorted(applied)), tuple(sorted(known - applied)), tuple(sorted(applied - known))
+        tuple(sorted(applied)),
+        tuple(sorted(known - applied)),
+        newer=tuple(version for version in unknown if version >= first),
+        older=tuple(version for version in unknown if version < first),
     )
 
 
-def refuse_newer(database_url: str, folder: Path = MIGRATIONS) -> None:
-    """Raise `DatabaseError` if newer code has migrated the database."""
-    unknown = status(database_url, folder).unknown
-    if unknown:
+def refuse_other_versions(database_url: str, folder: Path = MIGRATIONS) -> None:
+    """Raise `DatabaseError` if newer code, or code from before the first release, migrated it."""
+    found = status(database_url, folder)
+    if found.older:
+        # the first migration says the same where dbmate runs alone
         raise DatabaseError(
-            f"the database is newer than this version of Universe: it has migration {unknown[-1]}"
+            "the database was made by an older version of Universe "
+            f"(migration {found.older[-1]}), which this version cannot take over: migrate an empty "
+            'database (for "universe up", set STATE_DIR to an empty folder)'
+        )
+    if found.newer:
+        raise DatabaseError(
+            "the database is newer than this version of Universe: it has migration "
+            f"{found.newer[-1]}"
         )
 
 
+def dbmate_command() -> list[str]:
+    """Return the program dbmate, as it reads the database's address from `dbmate_environment`."""
+    return [_binary(), "--env", _URL_VARIABLE, "--env-file", os.devnull]
+
+
+def dbmate_environment(database_url: str) -> dict[str, str]:
+    """Return the environment for dbmate; the address holds a password, and arguments are public."""
+    return {**os.environ, _URL_VARIABLE: _for_dbmate(database_url)}
+
+
 def _dbmate(database_url: str, folder: Path, command: str) -> None:
-    # the address holds a password, so it goes by the environment: arguments are public
     done = subprocess.run(
         [
-            *(_binary(), "--env", "UNIVERSE_MIGRATE_URL", "--env-file", os.devnull),
+            *dbmate_command(),
             *("--migrations-dir", str(folder), "--no-dump-schema"),
             *("--migration-lock", "--migration-lock-timeout", f"{LOCK_SECONDS}s", command),
         ],
-        env={**os.environ, "UNIVERSE_MIGRATE_URL": _with_sslmode(database_url)},
+        env=dbmate_environment(database_url),
         capture_output=True,
         text=True,
         check=False,
@@ -109,11 +137,12 @@ def _binary() -> str:
     return found
 
 
-def _with_sslmode(database_url: str) -> str:
-    """Encrypt where the server can, as libpq does by default; dbmate's driver would insist."""
+def _for_dbmate(database_url: str) -> str:
+    """Add what libpq does by default and dbmate's driver does not: encrypt where the server can."""
     parts = urlsplit(database_url)
     query = dict(parse_qsl(parts.query))
     query.setdefault("sslmode", os.environ.get("PGSSLMODE", "prefer"))
+    query.setdefault("connect_timeout", str(CONNECT_SECONDS))
     return urlunsplit(parts._replace(query=urlencode(query)))
 
 

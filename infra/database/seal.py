@@ -51,7 +51,7 @@ def seal_finished_days(
 
 def _become_only_sealer(connection: Connection) -> None:
     # Polling, because a concurrent index build waits for every session that waits in a statement.
-    while not connection.execute("SELECT pg_try_advisory_lock(7305, 3)").fetchall()[0][0]:
+    while not connection.execute("SELECT pg_try_advisory_lock(sealing_lock())").fetchall()[0][0]:
         sleep(_POLL_SECONDS)
 
 

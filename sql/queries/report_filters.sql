@@ -206,5 +206,5 @@ FROM events
 WHERE {{event_edges}} AND {{type_filters}} AND {{country_filter}}
 
 -- name: sampled_user
--- Every 32nd user; sealed days have an index of their events.
-(hashtextextended(user_id, 7305) & 31) = 0
+-- The users of the sample; sealed days have an index of their events.
+in_user_sample(user_id)

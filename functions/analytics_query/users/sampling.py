@@ -12,7 +12,7 @@ from .accuracy import STANDARD_DEVIATIONS
 SQL = Statements("report_unique_users.sql")
 
 SAMPLING_MODULUS = 32
-"""One user in so many is in the sample; the SQL fragment `sampled_user` uses the same number."""
+"""One user in so many is in the sample; `sampling_modulus()` in the database."""
 
 
 def should_sample(snapshot: Snapshot, query: ReportQuery) -> bool:

@@ -1,12 +1,25 @@
-"""Migrations: forth and back, again, at the same time, and refused when the database is newer."""
+"""Migrations: forth and back, again, at the same time, and refused for other versions."""
 
+import re
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
+from click.testing import CliRunner
 
+from infra.cli.migrate_command import migrate as migrate_command
+from infra.database.dump_schema import SCHEMA_FILE, dump_schema
 from infra.database.errors import DatabaseError
-from infra.database.migrate import migrate, rollback, status
+from infra.database.include_functions import with_functions
+from infra.database.migrate import (
+    MIGRATIONS,
+    dbmate_command,
+    dbmate_environment,
+    migrate,
+    rollback,
+    status,
+)
 from infra.local.servers.postgres import EmbeddedPostgres
 
 SCHEMA = """
@@ -45,7 +58,7 @@ def test_migrate_roll_back_and_migrate_again(empty_urls: list[str]) -> None:
     migrate(url)
     applied = status(url).applied
     assert status(url).pending == ()
-    assert len(applied) >= 4
+    assert len(applied) == len(list(MIGRATIONS.glob("*.sql"))) >= 1
     for left in range(len(applied) - 1, -1, -1):
         rollback(url)
         assert len(status(url).applied) == left
@@ -68,6 +81,58 @@ def test_newer_database_is_refused(empty_urls: list[str]) -> None:
     for refused in (migrate, rollback):
         with pytest.raises(DatabaseError, match="newer"):
             refused(url)
+
+
+OLDER = [
+    *("20261122170001", "20261122170002", "20261122170003", "20261122180001", "20261122190001"),
+    *("20261122200001", "20261122210001"),
+]
+"""The migrations from before the first release."""
+
+
+def test_database_of_an_older_version_is_refused_and_stays(empty_urls: list[str]) -> None:
+    url = empty_urls[0]
+    with psycopg.connect(url) as connection:
+        connection.execute("CREATE TABLE schema_migrations (version varchar PRIMARY KEY)")
+        connection.execute("INSERT INTO schema_migrations SELECT unnest(%s::text[])", [OLDER])
+        connection.execute("CREATE TABLE events (event_id text)")
+    before = schema(url)
+    line = re.escape(
+        "the database was made by an older version of Universe (migration 20261122210001), which "
+        'this version cannot take over: migrate an empty database (for "universe up", set '
+        "STATE_DIR to an empty folder)"
+    )
+    for refused in (migrate, rollback):
+        with pytest.raises(DatabaseError, match=f"^{line}$"):
+            refused(url)
+    command = CliRunner().invoke(migrate_command, ["--url", url])
+    assert command.exit_code != 0
+    assert re.search(line, " ".join(command.output.split()))
+    # the migration itself says so too, for the job that runs dbmate alone
+    job = subprocess.run(
+        [*dbmate_command(), "--migrations-dir", str(MIGRATIONS), "--no-dump-schema", "migrate"],
+        env=dbmate_environment(url),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert job.returncode != 0
+    assert re.search(f"^Error: pq: {line}", job.stderr, re.MULTILINE)
+    assert schema(url) == before
+    assert status(url).applied == tuple(OLDER)
+
+
+def test_schema_file_is_what_the_migrations_make(empty_urls: list[str]) -> None:
+    url = empty_urls[0]
+    migrate(url)
+    assert dump_schema(url) == SCHEMA_FILE.read_text(), (
+        "write it again: DATABASE_URL=... python -m infra.database.dump_schema > sql/schema.sql"
+    )
+
+
+def test_migrations_hold_the_functions_of_their_files() -> None:
+    for file, text in with_functions().items():
+        assert file.read_text() == text, "run python -m infra.database.include_functions"
 
 
 def test_what_is_wrong_is_said_in_one_line(empty_urls: list[str], tmp_path: object) -> None:

@@ -12,12 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from functions.common.sketches import HLL_ERROR, THETA_ERROR
 from functions.process_batch.compaction import CompactionResult, compact
 from functions.process_batch.rows import EventRow
 from functions.process_batch.writer import Writer
 from infra.cli.generate import Mix
 from infra.database.seal import seal_finished_days
 from tests.conftest import Database
+from tests.support.sketches import in_common, unite_hll, unite_theta
 from tests.support.storage import (
     Event,
     ask,
@@ -180,7 +182,7 @@ def test_two_processes_do_not_compact_at_once(database: Database) -> None:
         psycopg.connect(database.writer_url) as one,
         psycopg.connect(database.writer_url, autocommit=True) as two,
     ):
-        one.execute("SELECT pg_advisory_xact_lock(7305, 2)")
+        one.execute("SELECT pg_advisory_xact_lock(rollups_lock())")
         assert compact(two) is None
         one.rollback()
         assert compact(two) == CompactionResult(deltas, 50)
@@ -230,14 +232,6 @@ def test_strange_texts_survive_the_rollups(database: Database, compacted: bool) 
 
 
 def test_unique_users_are_estimated_within_the_bound(database: Database) -> None:
-    from functions.common.sketches import (
-        HLL_ERROR,
-        THETA_ERROR,
-        in_common,
-        unite_hll,
-        unite_theta,
-    )
-
     events = generated(20_000, mix=Mix(days=1, users=8000))
     with writer_to(database) as writer:
         for at in range(0, 20_000, 5000):

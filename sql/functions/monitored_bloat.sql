@@ -1,22 +1,6 @@
--- What monitoring asks and the role universe_reader may not see by itself. These functions run with
--- their owner's rights, so that the reader needs no membership of pg_monitor, which shows the text
--- of everybody's queries. An owner that is no superuser sees the state of its own sessions only.
-
--- migrate:up
-CREATE FUNCTION monitored_sessions()
-RETURNS TABLE (role text, state text, sessions bigint, longest_transaction_seconds float8)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT coalesce(a.usename, 'none')::text, coalesce(a.state, 'not visible'), count(*),
-           coalesce(max(extract(epoch FROM clock_timestamp() - a.xact_start)), 0)::float8
-    FROM pg_stat_activity AS a
-    WHERE a.datname = current_database()
-    GROUP BY 1, 2
-$$;
-COMMENT ON FUNCTION monitored_sessions IS 'sessions in this database by role and state';
-
 -- An estimate from the planner's statistics: the bytes that the live rows of a table would take if
 -- they were packed, against the bytes it has. Partitions count as their table.
-CREATE FUNCTION monitored_bloat()
+CREATE OR REPLACE FUNCTION monitored_bloat()
 RETURNS TABLE (table_name text, heap_bytes bigint, bloat_bytes bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     WITH tables AS (
@@ -46,9 +30,5 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     GROUP BY r.root
 $$;
 COMMENT ON FUNCTION monitored_bloat IS 'estimated bytes of each table that hold no live row';
-
-REVOKE ALL ON FUNCTION monitored_sessions (), monitored_bloat () FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION monitored_sessions (), monitored_bloat () TO universe_reader;
-
--- migrate:down
-DROP FUNCTION monitored_sessions (), monitored_bloat ();
+REVOKE ALL ON FUNCTION monitored_bloat () FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION monitored_bloat () TO universe_reader;
