@@ -104,9 +104,14 @@ def compaction_statements(rollups: tuple[Rollup, ...]) -> CompactionStatements:
     compact = _fill(
         QUERIES.compact.sql,
         additions="".join(_addition(rollup) for rollup in sums),
-        sketch_keys=", ".join(f"f.{column}" for column in columns) or "NULL",
+        sketch_keys=", ".join(map(_sketch_key, columns)) or "NULL",
     )
     return CompactionStatements(compact, columns, tuple(_sketch(rollup) for rollup in sketches))
+
+
+def _sketch_key(column: str) -> str:
+    # an empty text where an event has no such value: keys of sketches are never null
+    return f"f.{column}" if column in _TIME_TYPES else f"coalesce(f.{column}, '')"
 
 
 def _addition(rollup: Rollup) -> str:

@@ -190,8 +190,8 @@ def rollups_after(
             for rollup in read_catalogue(connection)
             if rollup.kind == "sums"
         }
-    # the columns come in another order, and the day twice
-    return Counter(frozenset(map(repr, row)) for row in rows), tables
+    # the columns come in another order, the day twice, and no country as empty text
+    return Counter(frozenset(repr(each or "") for each in row) for row in rows), tables
 
 
 @pytest.mark.parametrize("seed", range(5))
