@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import nats
@@ -32,8 +33,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     kinds.add_properties_to_the_slow_run(config, items)
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config) -> FixtureScheduling:
-    return FixtureScheduling(config)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FixtureScheduling:
+    return FixtureScheduling(config, log)
 
 
 @dataclass(frozen=True)
