@@ -7,7 +7,7 @@ TEST_ARGS ?=
 BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev up demo test check format bench bench-analytics lock clean
+.PHONY: help setup setup-dev up demo test test-all check format bench bench-analytics lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,8 +34,11 @@ up: setup ## start the platform, empty, until Ctrl-C
 demo: setup ## start the platform, send events, print a report; DEMO_ARGS=--exit to stop after it
 	@exec $(BIN)/universe demo $(DEMO_ARGS)
 
-test: setup-dev ## run all tests; TEST_ARGS="-k name" to choose
-	@$(BIN)/python -m pytest $(TEST_ARGS)
+test: setup-dev ## run the tests that take minutes; TEST_ARGS="-k name" to choose
+	@$(BIN)/python -m pytest -n 4 $(TEST_ARGS)
+
+test-all: setup-dev ## run the slow ones: chaos, outages, images, long properties
+	@$(BIN)/python -m pytest -n 2 -m slow $(TEST_ARGS)
 
 check: setup-dev ## lint, check the format, check types
 	@$(BIN)/ruff check .

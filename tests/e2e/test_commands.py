@@ -86,9 +86,7 @@ def test_nothing_outlives_a_platform_that_is_killed(alone: RunningPlatform) -> N
 
 
 def test_a_port_in_use_is_one_line(alone: RunningPlatform) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", alone.port))
-        taken.listen()
+    with socket.create_server(("127.0.0.1", alone.port)):
         line = one_line(alone.run("up"))
     assert str(alone.port) in line
     assert "GATEWAY_PORT" in line

@@ -464,8 +464,12 @@ async def test_the_breaker_keeps_a_bad_deployment_from_emptying_the_stream(
             function, tmp_path, nats_url, BREAKER_COOLDOWN="1s,2s", BREAKER_MIN_MESSAGES="10"
         ) as connector:
             await publish(js, *(event(f"{n}") for n in range(300)))
-            wait_until(lambda: connector.metrics().get("breaker_state") == 2)
-            assert connector.bindings()[0]["breaker"] == "open"
+
+            def is_open() -> bool:  # both ask at the same time: it stays so for a second
+                state = connector.metrics().get("breaker_state")
+                return state == 2 and connector.bindings()[0]["breaker"] == "open"
+
+            wait_until(is_open)
             calls = len(function.calls())
             # one message is tried after the pause
             wait_until(lambda: len(function.calls()) > calls)
