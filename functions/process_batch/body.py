@@ -5,7 +5,7 @@ import binascii
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -35,7 +35,7 @@ class EventMessage:
     events: list[Any]
     dump: Dump
     id: str | None = None
-    call_ids: list[str] = field(default_factory=list)
+    call_ids: list[str] = field(default_factory=list[str])
     redelivered: bool = False
     fault: str | None = None
 
@@ -54,12 +54,12 @@ def read_messages(body: bytes, headers: Mapping[str, str], limit: int) -> list[E
     body = decode_body(body, headers.get("content-encoding", ""), limit)
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == BATCH:
-        # A broken batch is answered 500: whoever sent it splits it to find the message at fault,
+        # A broken batch is answered 500: the connector splits it to find the message at fault,
         # while a 4xx would condemn all of them.
         document, dump = _loads(body, 500)
         if not isinstance(document, list):
             raise RequestRefusedError(400, "A CloudEvents batch is a JSON array.")
-        return [_cloud_event(each, dump) for each in document]
+        return [_cloud_event(each, dump) for each in cast("list[Any]", document)]
     if kind == STRUCTURED:
         document, dump = _loads(body, 400)
         return [_cloud_event(document, dump)]
@@ -68,11 +68,12 @@ def read_messages(body: bytes, headers: Mapping[str, str], limit: int) -> list[E
     if kind in NDJSON_TYPES:
         return _lines(body)
     document, dump = _loads(body.removeprefix(BYTE_ORDER_MARK), 400)
-    return [EventMessage(document if isinstance(document, list) else [document], dump)]
+    return [EventMessage(_events(document), dump)]
 
 
-def _cloud_event(envelope: Any, dump: Dump) -> EventMessage:
-    if not isinstance(envelope, dict) or not isinstance(envelope.get("id"), str):
+def _cloud_event(document: Any, dump: Dump) -> EventMessage:
+    envelope = cast("dict[str, Any]", document) if isinstance(document, dict) else {}
+    if not isinstance(envelope.get("id"), str):
         raise RequestRefusedError(400, "Each CloudEvent is a JSON object with an id.")
     message = EventMessage([], dump, envelope["id"], _call_ids(envelope.get("callid")))
     message.redelivered = envelope.get("deliverycount") not in (None, 1, "1")
@@ -81,8 +82,7 @@ def _cloud_event(envelope: Any, dump: Dump) -> EventMessage:
         if "data" not in envelope:
             message.fault = "the message has no payload"
         else:
-            data = envelope["data"]
-            message.events = data if isinstance(data, list) else [data]
+            message.events = _events(envelope["data"])
         return message
     try:
         return _payload(message, base64.b64decode(encoded, validate=True))
@@ -104,8 +104,12 @@ def _payload(message: EventMessage, payload: bytes) -> EventMessage:
     except RequestRefusedError as error:
         message.fault = error.detail
     else:
-        message.events = data if isinstance(data, list) else [data]
+        message.events = _events(data)
     return message
+
+
+def _events(document: Any) -> list[Any]:
+    return cast("list[Any]", document) if isinstance(document, list) else [document]
 
 
 def _lines(body: bytes) -> list[EventMessage]:

@@ -32,14 +32,14 @@ class CompactionResult:
 
 
 def compact(
-    connection: Connection, most: int = MAX_DELTAS, most_events: int = MAX_EVENTS
+    connection: Connection, max_deltas: int = MAX_DELTAS, max_events: int = MAX_EVENTS
 ) -> CompactionResult | None:
     """Compact some deltas, in a transaction of its own.
 
     Args:
         connection: in autocommit mode.
-        most: the most deltas.
-        most_events: no further delta once they count so many events. Both bound the memory and the
+        max_deltas: how many at most.
+        max_events: no further delta once they count so many events. Both bound the memory and the
             time that it takes.
 
     Returns:
@@ -57,7 +57,7 @@ def compact(
         users_of = [(each.key_of, each.users_by_key) for each in sketches]
         deltas, events = 0, 0
         late: defaultdict[date, set[str]] = defaultdict(set)
-        limits = {"most": most, "most_events": most_events}
+        limits = {"max_deltas": max_deltas, "max_events": max_events}
         for row in connection.execute(statements.compact.encode(), limits):
             counted, users, day, sealed = row[:_FIRST_KEY]
             deltas += 1
@@ -81,4 +81,4 @@ def compact(
 
 def is_far_behind(connection: Connection, max_pending: int) -> bool:
     """Tell whether at least `max_pending` deltas wait."""
-    return QUERIES.pending(connection, most=max_pending) >= max_pending
+    return QUERIES.pending(connection, max_deltas=max_pending) >= max_pending

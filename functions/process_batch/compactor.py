@@ -28,7 +28,7 @@ class Compactor:
     def __init__(self, connections: ConnectionPool[Connection], seconds: float) -> None:
         self._pool = connections
         self._seconds = seconds
-        self._most = MAX_DELTAS
+        self._max_deltas = MAX_DELTAS
         self._woken = threading.Event()
         self._keeps_up = threading.Event()
         self._keeps_up.set()
@@ -50,7 +50,7 @@ class Compactor:
                 self._compact_all()
             except errors.QueryCanceled:
                 logger.info("compaction takes longer than a statement may; taking smaller steps")
-                self._most = max(self._most // 4, _MIN_DELTAS)
+                self._max_deltas = max(self._max_deltas // 4, _MIN_DELTAS)
                 self._keeps_up.set()
                 self._woken.set()
             except psycopg.Error as error:
@@ -66,11 +66,11 @@ class Compactor:
     def _compact_all(self) -> None:
         with self._pool.connection() as connection:
             while True:
-                most = self._most
-                result = compact(connection, most)
+                max_deltas = self._max_deltas
+                result = compact(connection, max_deltas)
                 if result:
-                    self._most = min(most * 2, MAX_DELTAS)
-                    if result.deltas < most and result.events < MAX_EVENTS:
+                    self._max_deltas = min(max_deltas * 2, MAX_DELTAS)
+                    if result.deltas < max_deltas and result.events < MAX_EVENTS:
                         break
                 if not is_far_behind(connection, MAX_PENDING_DELTAS):
                     self._keeps_up.set()

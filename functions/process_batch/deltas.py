@@ -21,8 +21,8 @@ class _Delta:
     events: int = 0
     purchases: int = 0
     revenue: Decimal = Decimal(0)
-    users: list[str] = field(default_factory=list)
-    groups: list[str] = field(default_factory=list)
+    users: list[str] = field(default_factory=list[str])
+    groups: list[str] = field(default_factory=list[str])
     group_revenue: dict[str, Decimal] | None = None
 
 

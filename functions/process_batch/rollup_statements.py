@@ -13,7 +13,10 @@ from psycopg import Connection
 
 from functions.common.paths import ROOT
 
-QUERIES: Any = aiosql.from_path(ROOT / "sql" / "queries" / "compaction.sql", "psycopg")
+# aiosql leaves the type arguments of a parameter open
+QUERIES: Any = aiosql.from_path(  # pyright: ignore[reportUnknownMemberType]
+    ROOT / "sql" / "queries" / "compaction.sql", "psycopg"
+)
 
 _TIME_TYPES = {"hour": "timestamptz", "day": "date"}
 

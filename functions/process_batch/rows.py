@@ -67,7 +67,8 @@ _MAX_CACHED_GROUPS = 50_000 // len(SOURCES)  # of each source
 _group_elements: dict[str, dict[tuple[str, ...], tuple[str, ...]]] = {name: {} for name in SOURCES}
 
 
-_new_row = tuple.__new__  # EventRow() itself takes a third of the time a row takes
+_new_row: Any = tuple[Any, ...].__new__
+"""Makes a row; `EventRow()` itself would take a third of the time a row takes."""
 
 
 def make_row(

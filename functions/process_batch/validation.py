@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 
@@ -47,7 +47,7 @@ class ValidationSummary:
 
     received: int = 0
     duplicates: int = 0
-    invalid: list[DeadEvent] = field(default_factory=list)
+    invalid: list[DeadEvent] = field(default_factory=list[DeadEvent])
     seconds: float = 0.0
 
 
@@ -109,7 +109,7 @@ def _dead_event(event: Any, position: int, error: Exception) -> DeadEvent:
 
 
 def _event_id(event: Any) -> str | None:
-    event_id = event.get("eventId") if isinstance(event, dict) else None
+    event_id = cast("dict[str, Any]", event).get("eventId") if isinstance(event, dict) else None
     if not isinstance(event_id, str):
         return None
     return event_id.encode("utf-8", "replace").decode()  # it may hold what no answer can

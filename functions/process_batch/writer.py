@@ -38,7 +38,10 @@ MAX_DAYS = 60
 _ATTEMPTS = 4
 _RECHECK_BATCHES = 20
 
-_queries: Any = aiosql.from_path(ROOT / "sql" / "queries" / "write.sql", "psycopg")
+# aiosql leaves the type arguments of a parameter open
+_queries: Any = aiosql.from_path(  # pyright: ignore[reportUnknownMemberType]
+    ROOT / "sql" / "queries" / "write.sql", "psycopg"
+)
 _COPY_EVENTS = f"COPY events ({rows.COLUMNS}) FROM STDIN"
 _COPY_INCOMING = f"COPY incoming ({rows.COLUMNS}) FROM STDIN"
 _COPY_DELTAS = f"COPY rollup_deltas ({deltas.COLUMNS}) FROM STDIN"
@@ -67,7 +70,7 @@ class WriteResult:
 
     inserted: int = 0
     duplicates: int = 0
-    rejected: list[tuple[EventRow, str]] = field(default_factory=list)
+    rejected: list[tuple[EventRow, str]] = field(default_factory=list[tuple[EventRow, str]])
 
     def add(self, other: "WriteResult") -> None:
         """Count another's rows here too."""

@@ -18,12 +18,12 @@ FROM rollups AS r
 WHERE r.kind IN ('sums', 'sketches')
 ORDER BY r.name;
 
--- name: pending(most)$
--- How many deltas wait, counted up to `most`.
-SELECT count(*) FROM (SELECT FROM rollup_deltas LIMIT :most) AS waiting;
+-- name: pending(max_deltas)$
+-- How many deltas wait, counted up to `max_deltas`.
+SELECT count(*) FROM (SELECT FROM rollup_deltas LIMIT :max_deltas) AS waiting;
 
--- name: compact(most, most_events)
--- Takes up to `most` deltas, or what `most_events` events made, out of rollup_deltas, adds them to
+-- name: compact(max_deltas, max_events)
+-- Takes up to `max_deltas` deltas, or what `max_events` events made, out of rollup_deltas, adds them to
 -- every rollup of sums, and returns what is needed to add them to the rollups of users. One
 -- statement, so one snapshot, and faster than one a table.
 WITH taken AS MATERIALIZED (
@@ -31,8 +31,8 @@ WITH taken AS MATERIALIZED (
     WHERE ctid = ANY (ARRAY(
         SELECT d.ctid
         FROM (SELECT ctid, events, sum(events) OVER (ROWS UNBOUNDED PRECEDING) AS so_far
-              FROM (SELECT ctid, events FROM rollup_deltas LIMIT :most) AS waiting) AS d
-        WHERE d.so_far - d.events < :most_events
+              FROM (SELECT ctid, events FROM rollup_deltas LIMIT :max_deltas) AS waiting) AS d
+        WHERE d.so_far - d.events < :max_events
     ))
     RETURNING *, (hour AT TIME ZONE 'UTC')::date AS day
 ),

@@ -41,7 +41,7 @@ def store(url: str, events: list[dict[str, Any]], batch: int = 1000) -> WriteRes
     return stored
 
 
-def compact_deltas(url: str, most: int = 100_000) -> None:
-    """Compact up to `most` rollup deltas into the rollup tables."""
+def compact_deltas(url: str, max_deltas: int = 100_000) -> None:
+    """Compact up to `max_deltas` rollup deltas into the rollup tables."""
     with psycopg.connect(url, autocommit=True) as connection:
-        compact(connection, most)
+        compact(connection, max_deltas)

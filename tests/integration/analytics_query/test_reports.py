@@ -77,7 +77,7 @@ def live(
         # days before the last third of the events are over: the fixed newest event is in the past
         seal_finished_days(url, timedelta(0))
         store(url, EVENTS[2900:])  # a hundred of them again
-        compact_deltas(url, most=500)
+        compact_deltas(url, max_deltas=500)
         store(url, LATE)
         yield running
 

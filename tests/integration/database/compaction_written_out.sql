@@ -4,8 +4,8 @@ WITH taken AS MATERIALIZED (
     WHERE ctid = ANY (ARRAY(
         SELECT d.ctid
         FROM (SELECT ctid, events, sum(events) OVER (ROWS UNBOUNDED PRECEDING) AS so_far
-              FROM (SELECT ctid, events FROM rollup_deltas LIMIT %(most)s) AS waiting) AS d
-        WHERE d.so_far - d.events < %(most_events)s
+              FROM (SELECT ctid, events FROM rollup_deltas LIMIT %(max_deltas)s) AS waiting) AS d
+        WHERE d.so_far - d.events < %(max_events)s
     ))
     RETURNING *, (hour AT TIME ZONE 'UTC')::date AS day
 ),

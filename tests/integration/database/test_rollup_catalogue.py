@@ -21,7 +21,7 @@ from tests.support.storage import Event, ask, assert_rollups_exact, compact_all,
 from tests.support.stored_events import generated
 
 NOW = timedelta(0)
-LIMITS = {"most": 300, "most_events": 100_000}
+LIMITS = {"max_deltas": 300, "max_events": 100_000}
 
 NEW_ROLLUPS = """
 CREATE TABLE rollup_day_source_countries (
@@ -213,7 +213,7 @@ def test_generated_statement_does_what_the_written_out_one_does(
             assert all(expected_tables.values())
             assert rows == expected_rows
             assert tables == expected_tables
-            compact(connection, most=250)  # the next batch meets rows that are there
+            compact(connection, max_deltas=250)  # the next batch meets rows that are there
 
 
 def test_sampled_users_are_the_same_in_database_and_reports(database: Database) -> None:

@@ -195,7 +195,7 @@ def test_compaction_takes_no_more_than_it_may(database: Database) -> None:
     left = [pending(database)]
     with psycopg.connect(database.writer_url, autocommit=True) as connection:
         while left[-1]:
-            assert compact(connection, most=30, most_events=40)
+            assert compact(connection, max_deltas=30, max_events=40)
             left.append(pending(database))
             assert_totals_agree(database)
     assert max(before - after for before, after in pairwise(left)) <= 30
