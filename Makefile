@@ -1,6 +1,7 @@
 # Every target does its own set-up; the second time each is quick.
-PYTHON ?= python3
-VENV := .venv
+# a Python for .venv; without it, one that suits is looked for
+PYTHON ?=
+VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO_ARGS ?=
 TEST_ARGS ?=
@@ -13,16 +14,12 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.runtime: requirements.lock pyproject.toml
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "installing pinned dependencies into $(VENV) ..."
-	@$(BIN)/pip install -q --disable-pip-version-check -r requirements.lock
-	@$(BIN)/pip install -q --disable-pip-version-check --no-deps -e .
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" scripts/setup.sh requirements.lock
 	@touch $@
 
-$(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
-	@echo "installing pinned development dependencies into $(VENV) ..."
-	@$(BIN)/pip install -q --disable-pip-version-check -r requirements-dev.lock
-	@touch $@
+$(VENV)/.dev: requirements-dev.lock pyproject.toml
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" scripts/setup.sh requirements-dev.lock
+	@touch $(VENV)/.runtime $@
 
 setup: $(VENV)/.runtime ## make .venv with the pinned dependencies
 
@@ -54,10 +51,13 @@ bench: setup-dev ## run the benchmarks; BENCH_ARGS=--help tells which there are
 bench-analytics: setup-dev ## compare reports with raw SQL and DuckDB on 5 million events
 	@$(BIN)/python -m tests.bench analytics
 
-lock: setup-dev ## pin again what pyproject.toml allows
-	@$(BIN)/pip install -q --disable-pip-version-check uv
-	@$(BIN)/uv pip compile pyproject.toml -q --no-header --no-annotate --no-emit-index-url --upgrade -o requirements.lock
-	@$(BIN)/uv pip compile pyproject.toml -q --no-header --no-annotate --no-emit-index-url --upgrade --extra dev -c requirements.lock -o requirements-dev.lock
+lock: ## pin again what pyproject.toml allows, with hashes
+	@uv=$$(scripts/uv.sh) \
+	&& compile="$$uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --upgrade" \
+	&& $$compile pyproject.toml --group build -o requirements.lock \
+	&& $$compile pyproject.toml --group build --extra dev -c requirements.lock -o requirements-dev.lock \
+	&& echo uv | $$compile --python-version 3.8 - -o requirements-uv.lock \
+	&& cp requirements-uv.lock templates/python3-functions-framework/
 
 clean: ## remove .venv and the platform's state
 	rm -rf $(VENV) .universe build *.egg-info

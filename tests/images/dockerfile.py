@@ -155,6 +155,9 @@ def _arg(build: _Build, text: str) -> None:
 def _env(build: _Build, text: str) -> None:
     for pair in shlex.split(text):
         name, _, value = pair.partition("=")
+        if name == "PATH":
+            before = build.image.variables()["PATH"]
+            value = build.image.localized(value).replace("$PATH", before)
         build.image.environment[name] = value
 
 

@@ -1,5 +1,6 @@
 """Settings, annotations and labels."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -217,10 +218,15 @@ def test_full_names() -> None:
 
 def test_the_image_has_the_pinned_versions() -> None:
     root = Path(__file__).resolve().parents[3]
-    locked = set((root / "requirements.lock").read_text().splitlines())
-    wanted = {
-        line
-        for line in (root / "infra/connector/requirements.txt").read_text().splitlines()
-        if not line.startswith("#")
-    }
-    assert wanted <= locked, f"pin again: {sorted(wanted - locked)}"
+    locked = dict(
+        re.findall(r"^([\w-]+)==([\w.]+)", (root / "requirements.lock").read_text(), re.M)
+    )
+    wanted = (root / "infra/connector/requirements.txt").read_text()
+    for name, minimum in re.findall(r"^([\w-]+)(?:\[\w+\])?>=([\d.]+)$", wanted, re.M):
+        assert numbers(locked[name]) >= numbers(minimum), f"{name} {locked[name]} is too old"
+    dockerfile = (root / "infra/connector/Dockerfile").read_text()
+    assert "-r requirements.txt -c requirements.lock" in dockerfile
+
+
+def numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]

@@ -139,7 +139,7 @@ def test_nats_keeps_what_it_acknowledges_and_takes_what_ingest_takes(
 
 def test_versions_are_those_that_are_tested_with(manifests: list[Manifest]) -> None:
     lock = (ROOT / "requirements.lock").read_text()
-    tested = dict(re.findall(r"^([\w-]+)==([\d.]+)$", lock, re.M))
+    tested = dict(re.findall(r"^([\w-]+)==([\d.]+)", lock, re.M))
     images = {c["image"].partition("@")[0] for _, t in pod_specs(manifests)
               for c in t["spec"]["containers"]}  # fmt: skip
     # versions of these two wheels are those of the programs, with a number of their own at the end

@@ -104,7 +104,7 @@ def test_function_keeps_serving_longer_than_its_watchdog() -> None:
 
 def names_and_versions(file: Path) -> dict[str, str]:
     lines = re.findall(
-        r"^([A-Za-z0-9_.-]+)(?:\[[^]]*\])?((?:[=<>~!]=?.*)?)$", file.read_text(), re.M
+        r"^([A-Za-z0-9_.-]+)(?:\[[^]]*\])?((?:[=<>~!]=?[^\s;]*)?)(?: .*)?$", file.read_text(), re.M
     )
     return {name.lower().replace("_", "-"): version for name, version in lines}
 
@@ -128,3 +128,16 @@ def test_what_an_image_installs_is_pinned(file: str) -> None:
     wanted = names_and_versions(ROOT / file)
     assert wanted
     assert wanted.keys() <= locked.keys()
+
+
+def test_lock_files_hold_a_hash_of_every_package() -> None:
+    for name in ("requirements.lock", "requirements-dev.lock", "requirements-uv.lock"):
+        text = (ROOT / name).read_text()
+        pinned = re.findall(r"^[\w-]+==\S+.*\\\n    --hash=sha256:[0-9a-f]{64}", text, re.M)
+        assert len(pinned) == len(re.findall(r"^\S", text, re.M)), name
+        assert "://" not in text, f"{name} says where packages come from: that differs by machine"
+
+
+def test_template_installs_with_the_same_uv() -> None:
+    uv = "requirements-uv.lock"
+    assert (TEMPLATE / uv).read_text() == (ROOT / uv).read_text()
