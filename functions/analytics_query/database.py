@@ -1,6 +1,6 @@
 """The read-only connection pool, and reports' transactions on it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, LiteralString, cast
 
@@ -79,7 +79,7 @@ def pool() -> ConnectionPool[Connection]:
 
 
 @contextmanager
-def snapshot(timeout: float | None = None) -> Iterator[Snapshot]:
+def snapshot(timeout: float | None = None) -> Generator[Snapshot, None, None]:
     """Yield a snapshot that lasts until the block ends.
 
     Args:

@@ -1,4 +1,4 @@
-"""NATS JetStream: connecting to it, and the streams that events travel through."""
+"""NATS JetStream: the connection, and the streams of events and dead letters."""
 
 import logging
 import re
@@ -6,7 +6,6 @@ import ssl
 from pathlib import Path
 
 import nats
-import nats.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
@@ -73,7 +72,7 @@ async def connect(settings: BrokerSettings, name: str, *, forever: bool = True) 
     Args:
         settings: where, and with which credentials.
         name: what the server calls this client in its monitoring.
-        forever: reconnect without an end after the first connection succeeded.
+        forever: reconnect without limit once the first connection has succeeded.
 
     Raises:
         nats.errors.Error, OSError: no server could be reached, or it refused the credentials.
@@ -92,7 +91,7 @@ async def connect(settings: BrokerSettings, name: str, *, forever: bool = True) 
         on_change.recovered("error")
         logger.info("NATS connection is back")
 
-    nc = await nats.connect(
+    nc = await nats.connect(  # pyright: ignore[reportUnknownMemberType] - untyped arguments in nats-py
         [url.strip() for url in settings.nats_url.split(",")],
         name=name,
         user=settings.nats_user,
@@ -101,8 +100,9 @@ async def connect(settings: BrokerSettings, name: str, *, forever: bool = True) 
         user_credentials=_file(settings.nats_creds_file, "nats-creds"),
         nkeys_seed=_file(settings.nats_nkey_seed_file, "nats-nkey"),
         tls=ssl.create_default_context(cafile=ca) if ca else None,
-        connect_timeout=settings.nats_connect_timeout,  # type: ignore[arg-type]
-        # the first connection is tried twice per server: whoever calls decides about trying again
+        # declared as int, used as a number of seconds
+        connect_timeout=settings.nats_connect_timeout,  # pyright: ignore[reportArgumentType]
+        # the first connection is tried twice per server: the caller decides about further attempts
         allow_reconnect=True,
         max_reconnect_attempts=1,
         reconnect_time_wait=0.25,
@@ -111,7 +111,7 @@ async def connect(settings: BrokerSettings, name: str, *, forever: bool = True) 
         disconnected_cb=on_disconnect,
         reconnected_cb=on_reconnect,
     )
-    # not from the start: the client would try the first connection without an end, too
+    # not from the start: the client would try the first connection without limit, too
     nc.options["allow_reconnect"] = forever
     nc.options["max_reconnect_attempts"] = -1
     return nc
@@ -158,7 +158,7 @@ async def ensure_stream(js: JetStreamContext, config: StreamConfig) -> None:
         existing = (await js.stream_info(config.name)).config
     except NotFoundError:
         try:
-            await js.add_stream(config)
+            await js.add_stream(config)  # pyright: ignore[reportUnknownMemberType] - untyped arguments in nats-py
         except APIError as error:
             if error.err_code != JetStreamErrorCode.STREAM_NAME_EXIST:  # created meanwhile
                 raise
@@ -166,7 +166,7 @@ async def ensure_stream(js: JetStreamContext, config: StreamConfig) -> None:
     wanted = {key: value for key, value in config.as_dict().items() if value is not None}
     if any(existing.as_dict().get(key) != value for key, value in wanted.items()):
         logger.info("changing the limits of stream %s", config.name)
-        await js.update_stream(config)
+        await js.update_stream(config)  # pyright: ignore[reportUnknownMemberType] - untyped arguments in nats-py
 
 
 async def ensure_streams(js: JetStreamContext, settings: BrokerSettings) -> None:

@@ -19,18 +19,18 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-MOST_AHEAD = timedelta(days=1)
+MAX_AHEAD = timedelta(days=1)
 _PLAIN_UTC_LENGTHS = (20, 24, 27)
 
 STRICT = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False)
 """The configuration of every part of an event: no type is converted, unknown fields are allowed.
 
-They are in an event as it was sent, and that is stored; what a check returns is to compute with.
-(To return them too would take a quarter of the time that a check takes.)
+Unknown fields are stored from the raw event; validation returns only known fields, because
+returning all takes a quarter of its time.
 """
 
 _latest = EARLIEST
-"""A moment that was within the bounds when somebody last asked, and so is ever since."""
+"""A moment that was within the bounds when the clock was last read, and so is ever since."""
 
 _read_time: Callable[[Any], datetime] = TypeAdapter(AwareDatetime).validator.validate_python
 
@@ -42,7 +42,7 @@ def _event_time(text: Any) -> datetime:
     if time < EARLIEST:
         raise PydanticCustomError("timestamp_too_early", "Timestamp is before the year 2000")
     if time > _latest:
-        _latest = datetime.now(UTC) + MOST_AHEAD
+        _latest = datetime.now(UTC) + MAX_AHEAD
         if time > _latest:
             raise PydanticCustomError("timestamp_in_future", "Timestamp is more than one day ahead")
     return time
@@ -111,7 +111,7 @@ ENVELOPE_FIELDS = frozenset({"eventId", "timestamp", "source", "funnelStage", "e
 
 
 ReportFields = tuple[str, str | None, str | None, Decimal | None, tuple[str, ...]]
-"""What reports look at in an event's `data`: the user's id, the country, the campaign's id, the
+"""What reports use of an event's `data`: the user's id, the country, the campaign's id, the
 revenue of a purchase, and the values of the source's demographic dimensions, of which the last may
 be missing. (A plain tuple: one is made of every event, and a NamedTuple takes long to make.)"""
 
@@ -123,7 +123,7 @@ class Source:
     Attributes:
         name: the value of `source` in its events.
         event: the type of its events, as pydantic understands it.
-        report_fields: takes out of a validated event what reports look at.
+        report_fields: returns what reports use of a validated event.
         dimensions: the names of its demographic dimensions, such as `ageGroup`.
     """
 

@@ -111,7 +111,7 @@ def _require_json(event: bytes) -> None:
 # The scanner only finds where elements end. Numbers are not converted: their size does not matter
 # here, and Python refuses to convert very long ones.
 _decoder = JSONDecoder(parse_int=len, parse_float=len, parse_constant=len)
-_scan: Callable[[str, int], tuple[Any, int]] = _decoder.scan_once  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType] (typeshed leaves it out)
+_scan: Callable[[str, int], tuple[Any, int]] = _decoder.scan_once  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType] - typeshed leaves it out
 _blank = re.compile(r"[ \t\r\n]*").match
 
 

@@ -12,9 +12,9 @@ MAX_CALL_IDS = 16
 class _Group:
     """Events of one subject that will be published as one message."""
 
-    events: list[bytes] = field(default_factory=list)
+    events: list[bytes] = field(default_factory=list[bytes])
     size: int = 2  # the brackets
-    call_ids: dict[str, None] = field(default_factory=dict)
+    call_ids: dict[str, None] = field(default_factory=dict[str, None])
     acknowledged: asyncio.Future[None] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )

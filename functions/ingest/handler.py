@@ -81,14 +81,18 @@ async def handle(request: Request) -> Response:
             "events rejected",
             extra={"accepted": validated.accepted, "rejected": len(validated.rejected)},
         )
-    result = {
-        "accepted": validated.accepted,
-        "rejected": [_describe(each) for each in validated.rejected],
-    }
-    if validated.accepted:
-        return Response(orjson.dumps(result), 202, media_type=health.JSON)
+    accepted = validated.accepted
+    rejected = [_describe(each) for each in validated.rejected]
+    if accepted:
+        body = orjson.dumps({"accepted": accepted, "rejected": rejected})
+        return Response(body, 202, media_type=health.JSON)
     detail = "None of the events is valid; 'rejected' says what is wrong with each."
-    raise RequestRefusedError(422, detail if events else "The array of events is empty.", **result)
+    raise RequestRefusedError(
+        422,
+        detail if events else "The array of events is empty.",
+        accepted=accepted,
+        rejected=rejected,
+    )
 
 
 def _describe(rejected: RejectedEvent) -> dict[str, object]:

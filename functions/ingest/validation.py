@@ -4,6 +4,7 @@ import math
 import re
 from dataclasses import dataclass
 from json import JSONDecoder
+from typing import cast
 
 import orjson
 from pydantic import ValidationError
@@ -127,6 +128,7 @@ def _identify(raw: bytes) -> tuple[str | None, str]:
         return None, "unknown"
     if not isinstance(event, dict):
         return None, "unknown"
-    event_id, source = event.get("eventId"), event.get("source")
+    fields = cast(dict[str, object], event)
+    event_id, source = fields.get("eventId"), fields.get("source")
     known = source if isinstance(source, str) and source in SOURCES else None
     return event_id if isinstance(event_id, str) else None, subject_token(known)

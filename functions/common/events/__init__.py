@@ -24,7 +24,8 @@ SOURCES: dict[str, Source] = {
 }
 
 # A TypeAdapter over TypedDicts checks about four times as many events per second as BaseModels.
-_any_event: Any = functools.reduce(operator.or_, (source.event for source in SOURCES.values()))
+_event_types: list[Any] = [source.event for source in SOURCES.values()]
+_any_event: Any = functools.reduce(operator.or_, _event_types)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType] - a union of types
 _event_type: Any = Annotated[_any_event, Field(discriminator="source")]
 EVENT: TypeAdapter[dict[str, Any]] = TypeAdapter(_event_type)
 """Checks an event; the result has the fields that it knows, and `timestamp` as a datetime."""

@@ -30,7 +30,7 @@ def serve(door: FrontDoor, checks: Callable[[], Awaitable[Checks]]) -> Callable[
             try:
                 exchange.check()
                 if exchange.route in OPERATIONS:
-                    found = await checks() if exchange.route == health.READINESS else {}
+                    found: Checks = await checks() if exchange.route == health.READINESS else {}
                     response = _response(exchange.operation(found))
                 else:
                     response = await handler(request)

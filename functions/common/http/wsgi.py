@@ -28,7 +28,7 @@ def serve(door: FrontDoor, checks: Callable[[], Checks]) -> Callable[[Handler], 
             try:
                 exchange.check()
                 if exchange.route in OPERATIONS:
-                    found = checks() if exchange.route == health.READINESS else {}
+                    found: Checks = checks() if exchange.route == health.READINESS else {}
                     response = _response(exchange.operation(found))
                 else:
                     response = handler(request)
