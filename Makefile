@@ -8,7 +8,7 @@ TEST_ARGS ?=
 BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev up demo test test-all check format bench bench-analytics lock clean
+.PHONY: help setup setup-dev up demo test test-all test-unit check format bench bench-analytics lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,7 +25,7 @@ setup: $(VENV)/.runtime ## make .venv with the pinned dependencies
 
 setup-dev: $(VENV)/.dev ## the same, with the tools that tests and checks need
 
-up: setup ## start the platform, empty, until Ctrl-C
+up: setup ## start the platform, with what is in .universe, until Ctrl-C
 	@exec $(BIN)/universe up
 
 demo: setup ## start the platform, send events, print a report; DEMO_ARGS=--exit to stop after it
@@ -37,9 +37,15 @@ test: setup-dev ## run the tests that take minutes; TEST_ARGS="-k name" to choos
 test-all: setup-dev ## run the slow ones: chaos, outages, images, long properties
 	@$(BIN)/python -m pytest -n 2 -m slow $(TEST_ARGS)
 
-check: setup-dev ## lint, check the format, check types
+test-unit: setup-dev ## run the unit tests; VENV=.venv-3.13 PYTHON=python3.13 for another Python
+	@$(BIN)/python -m pytest tests/unit $(TEST_ARGS)
+
+check: setup-dev ## lint, format, types, contracts between folders, dependencies, dead code
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@PYTHONPATH=. $(BIN)/lint-imports
+	@$(BIN)/deptry .
+	@$(BIN)/vulture
 	@$(BIN)/pyright
 
 format: setup-dev ## format the code
@@ -60,4 +66,4 @@ lock: ## pin again what pyproject.toml allows, with hashes
 	&& cp requirements-uv.lock templates/python3-functions-framework/
 
 clean: ## remove .venv and the platform's state
-	rm -rf $(VENV) .universe build *.egg-info
+	rm -rf .venv .venv-* .universe build *.egg-info

@@ -44,7 +44,6 @@ class Connection(asyncio.Protocol):
         "idle_since",
         "keep_alive",
         "reason",
-        "served",
         "status",
         "transport",
         "until_close",
@@ -54,7 +53,6 @@ class Connection(asyncio.Protocol):
         self._loop = loop
         self.transport: asyncio.Transport | None = None
         self.idle_since = 0.0
-        self.served = 0
         self._parser: httptools.HttpResponseParser | None = None
         self._drain_waiter: asyncio.Future[None] | None = None
         self._write_paused = False
@@ -81,7 +79,6 @@ class Connection(asyncio.Protocol):
         self._reset(no_body=method == "HEAD")
         self.complete = False
         self.keep_alive = False
-        self.served += 1
         self.head: asyncio.Future[None] = self._loop.create_future()
         self._parser = httptools.HttpResponseParser(self)
         if self._error is not None:
