@@ -409,8 +409,9 @@ async def test_sigterm_finishes_what_runs_and_returns_the_rest(
     settings = {"NATS_BATCH_SIZE": "5", "NATS_CONCURRENCY": "2", "NATS_ACK_WAIT": "100s"}
     with FakeFunction(tmp_path).start().ready() as function:
         function.mode(delay=2)
+        # before there is a connector, so that both batches are full however busy the machine is
+        await publish(js, *(event(f"{n}") for n in range(100)))
         with connector_to(function, tmp_path, nats_url, "one", **settings) as one:
-            await publish(js, *(event(f"{n}") for n in range(100)))
             wait_until(lambda: len(function.calls()) == 2)
             one.signal(signal.SIGTERM)
             # what does not run is back at once: the ack wait has 100 s to go
