@@ -187,7 +187,9 @@ async def test_bindings_come_change_and_go(
         (tmp_path / "basic-auth-password").write_text("pw")
         connector.start()
         wait_until(lambda: connector.health()[0] == 503)
-        assert "gateway does not respond" in connector.health()[1]["checks"]["functions"]
+        wait_until(
+            lambda: "gateway does not respond" in connector.health()[1]["checks"]["functions"]
+        )
         gateway.serve(password="other")
         gateway.start().ready()
         wait_until(lambda: "401" in connector.health()[1]["checks"]["functions"])
