@@ -13,6 +13,11 @@ from functions.common.paths import ROOT
 from tests.support.manifests import Manifest, copy, named, pod_specs, render
 
 PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "functions/analytics_query/README.md",
+    "infra/connector/README.md",
     "docs/deploy.md",
     "infra/kubernetes/README.md",
     "infra/knative/README.md",
