@@ -38,8 +38,9 @@ from infra.local.gateway.app import LocalGateway
 from infra.local.gateway.settings import GatewaySettings
 from infra.local.servers.nats import EmbeddedNats
 from infra.local.servers.postgres import WRITER, EmbeddedPostgres
-from tests.support.connector import ConnectorProcess, drained
+from tests.support.connector import ConnectorProcess
 from tests.support.functions import running
+from tests.support.jetstream import drained
 
 BATCH = 5000
 CONCURRENCY = "2"

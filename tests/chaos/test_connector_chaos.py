@@ -21,19 +21,9 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 
 from infra.local.servers.nats import EmbeddedNats
-from tests.support.connector import (
-    ConnectorProcess,
-    FakeFunction,
-    FakeGateway,
-    backlog,
-    connector_to,
-    dead_letters,
-    deployed,
-    drained,
-    event,
-    publish,
-    streams,
-)
+from tests.support.connector import ConnectorProcess, connector_to
+from tests.support.fakes import FakeFunction, FakeGateway, deployed
+from tests.support.jetstream import backlog, dead_letters, drained, event, publish, streams
 from tests.support.net import eventually, wait_until
 
 pytestmark = pytest.mark.slow

@@ -20,20 +20,15 @@ import psycopg
 import pytest
 from nats.js import JetStreamContext
 
+from functions.common.paths import ROOT
 from infra.cli.generate import Mix, generate
 from infra.database.migrate import migrate
 from infra.local.servers.nats import EmbeddedNats
 from infra.local.servers.postgres import WRITER, EmbeddedPostgres
-from tests.support.connector import (
-    ROOT,
-    ConnectorProcess,
-    Process,
-    connector_to,
-    dead_letters,
-    drained,
-    streams,
-)
+from tests.support.connector import ConnectorProcess, connector_to
+from tests.support.jetstream import dead_letters, drained, streams
 from tests.support.net import free_port, wait_until
+from tests.support.process import Process
 
 OUTAGE = float(os.environ.get("OUTAGE_SECONDS", "3"))
 EVENTS_PER_MESSAGE = 20

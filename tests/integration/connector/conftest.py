@@ -7,7 +7,7 @@ import pytest
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
-from tests.support.connector import streams
+from tests.support.jetstream import streams
 
 
 @pytest.fixture

@@ -11,18 +11,9 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, DiscardPolicy, RetentionPolicy, StreamConfig
 
-from tests.support.connector import (
-    ConnectorProcess,
-    FakeFunction,
-    FakeGateway,
-    backlog,
-    connector_to,
-    dead_letters,
-    deployed,
-    drained,
-    event,
-    publish,
-)
+from tests.support.connector import ConnectorProcess, connector_to
+from tests.support.fakes import FakeFunction, FakeGateway, deployed
+from tests.support.jetstream import backlog, dead_letters, drained, event, publish
 from tests.support.net import wait_until
 
 

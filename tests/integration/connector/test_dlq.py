@@ -14,16 +14,10 @@ from nats.js import JetStreamContext
 from nats.js.api import StreamConfig
 
 from functions.common.dead_letter import dead_letter_headers
-from tests.support.connector import (
-    ROOT,
-    FakeFunction,
-    backlog,
-    connector_to,
-    dead_letters,
-    drained,
-    event,
-    publish,
-)
+from functions.common.paths import ROOT
+from tests.support.connector import connector_to
+from tests.support.fakes import FakeFunction
+from tests.support.jetstream import backlog, dead_letters, drained, event, publish
 from tests.support.net import eventually
 
 

@@ -11,14 +11,9 @@ from pathlib import Path
 import pytest
 from nats.js import JetStreamContext
 
-from tests.support.connector import (
-    FakeFunction,
-    connector_to,
-    dead_letters,
-    drained,
-    event,
-    publish,
-)
+from tests.support.connector import connector_to
+from tests.support.fakes import FakeFunction
+from tests.support.jetstream import dead_letters, drained, event, publish
 
 ATTEMPTS = 3  # NATS_MAX_DELIVER of these tests
 

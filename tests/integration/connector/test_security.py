@@ -19,14 +19,9 @@ import nkeys
 import pytest
 
 from infra.local.servers.nats import nats_server_binary
-from tests.support.connector import (
-    ConnectorProcess,
-    FakeFunction,
-    drained,
-    event,
-    publish,
-    streams,
-)
+from tests.support.connector import ConnectorProcess
+from tests.support.fakes import FakeFunction
+from tests.support.jetstream import drained, event, publish, streams
 from tests.support.net import free_port, wait_until
 
 Prepare = Callable[[Path], "Protected"]
