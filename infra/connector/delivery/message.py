@@ -17,8 +17,8 @@ def _reject_constant(constant: str) -> None:
 
 
 # numbers are not converted, so that none is too long or too large to parse
-_scanner = JSONDecoder(parse_int=len, parse_float=len)  # type: ignore[arg-type]
-_reader = JSONDecoder(parse_int=len, parse_float=len, parse_constant=_reject_constant)  # type: ignore[arg-type]
+_scanner = JSONDecoder(parse_int=len, parse_float=len)
+_reader = JSONDecoder(parse_int=len, parse_float=len, parse_constant=_reject_constant)
 
 
 class MessageKey(NamedTuple):

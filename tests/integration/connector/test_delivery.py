@@ -211,7 +211,7 @@ async def test_bindings_come_change_and_go(
         wait_until(lambda: two.done() == ["t"])
         await publish(js, event("x"), subject="events.x")
         wait_until(lambda: one.done() == ["a", "b", "x"])
-        assert len(one.calls()) == 3, "the work in hand went on"
+        assert len(one.calls()) == 3, "running invocations went on"
 
         # one goes while it works; what it has is finished, what comes later waits
         await publish(js, event("c"))
@@ -394,7 +394,7 @@ async def test_a_lost_acknowledgement_is_sent_again_without_another_call(
         assert config.metadata
         assert config.metadata["universe.function"] == "function"
         assert connector.metrics()["acked_messages_total"] == 1
-        # the consumer is deleted by somebody: it is made anew
+        # the consumer is deleted by hand: it is created again
         await js.delete_consumer("EVENTS", "function")
         await publish(js, event("b"))
         wait_until(lambda: function.done() == ["a", "b"])

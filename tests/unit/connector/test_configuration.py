@@ -26,7 +26,7 @@ DEFAULTS = DeliveryOptions()
 
 
 def settings(**values: object) -> ConnectorSettings:
-    return ConnectorSettings(**values)  # type: ignore[arg-type]
+    return ConnectorSettings(**values)  # pyright: ignore[reportArgumentType]
 
 
 def test_defaults() -> None:
