@@ -53,13 +53,15 @@ def test_cloud_events_keep_their_ids_and_calls() -> None:
         ({"id": "A:1", "data_base64": "?"}, "base64"),
         ({"id": "A:1", "data_base64": 7}, "base64"),
         ({"id": "A:1", "data_base64": base64.b64encode(b"\xff").decode()}, "JSON"),
-        ({"id": "A:1", "data_base64": base64.b64encode(b"[" * 5000).decode()}, "deep"),
+        ({"id": "A:1", "data_base64": base64.b64encode(b"[" * 100_000).decode()}, "deep"),
     ],
 )
 def test_unreadable_payload_is_the_fault_of_its_message(
     event: dict[str, object], fault: str
 ) -> None:
-    bad, good = read_messages(json.dumps([event, {"id": "A:2", "data": 1}]).encode(), BATCH, LIMIT)
+    bad, good = read_messages(
+        json.dumps([event, {"id": "A:2", "data": 1}]).encode(), BATCH, 100 * LIMIT
+    )
     assert fault in (bad.fault or "")
     assert (bad.events, good.events, good.fault) == ([], [1], None)
 
