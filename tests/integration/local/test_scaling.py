@@ -308,8 +308,13 @@ async def test_metrics_have_the_gateways_names(gateway: RunningGateway) -> None:
     await gateway.call()
     async with gateway.client.get(f"{gateway.url}/function/echo/status?code=404") as answer:
         assert answer.status == 404
-    async with gateway.client.get(f"{gateway.url}/metrics") as answer:
-        text = await answer.text()
+
+    async def counted() -> str:  # an invocation is counted after its last byte was sent
+        async with gateway.client.get(f"{gateway.url}/metrics") as answer:
+            text = await answer.text()
+        return text if 'invocation_total{code="404"' in text else ""
+
+    text = await eventually(counted)
     name = 'function_name="echo.openfaas-fn"'
     assert f'gateway_function_invocation_total{{code="200",{name}}} 1.0' in text
     assert f'gateway_function_invocation_total{{code="404",{name}}} 1.0' in text
