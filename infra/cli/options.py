@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from functions.common.errors import UniverseError
+from functions.common.settings import setting_faults
 from infra.local import state_dir
 from infra.local.settings import PlatformSettings
 
@@ -27,8 +28,7 @@ def errors_as_one_line(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except ValidationError as error:
-            faults = (f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
-            message = "wrong setting " + "; ".join(faults)
+            message = "wrong setting " + "; ".join(setting_faults(error))
         except UniverseError as error:
             message = str(error)
         except KeyboardInterrupt:

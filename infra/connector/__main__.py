@@ -10,6 +10,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from functions.common import logs
+from functions.common.settings import setting_faults
 from infra.connector.app import Connector
 from infra.connector.dlq.command import dlq
 from infra.connector.errors import NatsClosedError
@@ -24,7 +25,8 @@ async def serve(settings: ConnectorSettings) -> None:
     """Run the connector until SIGTERM or SIGINT.
 
     Raises:
-        OSError: the port is taken, or the NATS connection was closed for good.
+        OSError: the port is taken.
+        NatsClosedError: the NATS connection was closed for good.
     """
     connector = Connector(settings)
     loop = asyncio.get_running_loop()
@@ -44,9 +46,7 @@ def run() -> int:
     try:
         settings = ConnectorSettings()
     except ValidationError as error:
-        for fault in error.errors():
-            name = "_".join(str(part) for part in fault["loc"]).upper()
-            sys.stderr.write(f"{name}: {fault['msg']}\n")
+        sys.stderr.writelines(f"{fault}\n" for fault in setting_faults(error))
         return 2
     logs.configure("connector", settings.log_level)
     try:

@@ -6,7 +6,7 @@ as WSGI and takes a `flask.Request`. Functions Framework's own production server
 
 Environment: `HOST`, `PORT`, `THREADS` (WSGI only), `GRACEFUL_TIMEOUT` (seconds that requests in
 hand get on SIGTERM), `KEEP_ALIVE` (seconds an idle connection stays open), `DRAIN_DELAY` (seconds
-that new requests are still taken after SIGTERM, while whoever sends them learns of it),
+that new requests are still taken after SIGTERM, while the senders learn of it),
 `READY_FILE` (a file that is there once requests can be taken).
 """
 
@@ -45,7 +45,7 @@ handle = load(os.environ.get("FUNCTION_MODULE", "function.handler"))
 
 
 def serve() -> None:
-    """Serve `handle` until SIGTERM; requests in hand are finished first."""
+    """Serve `handle` until SIGTERM; requests in flight are finished first."""
     from functions_framework._http import create_server  # noqa: PLC0415
 
     os.environ["FUNCTION_TARGET"] = "handle"

@@ -7,6 +7,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from functions.common import logs
+from functions.common.settings import setting_faults
 from infra.monitoring.exporter.server import make_app
 from infra.monitoring.exporter.settings import ExporterSettings
 
@@ -22,9 +23,7 @@ def main(arguments: list[str]) -> int:
     try:
         settings = ExporterSettings()
     except ValidationError as error:
-        for fault in error.errors():
-            name = "_".join(str(part) for part in fault["loc"]).upper()
-            sys.stderr.write(f"{name}: {fault['msg']}\n")
+        sys.stderr.writelines(f"{fault}\n" for fault in setting_faults(error))
         return 2
     logs.configure("exporter", settings.log_level)
     try:

@@ -4,6 +4,6 @@ import flask
 
 
 def handle(request: flask.Request) -> str:
-    """Greet whoever the body names."""
+    """Greet the person whom the body names."""
     name = request.get_data(as_text=True).strip() or "world"
     return f"Hello, {name}!\n"
