@@ -52,6 +52,22 @@ class RequestRefusedError(UniverseError):
         self.extensions = extensions
 
 
+class SecretError(UniverseError, ValueError):
+    """A secret file is empty or cannot be read, or one that must be there is missing."""
+
+
+class SignatureError(UniverseError):
+    """A signature is not accepted.
+
+    Attributes:
+        why: for metrics: `missing`, `malformed`, `expired` or `wrong`.
+    """
+
+    def __init__(self, why: str, message: str) -> None:
+        super().__init__(message)
+        self.why = why
+
+
 class DatabaseUnavailableError(UniverseError):
     """The database cannot be used at present; the same work may succeed later.
 
