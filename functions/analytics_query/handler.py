@@ -1,6 +1,7 @@
 """The function analytics-query: reports over HTTP, their contract, the dashboard page."""
 
 import logging
+from functools import partial
 
 import flask
 
@@ -11,26 +12,21 @@ from functions.common.errors import (
     RequestRefusedError,
 )
 from functions.common.http import wsgi
-from functions.common.http.front_door import Checks, FrontDoor
+from functions.common.http.front_door import READ_METHODS, Checks, FrontDoor, Route
 
 from . import metrics
 from .access import authenticate
 from .database import fault
 from .reports import REPORTS
+from .reports.report import Report
 from .web import pages
 from .web.run_report import run_report
 
 logs.configure("analytics-query")
 logger = logging.getLogger(__name__)
 
-REPORT_ROUTES = {f"/analytics/{name}": report for name, report in REPORTS.items()}
 RETRY_AFTER = 2
 """Seconds after which a caller should try again while the database is unavailable."""
-
-
-def find_route(path: str) -> str | None:
-    """Return the route of a path, None where there is none."""
-    return path if path in REPORT_ROUTES else pages.route(path)
 
 
 def check_database() -> Checks:
@@ -38,29 +34,13 @@ def check_database() -> Checks:
     return {"database": fault()}
 
 
-FRONT_DOOR = FrontDoor(
-    metrics.REQUESTS,
-    metrics.REQUEST_SECONDS,
-    find_route=find_route,
-    methods=("GET", "HEAD"),
-    hint="/api lists what there is.",
-    info_routes=REPORT_ROUTES,
-)
-
-
-@wsgi.serve(FRONT_DOOR, check_database)
-def handle(request: flask.Request) -> flask.Response:
-    """Return a report or a page.
+def answer(report: Report, request: flask.Request) -> flask.Response:
+    """Return a report.
 
     Raises:
         RequestRefusedError: the caller is not authenticated, a parameter is wrong, the report takes
             too long, or the database is unavailable.
     """
-    report = REPORT_ROUTES.get(request.path)
-    if report is None:
-        route = pages.route(request.path)
-        assert route is not None
-        return pages.page(route, request)
     authenticate(request)
     try:
         return run_report(report, request)
@@ -76,3 +56,19 @@ def handle(request: flask.Request) -> flask.Response:
         raise RequestRefusedError(
             503, "The database cannot be reached now. Try again soon.", retry_after=RETRY_AFTER
         ) from error
+
+
+FRONT_DOOR = FrontDoor(
+    metrics.REQUESTS,
+    metrics.REQUEST_SECONDS,
+    routes={
+        **{
+            f"/analytics/{name}": Route(READ_METHODS, partial(answer, report), logging.INFO)
+            for name, report in REPORTS.items()
+        },
+        **pages.ROUTES,
+    },
+    find_route=pages.find_route,
+    hint="/api lists what there is.",
+)
+handle = wsgi.serve(FRONT_DOOR, check_database)

@@ -12,7 +12,7 @@ from functions.common.correlation import CALL_ID
 from functions.common.errors import RequestRefusedError
 from functions.common.http import asgi
 from functions.common.http.body import decode_body
-from functions.common.http.front_door import Checks, FrontDoor
+from functions.common.http.front_door import Checks, FrontDoor, Route
 
 from . import metrics
 from .body import is_ndjson, read_body, split_events
@@ -23,23 +23,6 @@ from .validation import RejectedEvent, ValidatedEvents, validate
 
 logs.configure("ingest")
 logger = logging.getLogger(__name__)
-
-EVENT_PATHS = frozenset({"/", "/webhook/event"})
-
-
-def find_route(path: str) -> str | None:
-    """Return the route of a path, None where there is none."""
-    route = path.rstrip("/") or "/"
-    return route if route in EVENT_PATHS else None
-
-
-FRONT_DOOR = FrontDoor(
-    metrics.REQUESTS,
-    metrics.REQUEST_SECONDS,
-    find_route=find_route,
-    methods=("POST",),
-    hint="Send events to /webhook/event.",
-)
 
 
 @cache
@@ -57,8 +40,7 @@ async def check_broker() -> Checks:
     return {"nats": None}
 
 
-@asgi.serve(FRONT_DOOR, check_broker)
-async def handle(request: Request) -> Response:
+async def take_events(request: Request) -> Response:
     """Publish the events of one request, and return the response.
 
     Raises:
@@ -104,3 +86,17 @@ def _count(validated: ValidatedEvents) -> None:
         metrics.ACCEPTED.labels(source).inc(len(events))
     for each in validated.rejected:
         metrics.REJECTED.labels(each.source).inc()
+
+
+ROUTES: dict[str, Route[asgi.Handler]] = {
+    "/": Route(("POST",), take_events),
+    "/webhook/event": Route(("POST",), take_events),
+}
+FRONT_DOOR = FrontDoor(
+    metrics.REQUESTS,
+    metrics.REQUEST_SECONDS,
+    routes=ROUTES,
+    find_route=lambda path: path.rstrip("/") or "/",
+    hint="Send events to /webhook/event.",
+)
+handle = asgi.serve(FRONT_DOOR, check_broker)

@@ -19,7 +19,7 @@ from functions.common import health, logs
 from functions.common.errors import DatabaseUnavailableError, RequestRefusedError
 from functions.common.http import wsgi
 from functions.common.http.body import body_too_large
-from functions.common.http.front_door import Checks, FrontDoor
+from functions.common.http.front_door import Checks, FrontDoor, Route
 
 from . import compactor, database, metrics
 from .body import EventMessage, read_messages
@@ -50,17 +50,7 @@ def check_database() -> Checks:
     return {"database": database.fault()}
 
 
-FRONT_DOOR = FrontDoor(
-    metrics.REQUESTS,
-    metrics.REQUEST_SECONDS,
-    find_route=lambda path: "/",  # the connector and gateways differ in the path that they send to
-    methods=("POST",),
-    hint="Send batches to /.",
-)
-
-
-@wsgi.serve(FRONT_DOOR, check_database)
-def handle(request: flask.Request) -> flask.Response:
+def store(request: flask.Request) -> flask.Response:
     """Store the events of one request, and return the response.
 
     Raises:
@@ -196,3 +186,13 @@ def _plain_answer(
 
 def _json(status: int, content: dict[str, Any]) -> flask.Response:
     return flask.Response(orjson.dumps(content), status, content_type=health.JSON)
+
+
+FRONT_DOOR = FrontDoor(
+    metrics.REQUESTS,
+    metrics.REQUEST_SECONDS,
+    routes={"/": Route(("POST",), store)},
+    find_route=lambda path: "/",  # the connector and gateways differ in the path that they send to
+    hint="Send batches to /.",
+)
+handle = wsgi.serve(FRONT_DOOR, check_database)

@@ -15,6 +15,9 @@ from pathlib import Path
 import flask
 import orjson
 
+from functions.common.http.front_door import READ_METHODS, Route
+from functions.common.http.wsgi import Handler
+
 from .http_response import cacheable_response
 from .openapi import document
 
@@ -81,29 +84,27 @@ def _openapi_document() -> Asset:
     return Asset(body, gzip.compress(body, 6, mtime=0), "application/json", etag)
 
 
-def route(path: str) -> str | None:
-    """Return the route of a path; None: there is no page."""
-    if path in ("", "/"):
-        return DASHBOARD
-    if path in (API, API + "/"):
-        return API
-    if path == OPENAPI_JSON:
-        return OPENAPI_JSON
-    name = path.removeprefix(ASSETS)
-    return ASSETS + name if path.startswith(ASSETS) and name in FILES else None
+def find_route(path: str) -> str:
+    """Return the route of a path: one of `ROUTES`, or a path that is none of them."""
+    return {"": DASHBOARD, API + "/": API}.get(path, path)
 
 
-def page(route: str, request: flask.Request) -> flask.Response:
-    """Return the response for one of the routes."""
-    if route == API and request.path.endswith("/"):
+def _dashboard(request: flask.Request) -> flask.Response:
+    return _send(_asset(PAGE_FOLDER / "index.html"), request, page=True)
+
+
+def _swagger_ui(request: flask.Request) -> flask.Response:
+    if request.path.endswith("/"):
         return flask.redirect("../api", 308)  # pyright: ignore[reportReturnType]
-    if route == OPENAPI_JSON:
-        return _send(_openapi_document(), request)
-    if route == DASHBOARD:
-        return _send(_asset(PAGE_FOLDER / "index.html"), request, page=True)
-    if route == API:
-        return _send(_asset(PAGE_FOLDER / "api.html"), request, page=True)
-    return _send(_asset(FILES[route.removeprefix(ASSETS)]), request)
+    return _send(_asset(PAGE_FOLDER / "api.html"), request, page=True)
+
+
+def _openapi(request: flask.Request) -> flask.Response:
+    return _send(_openapi_document(), request)
+
+
+def _static_file(file: Path, request: flask.Request) -> flask.Response:
+    return _send(_asset(file), request)
 
 
 def _inline_script_hash() -> str:
@@ -129,3 +130,14 @@ def _send(asset: Asset, request: flask.Request, *, page: bool = False) -> flask.
         response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
         response.headers["Referrer-Policy"] = "no-referrer"
     return response
+
+
+ROUTES: dict[str, Route[Handler]] = {
+    DASHBOARD: Route(READ_METHODS, _dashboard),
+    API: Route(READ_METHODS, _swagger_ui),
+    OPENAPI_JSON: Route(READ_METHODS, _openapi),
+    **{
+        ASSETS + name: Route(READ_METHODS, functools.partial(_static_file, file))
+        for name, file in FILES.items()
+    },
+}

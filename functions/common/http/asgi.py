@@ -11,39 +11,36 @@ from functions.common.http.front_door import OPERATIONS, Checks, Exchange, Front
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def serve(door: FrontDoor, checks: Callable[[], Awaitable[Checks]]) -> Callable[[Handler], Handler]:
-    """Decorate the function that does a function's own work.
-
-    It is called for the door's routes and methods only, and may raise RequestRefusedError.
+def serve(
+    door: FrontDoor[Handler], checks: Callable[[], Awaitable[Checks]]
+) -> Callable[[Request], Awaitable[Response]]:
+    """Return the coroutine function that serves a function's requests.
 
     Args:
         door: of the function.
         checks: tells, for readiness, what is wrong with what the function depends on.
     """
 
-    def decorate(handler: Handler) -> Handler:
-        async def handle(request: Request) -> Response:
-            scope = request.scope
-            exchange = Exchange(
-                door, request.method, scope["path"], scope["query_string"], request.headers
-            )
-            try:
-                exchange.check()
-                if exchange.route in OPERATIONS:
-                    found: Checks = await checks() if exchange.route == health.READINESS else {}
-                    response = _response(exchange.operation(found))
-                else:
-                    response = await handler(request)
-            except ClientDisconnect:
-                response = Response(status_code=400)  # which the client does not read any more
-            except Exception as error:
-                response = _response(exchange.failed(error))
-            exchange.finish(response)
-            return response
+    async def handle(request: Request) -> Response:
+        scope = request.scope
+        exchange = Exchange(
+            door, request.method, scope["path"], scope["query_string"], request.headers
+        )
+        try:
+            exchange.check()
+            if exchange.route in OPERATIONS:
+                found: Checks = await checks() if exchange.route == health.READINESS else {}
+                response = _response(exchange.operation(found))
+            else:
+                response = await exchange.handler(request)
+        except ClientDisconnect:
+            response = Response(status_code=400)  # which the client does not read any more
+        except Exception as error:
+            response = _response(exchange.failed(error))
+        exchange.finish(response)
+        return response
 
-        return handle
-
-    return decorate
+    return handle
 
 
 def _response(raw: RawResponse) -> Response:

@@ -1,10 +1,10 @@
 """Health, metrics, correlation id, problem details and request metrics, for any web framework."""
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import orjson
 from prometheus_client import Counter, Histogram
@@ -24,11 +24,14 @@ UNKNOWN = "unknown"
 BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 """Seconds, the same for the requests of all functions."""
 
-_READ_METHODS = ("GET", "HEAD")
+READ_METHODS = ("GET", "HEAD")
 _MAX_LOGGED_QUERY = 1000
 
 Checks = Mapping[str, str | None]
 """For each dependency its name, and what is wrong with it or None."""
+
+HandlerT = TypeVar("HandlerT")
+"""What serves a route; its type is that of the web framework."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +69,31 @@ def problem_response(error: RequestRefusedError) -> RawResponse:
     return RawResponse(error.status, orjson.dumps(body), PROBLEM_JSON, headers)
 
 
-class FrontDoor:
+@dataclass(frozen=True, slots=True)
+class Route(Generic[HandlerT]):
+    """What a function has at a path.
+
+    Attributes:
+        methods: that it takes.
+        handler: serves its requests; may raise RequestRefusedError.
+        log_level: of the line about each of its requests.
+    """
+
+    methods: tuple[str, ...]
+    handler: HandlerT
+    log_level: int = logging.DEBUG
+
+
+class FrontDoor(Generic[HandlerT]):
     """Takes the requests of one function in, and sends its responses out.
 
     Args:
         requests: counts requests by `route` and `status`.
         seconds: the time from a request's arrival to its response; a streamed body comes after it.
-        find_route: returns the route of a path, one of few names, or None where there is nothing.
-        methods: the methods of these routes.
+        routes: by path. The path is the label `route` in metrics, so there is a fixed number.
+        find_route: returns the key in `routes` of a request's path where they differ, for example
+            by a slash at the end; a key that is not there means that the path leads nowhere.
         hint: a sentence that tells what there is, for those who asked for something else.
-        info_routes: routes whose requests are logged at level INFO; the others are at DEBUG.
     """
 
     def __init__(
@@ -83,25 +101,26 @@ class FrontDoor:
         requests: Counter,
         seconds: Histogram,
         *,
-        find_route: Callable[[str], str | None],
-        methods: tuple[str, ...],
+        routes: Mapping[str, Route[HandlerT]],
         hint: str,
-        info_routes: Collection[str] = (),
+        find_route: Callable[[str], str] = str,
     ) -> None:
         self.requests = requests
         self.seconds = seconds
-        self.methods = methods
+        self.routes = routes
         self.hint = hint
-        self.info_routes = frozenset(info_routes)
         self._find_route = find_route
 
     def route(self, path: str) -> str:
         """Return the route of a path, `UNKNOWN` where there is none."""
         operation = path.rstrip("/")
-        return operation if operation in OPERATIONS else self._find_route(path) or UNKNOWN
+        if operation in OPERATIONS:
+            return operation
+        name = self._find_route(path)
+        return name if name in self.routes else UNKNOWN
 
 
-class Exchange:
+class Exchange(Generic[HandlerT]):
     """One request on its way to a response.
 
     Attributes:
@@ -112,7 +131,12 @@ class Exchange:
     __slots__ = ("_door", "_method", "_path", "_query", "_started", "call_id", "route")
 
     def __init__(
-        self, door: FrontDoor, method: str, path: str, query: bytes, headers: HeaderLookup
+        self,
+        door: FrontDoor[HandlerT],
+        method: str,
+        path: str,
+        query: bytes,
+        headers: HeaderLookup,
     ) -> None:
         self._started = perf_counter()
         self._door = door
@@ -129,13 +153,19 @@ class Exchange:
         """
         if self.route == UNKNOWN:
             raise RequestRefusedError(404, f"There is nothing at {self._path}. {self._door.hint}")
-        allowed = _READ_METHODS if self.route in OPERATIONS else self._door.methods
+        operation = self.route in OPERATIONS
+        allowed = READ_METHODS if operation else self._door.routes[self.route].methods
         if self._method not in allowed:
             raise RequestRefusedError(
                 405,
                 f"{self._method} is not supported here: use {' or '.join(allowed)}.",
                 headers={"Allow": ", ".join(allowed)},
             )
+
+    @property
+    def handler(self) -> HandlerT:
+        """What serves this request, which `check` let in and which is none of `OPERATIONS`."""
+        return self._door.routes[self.route].handler
 
     def operation(self, checks: Checks) -> RawResponse:
         """Answer one of `OPERATIONS`; `checks` are those of readiness."""
@@ -163,7 +193,7 @@ class Exchange:
         door.requests.labels(route, status).inc()
         if route not in OPERATIONS:
             door.seconds.observe(seconds)
-        level = logging.INFO if route in door.info_routes else logging.DEBUG
+        level = door.routes[route].log_level if route in door.routes else logging.DEBUG
         if logger.isEnabledFor(level):
             fields = {
                 "method": self._method,

@@ -10,36 +10,33 @@ from functions.common.http.front_door import OPERATIONS, Checks, Exchange, Front
 Handler = Callable[[flask.Request], flask.Response]
 
 
-def serve(door: FrontDoor, checks: Callable[[], Checks]) -> Callable[[Handler], Handler]:
-    """Decorate the function that does a function's own work.
-
-    It is called for the door's routes and methods only, and may raise RequestRefusedError.
+def serve(
+    door: FrontDoor[Handler], checks: Callable[[], Checks]
+) -> Callable[[flask.Request], flask.Response]:
+    """Return the function that serves a function's requests.
 
     Args:
         door: of the function.
         checks: tells, for readiness, what is wrong with what the function depends on.
     """
 
-    def decorate(handler: Handler) -> Handler:
-        def handle(request: flask.Request) -> flask.Response:
-            exchange = Exchange(
-                door, request.method, request.path, request.query_string, request.headers
-            )
-            try:
-                exchange.check()
-                if exchange.route in OPERATIONS:
-                    found: Checks = checks() if exchange.route == health.READINESS else {}
-                    response = _response(exchange.operation(found))
-                else:
-                    response = handler(request)
-            except Exception as error:
-                response = _response(exchange.failed(error))
-            exchange.finish(response)
-            return response
+    def handle(request: flask.Request) -> flask.Response:
+        exchange = Exchange(
+            door, request.method, request.path, request.query_string, request.headers
+        )
+        try:
+            exchange.check()
+            if exchange.route in OPERATIONS:
+                found: Checks = checks() if exchange.route == health.READINESS else {}
+                response = _response(exchange.operation(found))
+            else:
+                response = exchange.handler(request)
+        except Exception as error:
+            response = _response(exchange.failed(error))
+        exchange.finish(response)
+        return response
 
-        return handle
-
-    return decorate
+    return handle
 
 
 def _response(raw: RawResponse) -> flask.Response:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import flask
 import pytest
@@ -16,7 +16,7 @@ from werkzeug.test import EnvironBuilder
 from functions.common.correlation import CALL_ID
 from functions.common.errors import RequestRefusedError
 from functions.common.http import asgi, wsgi
-from functions.common.http.front_door import Checks, FrontDoor
+from functions.common.http.front_door import Checks, FrontDoor, Route
 
 Serve = Callable[..., tuple[int, dict[str, str], bytes]]
 """Sends a request (method, path, headers); returns status, headers in lower case, and body."""
@@ -30,15 +30,21 @@ def work(path: str) -> tuple[int, bytes]:
     return 202, CALL_ID.get().encode()
 
 
-def new_door() -> FrontDoor:
-    found = {"/", "/refused", "/broken"}
+HandlerT = TypeVar("HandlerT")
+
+
+def new_door(handler: HandlerT) -> FrontDoor[HandlerT]:
     return FrontDoor(
         Counter("test_requests_total", "Requests", ["route", "status"]),
         Histogram("test_request_seconds", "Seconds"),
-        find_route=lambda path: path if path in found else None,
-        methods=("POST",),
+        routes={
+            "/": Route(("POST",), handler, logging.INFO),
+            "/refused": Route(("POST",), handler),
+            "/broken": Route(("POST",), handler),
+            "/either": Route(("GET", "POST"), handler),
+        },
+        find_route=lambda path: path.removesuffix("/x"),
         hint="Try /.",
-        info_routes=["/"],
     )
 
 
@@ -50,7 +56,7 @@ def served_by_asgi(checks: Checks) -> Serve:
         status, body = work(request.url.path)
         return Response(body, status)
 
-    handle: Callable[[Request], Awaitable[Response]] = asgi.serve(new_door(), check)(handler)
+    handle: Callable[[Request], Awaitable[Response]] = asgi.serve(new_door(handler), check)
     assert asyncio.iscoroutinefunction(handle)
 
     def send(method: str, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
@@ -74,7 +80,7 @@ def served_by_wsgi(checks: Checks) -> Serve:
         status, body = work(request.path)
         return flask.Response(body, status)
 
-    handle = wsgi.serve(new_door(), lambda: checks)(handler)
+    handle = wsgi.serve(new_door(handler), lambda: checks)
 
     def send(method: str, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -128,6 +134,20 @@ def test_what_leads_nowhere(serve: Any) -> None:
     answer = send("POST", "/metrics")
     assert problem_of(answer)["status"] == 405
     assert answer[1]["allow"] == "GET, HEAD"
+
+
+def test_methods_differ_by_route(serve: Any) -> None:
+    send = serve({})
+    assert send("GET", "/either/x")[0] == 202
+    assert send("POST", "/either")[0] == 202
+    answer = send("DELETE", "/either")
+    problem = problem_of(answer)
+    assert problem["status"] == 405
+    assert problem["detail"] == "DELETE is not supported here: use GET or POST."
+    assert answer[1]["allow"] == "GET, POST"
+    text = send("GET", "/metrics")[2].decode()
+    assert 'test_requests_total{route="/either",status="202"} 2.0' in text
+    assert 'test_requests_total{route="/either",status="405"} 1.0' in text
 
 
 def test_a_refusal_is_answered_as_it_says(serve: Any) -> None:
