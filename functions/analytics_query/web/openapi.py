@@ -6,66 +6,41 @@ from typing import Any
 import orjson
 from pydantic import TypeAdapter
 
-from functions.common.problem import PROBLEM_JSON
+from functions.common.http.openapi import SCHEMAS, problem_response, problem_schema
 
 from ..access import API_KEY_HEADER
 from ..reports import REPORTS
 from ..reports.report import Report
 
-REF = "#/components/schemas/"
-
 EXAMPLES = Path(__file__).resolve().parent.parent / "reports" / "examples"
 """One example response per report."""
 
-PROBLEM_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "title": "Problem",
-    "description": "RFC 9457 problem details.",
-    "required": ["type", "title", "status", "detail"],
-    "properties": {
-        "type": {"type": "string", "format": "uri-reference"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "errors": {
-            "type": "array",
-            "description": "The invalid parameters.",
-            "items": {
-                "type": "object",
-                "required": ["parameter", "message", "type"],
-                "properties": {
-                    "parameter": {"type": "string"},
-                    "message": {"type": "string"},
-                    "type": {"type": "string"},
-                },
+PROBLEM_SCHEMA = problem_schema(
+    errors={
+        "type": "array",
+        "description": "The invalid parameters.",
+        "items": {
+            "type": "object",
+            "required": ["parameter", "message", "type"],
+            "properties": {
+                "parameter": {"type": "string"},
+                "message": {"type": "string"},
+                "type": {"type": "string"},
             },
         },
-    },
-}
-
-
-def _problem(description: str, status: int, title: str, detail: str, **more: Any) -> dict[str, Any]:
-    example = {"type": "about:blank", "title": title, "status": status, "detail": detail, **more}
-    return {
-        "description": description,
-        "content": {
-            PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}
-        },
     }
-
+)
 
 RESPONSES: dict[str, Any] = {
     "NotModified": {"description": "The response with the ETag in If-None-Match is still current."},
-    "Unauthorized": _problem(
+    "Unauthorized": problem_response(
         "The API key is missing or wrong.",
         401,
-        "Unauthorized",
         f"Send the API key in the header {API_KEY_HEADER}.",
     ),
-    "Invalid": _problem(
+    "Invalid": problem_response(
         "A parameter is invalid; the response names it.",
         422,
-        "Unprocessable Content",
         "interval: Input should be 'minute', 'hour' or 'day'",
         errors=[
             {
@@ -75,10 +50,9 @@ RESPONSES: dict[str, Any] = {
             }
         ],
     ),
-    "Unavailable": _problem(
+    "Unavailable": problem_response(
         "The report took too long, or the database is unavailable.",
         503,
-        "Service Unavailable",
         "The database cannot be reached. Try again later.",
     ),
 }
@@ -119,7 +93,7 @@ def _response_schemas() -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
             (report.name, "serialization", TypeAdapter[Any](report.response))
             for report in REPORTS.values()
         ],
-        ref_template=REF + "{model}",
+        ref_template=SCHEMAS + "{model}",
     )
     return {name: schema for (name, _), schema in responses.items()}, components["$defs"]
 

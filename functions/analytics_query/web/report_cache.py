@@ -10,6 +10,9 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from functions.common import health
+from functions.common.http.cacheable import CacheableBody
+
 MIN_COMPRESSED_BYTES = 2048
 """Responses of at least this size are compressed."""
 
@@ -19,28 +22,24 @@ class CachedReport:
     """The response of a report.
 
     Attributes:
-        body: JSON.
-        compressed: the body as gzip; None: it is too small for that.
-        etag: the entity tag of the body.
+        response: JSON.
         version: of the snapshot it was computed from.
     """
 
-    body: bytes
-    compressed: bytes | None
-    etag: str
+    response: CacheableBody
     version: str
 
     @property
     def size(self) -> int:
         """The memory it takes, in bytes."""
-        return len(self.body) + len(self.compressed or b"")
+        return len(self.response.body) + len(self.response.compressed or b"")
 
 
 def cached_report(body: bytes, version: str) -> CachedReport:
     """Return a response with its compressed body and its entity tag."""
     compressed = gzip.compress(body, 4, mtime=0) if len(body) >= MIN_COMPRESSED_BYTES else None
     etag = hashlib.blake2b(body, digest_size=12).hexdigest()
-    return CachedReport(body, compressed, etag, version)
+    return CachedReport(CacheableBody(body, compressed, etag, health.JSON), version)
 
 
 class ReportCache:

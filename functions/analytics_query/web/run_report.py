@@ -8,6 +8,9 @@ from psycopg import DataError
 from pydantic import ValidationError
 from werkzeug.datastructures import MultiDict
 
+from functions.common.http.cacheable import respond
+from functions.common.http.wsgi import to_response
+
 from .. import database, metrics
 from ..errors import UnsupportedQueryError
 from ..formatting import to_json
@@ -17,7 +20,6 @@ from ..reports.events import EventsQuery
 from ..reports.report import Report
 from ..settings import settings
 from .export import export_response, requested_format
-from .http_response import cacheable_response
 from .report_cache import CachedReport, ReportCache, cached_report
 
 
@@ -79,6 +81,4 @@ def run_report(report: Report, request: flask.Request) -> flask.Response:
         raise invalid_parameter("where", message, "invalid_value") from error
     except UnsupportedQueryError as error:
         raise invalid_parameter(error.parameter, error.detail, "unsupported_query") from error
-    return cacheable_response(
-        computed.body, computed.compressed, computed.etag, request, "application/json"
-    )
+    return to_response(respond(computed.response, request.headers))

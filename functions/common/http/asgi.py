@@ -30,18 +30,19 @@ def serve(
             exchange.check()
             if exchange.route in OPERATIONS:
                 found: Checks = await checks() if exchange.route == health.READINESS else {}
-                response = _response(exchange.operation(found))
+                response = to_response(exchange.operation(found))
             else:
                 response = await exchange.handler(request)
         except ClientDisconnect:
             response = Response(status_code=400)  # which the client does not read any more
         except Exception as error:
-            response = _response(exchange.failed(error))
+            response = to_response(exchange.failed(error))
         exchange.finish(response)
         return response
 
     return handle
 
 
-def _response(raw: RawResponse) -> Response:
+def to_response(raw: RawResponse) -> Response:
+    """Return a response of the framework."""
     return Response(raw.body, raw.status, {"Content-Type": raw.content_type, **raw.headers})

@@ -28,16 +28,17 @@ def serve(
             exchange.check()
             if exchange.route in OPERATIONS:
                 found: Checks = checks() if exchange.route == health.READINESS else {}
-                response = _response(exchange.operation(found))
+                response = to_response(exchange.operation(found))
             else:
                 response = exchange.handler(request)
         except Exception as error:
-            response = _response(exchange.failed(error))
+            response = to_response(exchange.failed(error))
         exchange.finish(response)
         return response
 
     return handle
 
 
-def _response(raw: RawResponse) -> flask.Response:
+def to_response(raw: RawResponse) -> flask.Response:
+    """Return a response of the framework."""
     return flask.Response(raw.body, raw.status, dict(raw.headers), content_type=raw.content_type)
