@@ -13,6 +13,7 @@ from pydantic import (
     PlainValidator,
     StringConstraints,
     TypeAdapter,
+    WithJsonSchema,
     with_config,
 )
 from pydantic_core import PydanticCustomError
@@ -82,19 +83,48 @@ def _rfc3339(timestamp: Any) -> Any:
     return timestamp
 
 
-EventId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-EventTime = Annotated[datetime, PlainValidator(_event_time)]
+EventId = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=200),
+    Field(
+        description="Identifies the event together with the UTC day of its timestamp; the first "
+        "one is stored. Choose ids that others cannot guess, such as UUIDs."
+    ),
+]
+EventTime = Annotated[
+    datetime,
+    PlainValidator(_event_time),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "date-time",
+            "pattern": r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt ]"
+            r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]+)?)?"
+            r"([Zz]|[+\-\u2212]([01][0-9]|2[0-3]):?[0-5][0-9])$",
+            "description": "When it happened: RFC 3339 with an offset, from the year 2000 to a day "
+            "ahead.",
+        }
+    ),
+]
+"""When an event occurred. JSON Schema cannot say its bounds, or that a day is in the calendar."""
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 """An id or a name that reports may group by; entries of the database's indexes have a limit."""
 Count = Annotated[int, Field(ge=0)]
-Amount = Annotated[str, StringConstraints(pattern=r"^-?\d{1,15}(\.\d{1,6})?$")]
+Amount = Annotated[
+    str,
+    StringConstraints(pattern=r"^-?[0-9]{1,15}(\.[0-9]{1,6})?$"),
+    Field(description="Money as a decimal string, exact."),
+]
 """Money as a decimal string, exact."""
 ActionTime = Annotated[
     str,
     StringConstraints(
-        pattern=r"^\d{4}-(0\d|1[0-2])-([0-2]\d|3[01])[Tt ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?"
-        r"([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$"
+        # \d would be a digit of any script here, and only an ASCII one in JSON Schema
+        pattern=r"^[0-9]{4}-(0[0-9]|1[0-2])-([0-2][0-9]|3[01])[Tt ]"
+        r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?"
+        r"([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
     ),
+    Field(description="RFC 3339 with an offset; kept as it was written."),
 ]
 """An RFC 3339 time that is kept as it was written."""
 

@@ -1,4 +1,7 @@
-"""The function `ingest`: `POST /webhook/event` takes one event, an array of events, or NDJSON."""
+"""The function `ingest`: `POST /webhook/event` takes one event, an array of events, or NDJSON.
+
+`/api` is its reference.
+"""
 
 import logging
 from functools import cache
@@ -15,6 +18,7 @@ from functions.common.http.body import decode_body
 from functions.common.http.front_door import Checks, FrontDoor, Route
 
 from . import metrics
+from .api import routes as api
 from .body import is_ndjson, read_body, split_events
 from .credentials import authenticate
 from .publisher import Publisher
@@ -91,12 +95,13 @@ def _count(validated: ValidatedEvents) -> None:
 ROUTES: dict[str, Route[asgi.Handler]] = {
     "/": Route(("POST",), take_events),
     "/webhook/event": Route(("POST",), take_events),
+    **api.ROUTES,
 }
 FRONT_DOOR = FrontDoor(
     metrics.REQUESTS,
     metrics.REQUEST_SECONDS,
     routes=ROUTES,
     find_route=lambda path: path.rstrip("/") or "/",
-    hint="Send events to /webhook/event.",
+    hint="Send events to /webhook/event; /api has the reference.",
 )
 handle = asgi.serve(FRONT_DOOR, check_broker)

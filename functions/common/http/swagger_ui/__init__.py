@@ -16,9 +16,10 @@ from functions.common.http.front_door import RawResponse
 API = "/api"
 OPENAPI_JSON = "/openapi.json"
 ASSETS = "/assets/"
+FILE_NAMES = ("swagger-ui.css", "swagger-ui-bundle.js", "swagger.js", "icon.svg")
+"""The files that the page needs, by their names below `/assets/`."""
 
 FOLDER = Path(__file__).resolve().parent
-_PACKAGE = ("flask_openapi3_swagger", "templates", "swagger")
 
 
 def package_file(package: str, *path: str) -> Path:
@@ -31,13 +32,10 @@ def package_file(package: str, *path: str) -> Path:
 
 @cache
 def files() -> dict[str, Path]:
-    """Return the paths of the files that the page needs by their names below `/assets/`."""
-    return {
-        "swagger-ui.css": package_file(*_PACKAGE, "css", "swagger-ui.css"),
-        "swagger-ui-bundle.js": package_file(*_PACKAGE, "js", "swagger-ui-bundle.js"),
-        "swagger.js": FOLDER / "swagger.js",
-        "icon.svg": FOLDER / "icon.svg",
-    }
+    """Return the paths of `FILE_NAMES`."""
+    package = package_file("flask_openapi3_swagger", "templates", "swagger")
+    paths = (package / "css", package / "js", FOLDER, FOLDER)
+    return {name: folder / name for name, folder in zip(FILE_NAMES, paths, strict=True)}
 
 
 def content_security_policy(scripts: Iterable[str] = ()) -> str:

@@ -1,0 +1,68 @@
+"""The routes of the reference: `/openapi.json`, `/api` and its files, `/schemas/<source>.json`."""
+
+import asyncio
+from collections.abc import Callable
+from functools import cache, partial
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from functions.common import health
+from functions.common.events import SOURCES
+from functions.common.http import swagger_ui
+from functions.common.http.asgi import Handler, to_response
+from functions.common.http.cacheable import CacheableBody, respond
+from functions.common.http.front_door import READ_METHODS, RawResponse, Route
+
+from ..settings import settings
+
+SCHEMA_JSON = "application/schema+json"
+
+
+@cache
+def _openapi_document() -> CacheableBody:
+    from .openapi import document  # noqa: PLC0415 - takes time that the start of ingest has not
+
+    return CacheableBody.of(orjson.dumps(document(settings())), health.JSON)
+
+
+@cache
+def _schema(source: str) -> CacheableBody:
+    from .schemas import source_schema  # noqa: PLC0415 - the same
+
+    return CacheableBody.of(orjson.dumps(source_schema(source)), SCHEMA_JSON)
+
+
+def _openapi(request: Request) -> RawResponse:
+    return respond(_openapi_document(), request.headers)
+
+
+def _source_schema(source: str, request: Request) -> RawResponse:
+    return respond(_schema(source), request.headers)
+
+
+def _swagger_ui(request: Request) -> RawResponse:
+    return swagger_ui.respond_swagger_ui(
+        "Universe ingest API", request.scope["path"], request.headers
+    )
+
+
+def _file(name: str, request: Request) -> RawResponse:
+    return swagger_ui.respond_file(name, request.headers)
+
+
+def _route(answer: Callable[[Request], RawResponse]) -> Route[Handler]:
+    async def handler(request: Request) -> Response:
+        # what is made at the first request takes longer than the event loop should be held up
+        return to_response(await asyncio.to_thread(answer, request))
+
+    return Route(READ_METHODS, handler)
+
+
+ROUTES: dict[str, Route[Handler]] = {
+    swagger_ui.OPENAPI_JSON: _route(_openapi),
+    swagger_ui.API: _route(_swagger_ui),
+    **{swagger_ui.ASSETS + name: _route(partial(_file, name)) for name in swagger_ui.FILE_NAMES},
+    **{f"/schemas/{name}.json": _route(partial(_source_schema, name)) for name in SOURCES},
+}
