@@ -58,16 +58,14 @@ def answer(report: Report, request: flask.Request) -> flask.Response:
         ) from error
 
 
+REPORT_ROUTES: dict[str, Route[wsgi.Handler]] = {
+    f"/analytics/{name}": Route(READ_METHODS, partial(answer, report), logging.INFO)
+    for name, report in REPORTS.items()
+}
 FRONT_DOOR = FrontDoor(
     metrics.REQUESTS,
     metrics.REQUEST_SECONDS,
-    routes={
-        **{
-            f"/analytics/{name}": Route(READ_METHODS, partial(answer, report), logging.INFO)
-            for name, report in REPORTS.items()
-        },
-        **pages.ROUTES,
-    },
+    routes={**REPORT_ROUTES, **pages.ROUTES},
     find_route=pages.find_route,
     hint="/api lists what there is.",
 )

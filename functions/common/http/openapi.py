@@ -35,7 +35,7 @@ def problem_response(
     detail: str,
     *,
     headers: dict[str, Any] | None = None,
-    **extensions: object,
+    **extensions: Any,
 ) -> dict[str, Any]:
     """Return the response object of a problem.
 

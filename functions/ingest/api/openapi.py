@@ -261,7 +261,7 @@ def _body(event: str, sources: list[str], limits: IngestSettings) -> dict[str, A
 
 
 def _take_events(limits: IngestSettings) -> dict[str, Any]:
-    key = [{"apiKey": []}, {"bearer": []}]
+    key: list[dict[str, list[str]]] = [{"apiKey": []}, {"bearer": []}]
     return {
         "operationId": "takeEvents",
         "summary": "Send events of any source",
