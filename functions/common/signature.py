@@ -25,6 +25,9 @@ MAX_SIGNATURES = 8
 
 _MAX_TIME_DIGITS = 12
 
+Encoding = Literal["hex", "base64"]
+"""How bytes are written in a header."""
+
 
 @dataclass(frozen=True, slots=True)
 class HmacScheme:
@@ -37,7 +40,7 @@ class HmacScheme:
     """
 
     algorithm: str = "sha256"
-    encoding: Literal["hex", "base64"] = "hex"
+    encoding: Encoding = "hex"
     prefix: str = ""
 
     def sign(self, secret: bytes, *parts: bytes) -> str:
@@ -70,13 +73,17 @@ class HmacScheme:
         """Return the digest; where there is none, bytes that no digest is equal to."""
         if not signature.startswith(self.prefix):
             return b""
-        text = signature[len(self.prefix) :]
-        try:
-            if self.encoding == "hex":
-                return bytes.fromhex(text)
-            return base64.b64decode(text, validate=True)
-        except (ValueError, binascii.Error):
-            return b""
+        return decode(signature[len(self.prefix) :], self.encoding)
+
+
+def decode(text: str, encoding: Encoding) -> bytes:
+    """Return the bytes that hex or base64 stands for; none where it is neither."""
+    try:
+        if encoding == "hex":
+            return bytes.fromhex(text)
+        return base64.b64decode(text, validate=True)
+    except (ValueError, binascii.Error):
+        return b""
 
 
 def is_algorithm(name: str) -> bool:

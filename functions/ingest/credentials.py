@@ -1,45 +1,44 @@
-"""Authentication of callers."""
+"""Authentication of callers with an API key, and what happens to those without credentials."""
 
-import hashlib
-import hmac
+import functools
 
 from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response
 
-from functions.common.errors import RequestRefusedError
+from functions.common.access import given_key, is_known
+from functions.common.http import asgi
 
+from . import metrics
+from .errors import CredentialsRefusedError
 from .settings import IngestSettings
 
-SIGNATURE_HEADER = "x-hub-signature-256"
 
-
-def authenticate(headers: Headers, body: bytes, settings: IngestSettings) -> None:
-    """Check the caller's API key, or its signature of the body as it was sent.
-
-    Where both are configured, either is enough; where none is, every caller is accepted.
-
-    Args:
-        headers: of the request.
-        body: as it was sent, before it is decompressed: the signature is over these bytes.
-        settings: hold the key and the secret.
+def check_api_key(headers: Headers, settings: IngestSettings) -> None:
+    """Check the caller's API key; where none is configured, every caller is accepted.
 
     Raises:
-        RequestRefusedError: 401.
+        CredentialsRefusedError: 401, it is missing or wrong.
     """
-    key, secret = settings.ingest_api_key, settings.webhook_secret
-    if not key and not secret:
+    key = settings.ingest_api_key
+    if not key:
         return
-    if key and hmac.compare_digest(_given_key(headers).encode(), key.encode()):
-        return
-    if secret:
-        expected = "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
-        if hmac.compare_digest(headers.get(SIGNATURE_HEADER, "").encode(), expected.encode()):
-            return
-    accepted = ["X-Api-Key"] if key else []
-    if secret:
-        accepted.append("X-Hub-Signature-256")
-    raise RequestRefusedError(401, f"A valid header {' or '.join(accepted)} is required.")
+    given = given_key(headers)
+    if not is_known(given, (key,)):
+        raise CredentialsRefusedError(
+            "wrong" if given else "missing", "A valid header X-Api-Key is required."
+        )
 
 
-def _given_key(headers: Headers) -> str:
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    return headers.get("x-api-key") or (token.strip() if scheme.lower() == "bearer" else "")
+def count_refusals(route: str, handler: asgi.Handler) -> asgi.Handler:
+    """Return the handler, with the requests counted that it refuses for their credentials."""
+
+    @functools.wraps(handler)
+    async def counted(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except CredentialsRefusedError as error:
+            metrics.CREDENTIALS_REFUSED.labels(route, error.fault).inc()
+            raise
+
+    return counted

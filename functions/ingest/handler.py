@@ -8,7 +8,7 @@ from functools import cache
 
 import orjson
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from functions.common import health, logs
 from functions.common.correlation import CALL_ID
@@ -20,10 +20,12 @@ from functions.common.http.front_door import Checks, FrontDoor, Route
 from . import metrics
 from .api import routes as api
 from .body import is_ndjson, read_body, split_events
-from .credentials import authenticate
+from .credentials import check_api_key, count_refusals
 from .publisher import Publisher
 from .settings import settings
 from .validation import RejectedEvent, ValidatedEvents, validate
+from .webhooks import configuration
+from .webhooks.webhook import Webhook
 
 logs.configure("ingest")
 logger = logging.getLogger(__name__)
@@ -45,22 +47,49 @@ async def check_broker() -> Checks:
 
 
 async def take_events(request: Request) -> Response:
-    """Publish the events of one request, and return the response.
+    """Take events of any source from a caller with the API key.
+
+    Raises:
+        RequestRefusedError: 401, or as `accept`.
+    """
+    check_api_key(request.headers, settings())
+    return await accept(request, await read_body(request, settings().max_body_bytes))
+
+
+def take_webhook(webhook: Webhook) -> asgi.Handler:
+    """Return the handler of a webhook: events of its sources from who can sign them."""
+
+    async def take(request: Request) -> Response:
+        if request.method == "GET":
+            return PlainTextResponse(webhook.answer_challenge(request.query_params))
+        signature = webhook.read_signature(request.headers)
+        sent = await read_body(request, settings().max_body_bytes)
+        webhook.check(signature, sent)
+        return await accept(request, sent, webhook)
+
+    return take
+
+
+async def accept(request: Request, sent: bytes, webhook: Webhook | None = None) -> Response:
+    """Publish the events of a request whose sender is known, and return the response.
+
+    Args:
+        request: its headers say how to read the body.
+        sent: its body as it was sent.
+        webhook: where it arrived; None: events of any source are allowed.
 
     Raises:
         RequestRefusedError: the request cannot be read, or the broker does not take its events.
     """
     limits = settings()
     ndjson = is_ndjson(request.headers)
-    sent = await read_body(request, limits.max_body_bytes)
-    authenticate(request.headers, sent, limits)
     encoding = request.headers.get("content-encoding", "")
     body = decode_body(sent, encoding, limits.max_body_bytes)
     events = split_events(body, ndjson=ndjson, max_events=limits.max_events)
     broker = publisher()
     max_event_bytes = await broker.ready()
-    validated = validate(events, max_event_bytes)
-    await broker.publish(validated.valid, validated.rejected, CALL_ID.get())
+    validated = validate(events, max_event_bytes, webhook)
+    await broker.publish(validated.valid, validated.dead_letters, CALL_ID.get())
     _count(validated)
     if validated.rejected:
         logger.info(
@@ -72,13 +101,20 @@ async def take_events(request: Request) -> Response:
     if accepted:
         body = orjson.dumps({"accepted": accepted, "rejected": rejected})
         return Response(body, 202, media_type=health.JSON)
-    detail = "None of the events is valid; 'rejected' says what is wrong with each."
     raise RequestRefusedError(
         422,
-        detail if events else "The array of events is empty.",
+        _why_nothing_is_accepted(events, webhook),
         accepted=accepted,
         rejected=rejected,
     )
+
+
+def _why_nothing_is_accepted(events: list[bytes], webhook: Webhook | None) -> str:
+    if not events:
+        return "The array of events is empty."
+    if webhook and len(events) == 1 and webhook.is_native(events[0]):
+        return webhook.native_body
+    return "None of the events is valid; 'rejected' says what is wrong with each."
 
 
 def _describe(rejected: RejectedEvent) -> dict[str, object]:
@@ -88,15 +124,23 @@ def _describe(rejected: RejectedEvent) -> dict[str, object]:
 def _count(validated: ValidatedEvents) -> None:
     for source, events in validated.valid.items():
         metrics.ACCEPTED.labels(source).inc(len(events))
-    for each in validated.rejected:
+    for each in validated.dead_letters:
         metrics.REJECTED.labels(each.source).inc()
+    if foreign := len(validated.rejected) - len(validated.dead_letters):
+        metrics.FOREIGN.inc(foreign)
 
+
+WEBHOOKS = configuration.load(settings().webhooks)
+"""Read at the start: a secret that cannot be used ends the process."""
 
 ROUTES: dict[str, Route[asgi.Handler]] = {
-    "/": Route(("POST",), take_events),
-    "/webhook/event": Route(("POST",), take_events),
-    **api.ROUTES,
-}
+    path: Route(methods, count_refusals(path, handler))
+    for path, methods, handler in (
+        ("/", ("POST",), take_events),
+        ("/webhook/event", ("POST",), take_events),
+        *((each.path, each.methods, take_webhook(each)) for each in WEBHOOKS),
+    )
+} | api.ROUTES
 FRONT_DOOR = FrontDoor(
     metrics.REQUESTS,
     metrics.REQUEST_SECONDS,

@@ -14,6 +14,16 @@ REQUEST_SECONDS = Histogram(
 )
 ACCEPTED = Counter("universe_ingest_events_accepted_total", "Events made durable", ["source"])
 REJECTED = Counter("universe_ingest_events_rejected_total", "Events sent to the DLQ", ["source"])
+FOREIGN = Counter(
+    "universe_ingest_events_foreign_total",
+    "Events of a source that the webhook they arrived at may not write",
+)
+CREDENTIALS_REFUSED = Counter(
+    "universe_ingest_credentials_refused_total",
+    "Requests without a valid key, verify token or signature: missing, malformed, expired, wrong, "
+    "or no_secret, where the webhook has none to compare it with",
+    ["route", "fault"],
+)
 MESSAGES = Counter("universe_ingest_messages_published_total", "JetStream messages acknowledged")
 MESSAGE_EVENTS = Histogram(
     "universe_ingest_message_events",

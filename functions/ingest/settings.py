@@ -1,11 +1,15 @@
 """Configuration of ingest."""
 
 from functools import cache
+from typing import Annotated
 
 from pydantic import Field
+from pydantic_settings import NoDecode
 
 from functions.common.broker import BrokerSettings
 from functions.common.durations import Seconds
+
+from .webhooks.configuration import Webhooks
 
 
 class IngestSettings(BrokerSettings):
@@ -35,9 +39,9 @@ class IngestSettings(BrokerSettings):
     ingest_api_key: str | None = Field(
         default=None, description="key that callers must send, if set"
     )
-    webhook_secret: str | None = Field(
-        default=None,
-        description="secret of the X-Hub-Signature-256 that callers must send, if set",
+    webhooks: Annotated[Webhooks, NoDecode] = Field(
+        default_factory=dict,
+        description="further paths /webhook/<name>, as JSON: docs/webhooks.md",
     )
 
 

@@ -13,6 +13,8 @@ from functions.common.broker import subject_token
 from functions.common.errors import UniverseError
 from functions.common.events import SOURCES, ErrorDetail, explain, validate_json
 
+from .webhooks.webhook import Webhook
+
 
 @dataclass(frozen=True)
 class RejectedEvent:
@@ -24,6 +26,8 @@ class RejectedEvent:
         event_id: its id, where one can be read.
         source: its source where that is a known one, else `unknown`.
         errors: the violations of the contract.
+        foreign: whether its source is one that its sender may not write. Such an event is no dead
+            letter: a replay would write it after all.
     """
 
     index: int
@@ -31,6 +35,7 @@ class RejectedEvent:
     event_id: str | None
     source: str
     errors: list[ErrorDetail]
+    foreign: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,26 +50,41 @@ class ValidatedEvents:
         """How many events are valid."""
         return sum(map(len, self.valid.values()))
 
+    @property
+    def dead_letters(self) -> list[RejectedEvent]:
+        """The events that are kept in the DLQ."""
+        return [each for each in self.rejected if not each.foreign]
 
-def validate(events: list[bytes], max_bytes: int) -> ValidatedEvents:
+
+def validate(
+    events: list[bytes], max_bytes: int, webhook: Webhook | None = None
+) -> ValidatedEvents:
     """Validate each event.
 
     Args:
         events: the bytes of each.
         max_bytes: the largest payload of a message, hence of an event.
+        webhook: where they arrived, which takes events of its sources only; None: of any source.
     """
     valid: dict[str, list[bytes]] = {}
     rejected: list[RejectedEvent] = []
     for index, raw in enumerate(events):
         errors = _precheck(raw, max_bytes)
+        source = ""
         if errors is None:
             try:
-                valid.setdefault(validate_json(raw)["source"], []).append(raw)
+                source = validate_json(raw)["source"]
             except ValidationError as error:
                 errors = explain(error)
-        if errors is not None:
-            event_id, source = _identify(raw)
-            rejected.append(RejectedEvent(index, raw, event_id, source, errors))
+        if errors is None and (webhook is None or source in webhook.sources):
+            valid.setdefault(source, []).append(raw)
+            continue
+        event_id, claimed = _identify(raw)
+        source = source or claimed
+        foreign = webhook is not None and source in SOURCES and source not in webhook.sources
+        if webhook and foreign:
+            errors = [webhook.foreign_source(source)]
+        rejected.append(RejectedEvent(index, raw, event_id, source, errors or [], foreign))
     return ValidatedEvents(valid, rejected)
 
 

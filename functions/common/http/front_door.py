@@ -1,6 +1,7 @@
 """Health, metrics, correlation id, problem details and request metrics, for any web framework."""
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -26,6 +27,7 @@ BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 READ_METHODS = ("GET", "HEAD")
 _MAX_LOGGED_QUERY = 1000
+_PARAMETER_NAME = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
 
 Checks = Mapping[str, str | None]
 """For each dependency its name, and what is wrong with it or None."""
@@ -198,8 +200,15 @@ class Exchange(Generic[HandlerT]):
             fields = {
                 "method": self._method,
                 "path": self._path,
-                "query": self._query.decode("utf-8", "replace")[:_MAX_LOGGED_QUERY],
+                "parameters": _parameter_names(self._query),
                 "status": status,
                 "seconds": round(seconds, 6),
             }
             logger.log(level, "request served", extra=fields)
+
+
+def _parameter_names(query: bytes) -> list[str]:
+    """Return the names of a query's parameters; their values may be secrets or personal data."""
+    parameters = query[:_MAX_LOGGED_QUERY].decode("ascii", "replace").split("&")
+    names = (each.partition("=")[0] for each in parameters)
+    return [name for name in names if _PARAMETER_NAME.fullmatch(name)]

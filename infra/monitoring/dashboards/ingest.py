@@ -92,6 +92,32 @@ DASHBOARD = (
         .colours(EVENT_COLOURS),
     )
     .row(
+        "Refused",
+        TimeSeries(
+            "Credentials refused",
+            "Requests without a valid key, verify token or signature. no_secret: the webhook has "
+            "no secret and is closed; expired: the sender's clock is wrong, or an old request is "
+            "sent again; wrong: another secret, or another body.",
+            query(
+                or_zero(
+                    rate("universe_ingest_credentials_refused_total", by="route, fault"),
+                    route="none",
+                ),
+                "{{route}} {{fault}}",
+            ),
+        )
+        .unit(units.RequestsPerSecond)
+        .stacked()
+        .wide(),
+        TimeSeries(
+            "Events of another source",
+            "Events whose source the webhook they arrived at may not write. They are not kept.",
+            query(or_zero(rate("universe_ingest_events_foreign_total")), "events"),
+        )
+        .unit(units.EventsPerSecond)
+        .wide(),
+    )
+    .row(
         "Publishing",
         TimeSeries(
             "Messages",

@@ -256,24 +256,27 @@ def test_keys_and_signatures(nats_url: str, tmp_path: Path) -> None:
     secrets = tmp_path / "secrets"
     secrets.mkdir()
     (secrets / "ingest-api-key").write_text("open sesame\n")
-    (secrets / "webhook-secret").write_text("whisper")
-    body = json.dumps(valid(1)[0]).encode()
+    (secrets / "webhook-facebook").write_text("whisper")
+    body = json.dumps(next(e for e in valid(20) if e["source"] == "facebook")).encode()
     signature = "sha256=" + hmac.new(b"whisper", body, hashlib.sha256).hexdigest()
     with running(
         "functions.ingest.handler", tmp_path / "log", NATS_URL=nats_url, SECRETS_DIR=str(secrets)
     ) as function:
 
-        def post(content: bytes = body, **headers: str) -> int:
+        def post(content: bytes = body, path: str = EVENTS_PATH, **headers: str) -> int:
             named = {name.replace("_", "-"): value for name, value in headers.items()}
             named["Content-Type"] = "application/json"
-            return plain_http.post(function.url, content=content, headers=named).status_code
+            return plain_http.post(function.url + path, content=content, headers=named).status_code
 
         assert post() == 401
+        assert post(path="/") == 401
         assert post(X_Api_Key="wrong") == 401
         assert post(X_Api_Key="open sesame") == 202
+        assert post(path="/", X_Api_Key="open sesame") == 202
         assert post(Authorization="Bearer open sesame") == 202
-        assert post(X_Hub_Signature_256=signature) == 202
-        assert post(body + b" ", X_Hub_Signature_256=signature) == 401
+        webhook = "/webhook/facebook"
+        assert post(path=webhook, X_Hub_Signature_256=signature) == 202
+        assert post(body + b" ", path=webhook, X_Hub_Signature_256=signature) == 401
 
 
 def test_broker_away_and_back(nats_server: EmbeddedNats, tmp_path: Path) -> None:

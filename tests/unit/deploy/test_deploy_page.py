@@ -17,8 +17,6 @@ PAGES = (
     "CONTRIBUTING.md",
     "SECURITY.md",
     "functions/analytics_query/README.md",
-    "functions/process_batch/README.md",
-    "docs/producers.md",
     "infra/connector/README.md",
     "docs/deploy.md",
     "infra/kubernetes/README.md",
