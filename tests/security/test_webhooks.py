@@ -17,6 +17,7 @@ import httpx
 import nats
 import pytest
 from nats.js.errors import NotFoundError
+from openapi_spec_validator import validate
 
 from functions.common.broker import DLQ_SUBJECT, EVENTS, EVENTS_DLQ, EVENTS_SUBJECT
 from infra.cli.generate import generate
@@ -567,3 +568,28 @@ def test_methods_of_webhooks(http: httpx.Client) -> None:
         answer = http.put(f"/webhook/{name}")
         assert (answer.status_code, answer.headers["Allow"]) == (405, allowed)
     assert http.get("/webhook/tiktok").status_code == 405
+
+
+def test_webhooks_are_in_the_reference(http: httpx.Client) -> None:
+    """The door has a sign: each webhook's path, its signature and the events that it takes."""
+    document = http.get("/openapi.json").json()
+    validate(document)
+    paths, security = document["paths"], document["components"]["securitySchemes"]
+    assert {"/webhook/facebook", "/webhook/tiktok"} < set(paths)
+    assert {f"/webhook/{name}" for name in WEBHOOKS} < set(paths)
+    operation = paths["/webhook/tiktok"]["post"]
+    assert operation["security"] == [{"webhook-tiktok": []}]
+    assert security["webhook-tiktok"]["name"] == "TikTok-Signature"
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    assert schema["oneOf"][0] == {"$ref": "#/components/schemas/TiktokEvent"}
+    headers = {each["name"] for each in paths["/webhook/partner"]["post"]["parameters"]}
+    assert {"Webhook-Id", "Webhook-Timestamp"} <= headers
+    webhooks = {path: item for path, item in paths.items() if "{" not in path}
+    assert [path for path, item in webhooks.items() if "get" in item] == ["/webhook/facebook"]
+    for status, method, path in (
+        (401, "post", "/webhook/tiktok"),
+        (403, "get", "/webhook/facebook"),
+        (405, "put", "/webhook/facebook"),
+    ):
+        assert http.request(method.upper(), path).status_code == status
+        assert str(status) in paths[path].get(method, paths[path]["post"])["responses"]

@@ -11,7 +11,8 @@ from functions.common.http.openapi import RESPONSES, SCHEMAS, problem_response, 
 
 from ..publisher import RETRY_AFTER
 from ..settings import IngestSettings
-from . import schemas
+from ..webhooks.configuration import with_built_in
+from . import schemas, webhook_paths
 
 NDJSON = "application/x-ndjson"
 LIMITS = ("max_body_bytes", "max_events", "max_pending_bytes")
@@ -173,6 +174,13 @@ def _responses() -> dict[str, Any]:
             "The message broker is unavailable (the connection is lost): try again.",
             headers=CALL_ID | retry_after,
         ),
+        "Forbidden": problem_response(
+            "The verify token is wrong, or `hub.mode` or `hub.challenge` is not as it should be.",
+            403,
+            "hub.verify_token is not that of the secret webhook-facebook-verify-token, or hub.mode "
+            "is not subscribe.",
+            headers=CALL_ID,
+        ),
         "NotFound": problem_response(
             "There is nothing at this path.",
             404,
@@ -260,6 +268,11 @@ def _body(event: str, sources: list[str], limits: IngestSettings) -> dict[str, A
     }
 
 
+def _events_of(sources: list[str]) -> str:
+    """Return the name of the schema of these sources' events, or of any where they are several."""
+    return f"{sources[0].capitalize()}Event" if len(sources) == 1 else "Event"
+
+
 def _take_events(limits: IngestSettings) -> dict[str, Any]:
     key: list[dict[str, list[str]]] = [{"apiKey": []}, {"bearer": []}]
     return {
@@ -319,6 +332,8 @@ def _limits(limits: IngestSettings) -> tuple[str, dict[str, int]]:
 def document(limits: IngestSettings) -> dict[str, Any]:
     """Return the OpenAPI document of a function with these settings."""
     table, values = _limits(limits)
+    webhooks = with_built_in(limits.webhooks)
+    take_events = _take_events(limits)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -331,10 +346,16 @@ def document(limits: IngestSettings) -> dict[str, Any]:
         "servers": [{"url": ".", "description": "The address of this document"}],
         "tags": [
             {"name": "events", "description": "Sending events"},
+            {"name": "webhooks", "description": "Senders that sign what they send"},
             {"name": "schemas", "description": "What an event is"},
         ],
         "paths": {
-            "/webhook/event": {"post": _take_events(limits)},
+            "/webhook/event": {"post": take_events},
+            **webhook_paths.paths(
+                webhooks,
+                take_events,
+                lambda sources: _body(_events_of(sources), sources, limits),
+            ),
             "/schemas/{source}.json": _schema_path(),
         },
         "components": {
@@ -358,6 +379,7 @@ def document(limits: IngestSettings) -> dict[str, Any]:
                     "scheme": "bearer",
                     "description": "The same key as `Authorization: Bearer KEY`.",
                 },
+                **webhook_paths.security_schemes(webhooks),
             },
         },
     }

@@ -75,23 +75,28 @@ Webhooks = Annotated[dict[WebhookName, WebhookSettings], BeforeValidator(_parse)
 """The type of the setting `WEBHOOKS`: settings by name, or JSON of that."""
 
 
-def load(configured: Mapping[str, WebhookSettings]) -> tuple[Webhook, ...]:
-    """Return the webhooks, with the secrets that they have.
+def with_built_in(configured: Mapping[str, WebhookSettings]) -> dict[str, WebhookSettings]:
+    """Return the webhooks of the sources that have a scheme of their name, and the configured ones.
 
-    Each source with a scheme of its own name has one. Those of the setting come in addition, or in
-    the place of one of these.
-
-    Raises:
-        SecretError: a secret cannot be read, or is not one of the scheme's.
+    One that is configured by the name of a source takes the place of that source's.
     """
     built_in = {
         name: WebhookSettings(scheme=SCHEMES[name], sources=frozenset({name}))
         for name in SOURCES
         if name in SCHEMES
     }
+    return {**built_in, **configured}
+
+
+def load(configured: Mapping[str, WebhookSettings]) -> tuple[Webhook, ...]:
+    """Return all webhooks, with the secrets that they have.
+
+    Raises:
+        SecretError: a secret cannot be read, or is not one of the scheme's.
+    """
     return tuple(
         _load(name, each, warn=name in configured)
-        for name, each in {**built_in, **configured}.items()
+        for name, each in with_built_in(configured).items()
     )
 
 
