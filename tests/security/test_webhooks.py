@@ -502,6 +502,30 @@ def test_body_of_a_refused_request_is_no_request(ingest: Function) -> None:
         assert connection.read_answer() == 202
 
 
+def test_chunked_body_of_a_refused_request_is_no_request(ingest: Function) -> None:
+    """The same where the sender does not say how long its body is."""
+    body = sent("facebook")
+    with Connection(ingest.url) as connection:
+        connection.send_head("/webhook/facebook", {"Transfer-Encoding": "chunked"})
+        assert connection.read_answer() == 401
+        for _ in range(8):
+            connection.socket.sendall(b"10000\r\n" + b"x" * 0x10000 + b"\r\n")
+        connection.socket.sendall(b"0\r\n\r\n")
+        right = facebook(body) | {"Content-Length": str(len(body))}
+        connection.send_head("/webhook/facebook", right)
+        connection.socket.sendall(body)
+        assert connection.read_answer() == 202
+
+
+def test_connection_that_shall_be_closed_is_closed_without_the_body(ingest: Function) -> None:
+    """Who asks for `Connection: close` is not waited for."""
+    with Connection(ingest.url) as connection:
+        head = {"Content-Length": str(EIGHT_MIB), "Connection": "close"}
+        connection.send_head("/webhook/facebook", head)
+        assert connection.read_answer() == 401
+        assert connection.file.read() == b""
+
+
 def test_refusals_are_counted_by_reason(http: httpx.Client) -> None:
     """Refusals are counted in a metric."""
     before = refusals(http)
