@@ -4,6 +4,7 @@ import logging
 import re
 import ssl
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import nats
 from nats.aio.client import Client
@@ -66,6 +67,12 @@ def _file(configured: Path | None, secret: str) -> str | None:
     return str(path) if configured or path.is_file() else None
 
 
+def _inbox_prefix(settings: BrokerSettings) -> str:
+    """Return the subject below which replies arrive: the user's own, which no other may read."""
+    user = settings.nats_user or urlsplit(settings.nats_url.split(",")[0].strip()).username
+    return f"_INBOX.{_NOT_A_TOKEN.sub('_', user)}" if user else "_INBOX"
+
+
 async def connect(settings: BrokerSettings, name: str, *, forever: bool = True) -> Client:
     """Connect to NATS.
 
@@ -94,6 +101,7 @@ async def connect(settings: BrokerSettings, name: str, *, forever: bool = True) 
     nc = await nats.connect(  # pyright: ignore[reportUnknownMemberType] - untyped arguments in nats-py
         [url.strip() for url in settings.nats_url.split(",")],
         name=name,
+        inbox_prefix=_inbox_prefix(settings),
         user=settings.nats_user,
         password=settings.nats_password,
         token=settings.nats_token,

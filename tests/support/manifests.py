@@ -1,6 +1,7 @@
 """Manifests for Kubernetes: rendered as kubectl does, checked as an API server does."""
 
 import functools
+import os
 import shutil
 import subprocess
 import warnings
@@ -34,14 +35,7 @@ DEFINITIONS = {
 }
 """By API group: the Go module with the definition of its resources, pinned."""
 FILES = ("infra/kubernetes", "infra/knative", "infra/monitoring", "sql")
-SECRETS = {
-    "infra/kubernetes/overlays/single-node": ("owner-password", "writer-password",
-                                              "reader-password"),
-    "infra/kubernetes/overlays/production": ("writer-password", "reader-password"),
-    "infra/kubernetes/monitoring": ("grafana-password",),
-    "infra/knative/single-node": ("database-url", "database-reader-url"),
-    "infra/knative/production": ("database-url", "database-reader-url"),
-}  # fmt: skip
+OVERLAYS = ("single-node", "production")
 
 
 def copy(folder: Path, *, secrets: bool = True) -> Path:
@@ -49,11 +43,25 @@ def copy(folder: Path, *, secrets: bool = True) -> Path:
     for name in FILES:
         ignored = shutil.ignore_patterns("secrets", "*.md", "*.py", "__pycache__")
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
-    for overlay, names in SECRETS.items() if secrets else ():
-        (folder / overlay / "secrets").mkdir()
-        for name in names:
-            (folder / overlay / "secrets" / name).write_text(f"a-{name}")
+    if secrets:
+        for overlay in OVERLAYS:
+            made = folder / "infra/kubernetes/overlays" / overlay / "secrets"
+            make_secrets(made)
+            shutil.copytree(made / "functions", folder / "infra/knative" / overlay / "secrets")
+        monitoring = folder / "infra/kubernetes/monitoring/secrets"
+        monitoring.mkdir()
+        (monitoring / "grafana-password").write_text("a-grafana-password")
     return folder
+
+
+def make_secrets(folder: Path, **environment: str) -> None:
+    """Make the secrets of an overlay as docs/deploy.md does."""
+    subprocess.run(
+        ["sh", str(ROOT / "infra/kubernetes/make-secrets.sh"), str(folder)],
+        env={**os.environ, **environment},
+        check=True,
+        timeout=60,
+    )
 
 
 def kustomize(folder: Path) -> subprocess.CompletedProcess[str]:

@@ -23,9 +23,9 @@ from psycopg import sql
 from functions.common.broker import EVENTS, BrokerSettings, ensure_streams
 from infra.database.migrate import migrate
 from infra.local.servers.nats import nats_server_binary
-from infra.local.servers.ports import free_port
 from infra.local.servers.postgres import EmbeddedPostgres
 from tests.conftest import Database
+from tests.support.cluster_nats import configuration, nats_servers
 from tests.support.manifests import Manifest, copy, named, render
 from tests.support.net import eventually
 from tests.support.storage import ask
@@ -42,53 +42,13 @@ def manifests(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Manife
     return {overlay: render(folder / overlay) for overlay in OVERLAYS}
 
 
-@contextmanager
-def nats_servers(config: str, folder: Path, count: int) -> Iterator[list[tuple[str, int]]]:
-    """Run servers with a configuration of the manifests; yield their addresses and process ids."""
-    clients = [free_port() for _ in range(count)]
-    routes = [free_port() for _ in range(count)]
-    processes = []
-    for number in range(count):
-        text = config
-        for port, mine in {"4222": clients[number], "6222": routes[number]}.items():
-            text = re.sub(rf"^(\s*port: ){port}$", rf"\g<1>{mine}", text, flags=re.M)
-        for other, port in enumerate(routes):
-            text = text.replace(f"nats-{other}.nats-servers:6222", f"127.0.0.1:{port}")
-        own = folder / f"nats-{number}"
-        own.mkdir()
-        text = text.replace("http_port: 8222", f"http_port: {free_port()}")
-        text = text.replace("/data", str(own / "data")).replace("/tmp/", f"{own}/")
-        # the whole disk may be smaller than what a cluster's volume holds
-        text = re.sub(r"max_file_store: \w+", "max_file_store: 256MiB", text)
-        file = own / "nats.conf"
-        file.write_text(
-            "host: 127.0.0.1\n" + text.replace("cluster {", "cluster {\n  host: 127.0.0.1")
-        )
-        environment = {**os.environ, "SERVER_NAME": f"nats-{number}"}
-        with (own / "log").open("wb") as log:
-            processes.append(
-                subprocess.Popen(
-                    [nats_server_binary(), "--config", str(file)],
-                    env=environment,
-                    stdout=log,
-                    stderr=log,
-                )
-            )
-    try:
-        yield [(f"nats://127.0.0.1:{port}", process.pid)
-               for port, process in zip(clients, processes, strict=True)]  # fmt: skip
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-
-
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_server_understands_its_configuration(
     manifests: dict[str, list[Manifest]], overlay: str, tmp_path: Path
 ) -> None:
+    for name, text in configuration(manifests[overlay]).items():
+        (tmp_path / name).write_text(text)
     config = tmp_path / "nats.conf"
-    config.write_text(named(manifests[overlay], "ConfigMap", "nats")["data"]["nats.conf"])
     ended = subprocess.run(
         [nats_server_binary(), "-t", "--config", str(config)],
         env={**os.environ, "SERVER_NAME": "nats-0"},
@@ -103,10 +63,9 @@ def test_server_understands_its_configuration(
 async def test_three_servers_keep_taking_events_when_one_is_lost(
     manifests: dict[str, list[Manifest]], tmp_path: Path
 ) -> None:
-    config = named(manifests["production"], "ConfigMap", "nats")["data"]["nats.conf"]
-    with nats_servers(config, tmp_path, 3) as servers:
+    with nats_servers(configuration(manifests["production"]), tmp_path, 3) as servers:
         settings = BrokerSettings(
-            nats_url=",".join(url for url, _ in servers),
+            nats_url=",".join(server.url("ingest") for server in servers),
             stream_replicas=3,
             stream_max_bytes=64 * 1024**2,
         )  # type: ignore[call-arg]
@@ -120,7 +79,7 @@ async def test_three_servers_keep_taking_events_when_one_is_lost(
         info = await js.stream_info(EVENTS)
         assert info.cluster is not None
         leader = int(str(info.cluster.leader)[-1])
-        os.kill(servers[leader][1], signal.SIGKILL)
+        os.kill(servers[leader].pid, signal.SIGKILL)
         for number in range(10, 20):
             await eventually(lambda number=number: done(publish(js, number)), 60)
 
@@ -142,7 +101,9 @@ async def done(call: Awaitable[T]) -> T | None:
 
 def patient(settings: BrokerSettings) -> dict[str, Any]:
     servers = settings.nats_url.split(",")
-    return {"servers": servers, "max_reconnect_attempts": -1, "reconnect_time_wait": 0.1}
+    inbox = "_INBOX.ingest"  # where this user may read what is answered to it
+    always = {"max_reconnect_attempts": -1, "reconnect_time_wait": 0.1}
+    return {"servers": servers, "inbox_prefix": inbox, **always}
 
 
 async def made(js: JetStreamContext, settings: BrokerSettings) -> bool:
@@ -250,6 +211,8 @@ def test_job_migrates_with_the_password_in_its_environment(
         url = url.replace("$(PGUSER)", values["PGUSER"]).replace(
             "@postgres:5432/universe", f"@127.0.0.1:{postgres.port}/{name}"
         )
+        # this server is without TLS; tests/security/test_database_tls.py has one with it
+        url = url.replace("verify-full&sslrootcert=/postgres-ca/ca.crt", "disable")
         arguments = [a.replace("/migrations", str(tmp_path)) for a in container["args"]]
         for _ in range(2):
             ended = subprocess.run(

@@ -67,6 +67,10 @@ def test_function_is_the_one_of_openfaas(
     }
     mounted = {volume["secret"]["secretName"] for volume in template["spec"]["volumes"]
                if "secret" in volume}  # fmt: skip
+    mounted |= {source["secret"]["name"] for volume in template["spec"]["volumes"]
+                for source in volume.get("projected", {}).get("sources", [])}  # fmt: skip
+    # the certificate of PostgreSQL, which `faas-cli deploy --secret database-ca` adds on OpenFaaS
+    mounted.discard("postgres-ca")
     assert mounted == set(function.secrets)
     for secret in mounted:
         held = named(manifests, "Secret", secret)

@@ -1,5 +1,6 @@
 """What kustomize makes of infra/kubernetes: valid, complete, and what the platform needs."""
 
+import base64
 import json
 import re
 from pathlib import Path
@@ -17,7 +18,11 @@ from infra.monitoring.exporter.settings import ExporterSettings
 from tests.support.manifests import Manifest, check, copy, kustomize, named, pod_specs, render
 
 OVERLAYS = ("single-node", "production")
-MADE_BY_OTHERS = {"basic-auth": "the user, for the gateway", "postgres-app": "CloudNativePG"}
+MADE_BY_OTHERS = {
+    "basic-auth": "the user, for the gateway",
+    "postgres-app": "CloudNativePG",
+    "postgres-ca": "CloudNativePG",
+}
 
 
 @pytest.fixture(scope="module", params=OVERLAYS)
@@ -84,7 +89,12 @@ def test_names_that_pods_use_exist(manifests: list[Manifest]) -> None:
                 assert volume["configMap"]["name"] in there["ConfigMap"], workload
         secrets = re.findall(r"secretKeyRef:\n\s+key: .*\n\s+name: (\S+)", text)
         secrets += re.findall(r"secretName: (\S+)", text)
-        secrets += re.findall(r"secret:\n\s+items:(?:\n.*?)*?\n\s+name: (\S+)", text)
+        secrets += [
+            source["secret"]["name"]
+            for volume in template["spec"].get("volumes", [])
+            for source in volume.get("projected", {}).get("sources", [])
+            if "secret" in source
+        ]
         for name in secrets:
             assert name in there["Secret"] | MADE_BY_OTHERS.keys(), f"{workload}: {name}"
 
@@ -119,12 +129,14 @@ def test_selectors_select(manifests: list[Manifest]) -> None:
 
 
 def test_pods_that_connect_are_let_in(manifests: list[Manifest]) -> None:
+    logins = [m["metadata"]["name"] for m in manifests
+              if m["kind"] == "Secret" and "nats-url" in m["data"]]  # fmt: skip
     by_name = {template["metadata"]["labels"]["app.kubernetes.io/name"]: template
                for _, template in pod_specs(manifests)}  # fmt: skip
     for name, template in by_name.items():
         text = yaml.safe_dump(template["spec"])
         labels = template["metadata"]["labels"]
-        assert ("nats://nats:" in text) == (labels.get("nats") == "client"), name
+        assert any(login in text for login in logins) == (labels.get("nats") == "client"), name
         asks_database = "@postgres:" in text or "value: postgres\n" in text
         assert asks_database == (labels.get("database") == "client"), name
 
@@ -179,7 +191,10 @@ def test_production_survives_the_loss_of_a_node(manifests: list[Manifest], overl
     nats = named(manifests, "StatefulSet", "nats")
     assert nats["spec"]["replicas"] == 3
     config = named(manifests, "ConfigMap", "nats")["data"]["nats.conf"]
-    assert config.count("nats://nats-") == 3
+    assert "include nats-routes.conf" in config
+    logins = named(manifests, "Secret", "nats-users")["data"]
+    routes = base64.b64decode(logins["nats-routes.conf"]).decode()
+    assert len(re.findall(r"nats://cluster:\w+@nats-\d\.nats-servers:6222", routes)) == 3
     assert named(manifests, "Deployment", "connector")["spec"]["replicas"] == 2
     budgets = {m["metadata"]["name"]: m["spec"] for m in manifests
                if m["kind"] == "PodDisruptionBudget"}  # fmt: skip
