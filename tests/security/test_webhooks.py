@@ -319,6 +319,19 @@ async def test_events_of_another_source_are_rejected(http: httpx.Client, nats_ur
     assert re.search(r"^universe_ingest_events_foreign_total [3-9]", metrics, re.MULTILINE)
 
 
+async def test_event_of_another_source_with_a_number_of_any_length_is_rejected(
+    http: httpx.Client, nats_url: str
+) -> None:
+    """The same for an event that not every parser of JSON reads: no way around, and no 500."""
+    body = sent("tiktok")[:-1] + b', "note": ' + b"9" * 400 + b"}"
+    answer = post(http, "facebook", body, facebook(body))
+    assert answer.status_code == 422
+    [rejected] = answer.json()["rejected"]
+    assert rejected["errors"][0]["type"] == "source_not_allowed"
+    assert await subjects(nats_url) == {}
+    assert post(http, "event", body, {"X-Api-Key": "open sesame"}).status_code == 202
+
+
 async def test_invalid_events_of_the_source_are_dead_letters(
     http: httpx.Client, nats_url: str
 ) -> None:
