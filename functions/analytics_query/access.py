@@ -1,33 +1,39 @@
 """Authentication of callers."""
 
-import hmac
-
 import flask
 
+from functions.common.access import API_KEY_HEADER, given_key, is_known, require_secret
 from functions.common.errors import RequestRefusedError
 
 from .settings import settings
 
-API_KEY_HEADER = "X-Api-Key"
+
+def check_settings() -> None:
+    """Check that there is a key, unless anybody shall be answered.
+
+    Raises:
+        SecretError: there is none.
+    """
+    require_secret(
+        "analytics-api-key",
+        settings().analytics_api_key,
+        settings().analytics_auth,
+        variable="ANALYTICS_AUTH",
+        effect="anybody may read reports and events",
+    )
 
 
 def authenticate(request: flask.Request) -> None:
-    """Check the caller's API key, where one is configured.
+    """Check the caller's API key.
 
     Raises:
         RequestRefusedError: 401.
     """
-    key = settings().analytics_api_key
-    if key is not None and not hmac.compare_digest(_given_key(request).encode(), key.encode()):
+    if settings().analytics_auth == "none":
+        return
+    if not is_known(given_key(request.headers), settings().analytics_api_key):
         raise RequestRefusedError(
             401,
             f"Send the API key in the header {API_KEY_HEADER}.",
             headers={"WWW-Authenticate": "Bearer"},
         )
-
-
-def _given_key(request: flask.Request) -> str:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    return request.headers.get(API_KEY_HEADER) or (
-        token.strip() if scheme.lower() == "bearer" else ""
-    )

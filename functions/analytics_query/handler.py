@@ -15,7 +15,7 @@ from functions.common.http import wsgi
 from functions.common.http.front_door import READ_METHODS, Checks, FrontDoor, Route
 
 from . import metrics
-from .access import authenticate
+from .access import authenticate, check_settings
 from .database import fault
 from .reports import REPORTS
 from .reports.report import Report
@@ -24,6 +24,7 @@ from .web.run_report import run_report
 
 logs.configure("analytics-query")
 logger = logging.getLogger(__name__)
+check_settings()
 
 RETRY_AFTER = 2
 """Seconds after which a caller should try again while the database is unavailable."""

@@ -4,8 +4,10 @@ from functools import cache
 
 from pydantic import Field
 
+from functions.common.access import Auth
 from functions.common.durations import Seconds
 from functions.common.postgres import PoolSettings
+from functions.common.settings import SecretLines
 
 
 class AnalyticsQuerySettings(PoolSettings):
@@ -35,8 +37,13 @@ class AnalyticsQuerySettings(PoolSettings):
     report_cache_bytes: int = Field(
         default=32 * 1024**2, ge=0, description="memory for cached reports; 0 disables the cache"
     )
-    analytics_api_key: str | None = Field(
-        default=None, description="key that callers must send in X-Api-Key, if set"
+    analytics_auth: Auth = Field(
+        default="secret", description="`none` answers anybody, without a key"
+    )
+    analytics_api_key: SecretLines = Field(
+        default=(),
+        repr=False,
+        description="key that callers must send in X-Api-Key; several lines: any of them",
     )
 
     @property

@@ -9,6 +9,8 @@ from functions.common.correlation import HeaderLookup
 from functions.common.errors import SecretError
 from functions.common.settings import secrets_dir
 
+API_KEY_HEADER = "X-Api-Key"
+
 logger = logging.getLogger(__name__)
 
 Auth = Literal["secret", "none"]
@@ -42,7 +44,7 @@ def require_secret(
 def given_key(headers: HeaderLookup) -> str:
     """Return the API key of a request, `X-Api-Key` or a bearer token; empty without one."""
     scheme, _, token = (headers.get("Authorization") or "").partition(" ")
-    return headers.get("X-Api-Key") or (token.strip() if scheme.lower() == "bearer" else "")
+    return headers.get(API_KEY_HEADER) or (token.strip() if scheme.lower() == "bearer" else "")
 
 
 def is_known(key: str, keys: Sequence[str]) -> bool:

@@ -73,6 +73,15 @@ def _inbox_prefix(settings: BrokerSettings) -> str:
     return f"_INBOX.{_NOT_A_TOKEN.sub('_', user)}" if user else "_INBOX"
 
 
+def without_login(url: str) -> str:
+    """Return NATS URLs, comma-separated, without user, password and token: for people to read."""
+    shown: list[str] = []
+    for each in url.split(","):
+        scheme, separator, rest = each.strip().rpartition("://")
+        shown.append(scheme + separator + rest.rpartition("@")[2])
+    return ",".join(shown)
+
+
 async def connect(settings: BrokerSettings, name: str, *, forever: bool = True) -> Client:
     """Connect to NATS.
 

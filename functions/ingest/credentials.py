@@ -6,7 +6,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 
-from functions.common.access import given_key, is_known
+from functions.common.access import API_KEY_HEADER, given_key, is_known, require_secret
 from functions.common.http import asgi
 
 from . import metrics
@@ -14,19 +14,33 @@ from .errors import CredentialsRefusedError
 from .settings import IngestSettings
 
 
+def check_settings(settings: IngestSettings) -> None:
+    """Check that there is a key, unless events shall be taken from anybody.
+
+    Raises:
+        SecretError: there is none.
+    """
+    require_secret(
+        "ingest-api-key",
+        settings.ingest_api_key,
+        settings.ingest_auth,
+        variable="INGEST_AUTH",
+        effect="anybody may send events",
+    )
+
+
 def check_api_key(headers: Headers, settings: IngestSettings) -> None:
-    """Check the caller's API key; where none is configured, every caller is accepted.
+    """Check the caller's API key; with `INGEST_AUTH=none`, every caller is accepted.
 
     Raises:
         CredentialsRefusedError: 401, it is missing or wrong.
     """
-    key = settings.ingest_api_key
-    if not key:
+    if settings.ingest_auth == "none":
         return
     given = given_key(headers)
-    if not is_known(given, (key,)):
+    if not is_known(given, settings.ingest_api_key):
         raise CredentialsRefusedError(
-            "wrong" if given else "missing", "A valid header X-Api-Key is required."
+            "wrong" if given else "missing", f"A valid header {API_KEY_HEADER} is required."
         )
 
 

@@ -20,7 +20,7 @@ from functions.common.http.front_door import Checks, FrontDoor, Route
 from . import metrics
 from .api import routes as api
 from .body import is_ndjson, read_body, split_events
-from .credentials import check_api_key, count_refusals
+from .credentials import check_api_key, check_settings, count_refusals
 from .publisher import Publisher
 from .settings import settings
 from .validation import RejectedEvent, ValidatedEvents, validate
@@ -29,6 +29,7 @@ from .webhooks.webhook import Webhook
 
 logs.configure("ingest")
 logger = logging.getLogger(__name__)
+check_settings(settings())
 
 
 @cache

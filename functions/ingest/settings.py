@@ -6,8 +6,10 @@ from typing import Annotated
 from pydantic import Field
 from pydantic_settings import NoDecode
 
+from functions.common.access import Auth
 from functions.common.broker import BrokerSettings
 from functions.common.durations import Seconds
+from functions.common.settings import SecretLines
 
 from .webhooks.configuration import Webhooks
 
@@ -36,8 +38,13 @@ class IngestSettings(BrokerSettings):
     reconnect_wait: Seconds = Field(
         default=1.0, description="seconds a request waits for a lost connection before 503"
     )
-    ingest_api_key: str | None = Field(
-        default=None, description="key that callers must send, if set"
+    ingest_auth: Auth = Field(
+        default="secret", description="`none` takes events from anybody, without a key"
+    )
+    ingest_api_key: SecretLines = Field(
+        default=(),
+        repr=False,
+        description="key that callers must send in X-Api-Key; several lines: any of them",
     )
     webhooks: Annotated[Webhooks, NoDecode] = Field(
         default_factory=dict,

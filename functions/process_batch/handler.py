@@ -22,6 +22,7 @@ from functions.common.http.body import body_too_large
 from functions.common.http.front_door import Checks, FrontDoor, Route
 
 from . import compactor, database, metrics
+from .access import check_settings, check_signature, read_signature
 from .body import EventMessage, read_messages
 from .database import pool
 from .settings import settings
@@ -35,6 +36,7 @@ gc.set_threshold(200_000, 10, 10)
 
 logs.configure("process-batch")
 logger = logging.getLogger(__name__)
+check_settings()
 
 CALL_IDS_PER_LINE = 100
 
@@ -54,7 +56,8 @@ def store(request: flask.Request) -> flask.Response:
     """Store the events of one request, and return the response.
 
     Raises:
-        RequestRefusedError: the request cannot be read, or the database is unavailable.
+        RequestRefusedError: the connector did not sign the request, it cannot be read, or the
+            database is unavailable.
     """
     try:
         return _store(request)
@@ -67,7 +70,10 @@ def store(request: flask.Request) -> flask.Response:
 def _store(request: flask.Request) -> flask.Response:
     started = perf_counter()
     headers = {name.lower(): value for name, value in request.headers.items()}
-    messages = read_messages(_body(request), headers, settings().max_batch_bytes)
+    signature = read_signature(request)
+    body = _body(request)
+    check_signature(signature, body)
+    messages = read_messages(body, headers, settings().max_batch_bytes)
     redelivered = any(message.redelivered for message in messages)
     validation = ValidationSummary(seconds=perf_counter() - started)
     stored = writer().store(validated_rows(messages, validation), redelivered)

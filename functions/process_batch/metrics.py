@@ -35,6 +35,11 @@ _phase_seconds = Histogram(
     ["phase"],
     buckets=BUCKETS,
 )
+REFUSED = Counter(
+    "universe_process_batch_refused_total",
+    "Requests answered with 401, by what is wrong with their signature",
+    ["why"],
+)
 UNAVAILABLE = Counter(
     "universe_process_batch_unavailable_total", "Batches answered with 503, by SQLSTATE", ["state"]
 )

@@ -4,16 +4,30 @@ from functools import cache
 
 from pydantic import Field
 
+from functions.common.access import Auth
 from functions.common.durations import Seconds
 from functions.common.postgres import PoolSettings
+from functions.common.settings import SecretLines
+from functions.common.signature import TOLERANCE_SECONDS
 
 
 class ProcessBatchSettings(PoolSettings):
-    """The database, and how often rollup deltas are compacted."""
+    """The database, who may send batches, and how often rollup deltas are compacted."""
 
     database_url: str = Field(
         default="postgresql://universe_writer@127.0.0.1:5432/universe",
         description="PostgreSQL, as the role universe_writer",
+    )
+    batch_auth: Auth = Field(
+        default="secret", description="`none` takes batches that the connector did not sign"
+    )
+    batch_signing_key: SecretLines = Field(
+        default=(), repr=False, description="key that the connector signs with; several lines: any"
+    )
+    batch_signature_tolerance: Seconds = Field(
+        default=TOLERANCE_SECONDS,
+        gt=0,
+        description="how far the time of a signature may be from the time here",
     )
     retry_after: int = Field(
         default=2, ge=0, description="seconds a caller should wait after a 503"

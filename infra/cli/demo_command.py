@@ -10,12 +10,12 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from functions.common.broker import BrokerSettings, connect
+from functions.common.broker import connect
 from infra.cli.demo_report import DemoResult, fetch_reports, print_report
 from infra.cli.generate import Mix
 from infra.cli.load_generator import LoadPlan
-from infra.cli.options import console, errors_as_one_line, platform_settings
-from infra.cli.publish_command import EVENTS_PATH, publish_with_progress_bar
+from infra.cli.options import console, errors_as_one_line, first_secret, platform_settings
+from infra.cli.publish_command import EVENTS_PATH, api_key_header, publish_with_progress_bar
 from infra.cli.run import run
 from infra.cli.stream_state import dead_letters_by_reason, stream_state
 from infra.cli.up_command import print_step, print_urls
@@ -75,7 +75,7 @@ def demo(
 
 async def _demo(events: int, batch: int, mix: Mix, exit_after_report: bool) -> bool:
     async with platform.running(platform_settings(), print_step) as running:
-        nc = await connect(BrokerSettings.model_validate({"nats_url": running.nats_url}), "demo")
+        nc = await connect(running.broker, "demo")
         try:
             await _run(running, nc, events, batch, mix)
         finally:
@@ -88,7 +88,8 @@ async def _demo(events: int, batch: int, mix: Mix, exit_after_report: bool) -> b
 
 async def _run(running: Platform, nc: Client, events: int, batch: int, mix: Mix) -> None:
     js = JetStreamContext(nc)
-    plan = LoadPlan(running.gateway_url + EVENTS_PATH, batch=batch)
+    url = running.gateway_url + EVENTS_PATH
+    plan = LoadPlan(url, batch=batch, headers=api_key_header(first_secret("ingest-api-key")))
     started = time.monotonic()
     summary = await publish_with_progress_bar(events, plan, mix, time.time_ns())
     if summary.failed:
@@ -98,7 +99,8 @@ async def _run(running: Platform, nc: Client, events: int, batch: int, mix: Mix)
         )
     await _wait_until_processed(js)
     seconds = time.monotonic() - started
-    async with aiohttp.ClientSession(raise_for_status=True) as session:
+    headers = api_key_header(first_secret("analytics-api-key"))
+    async with aiohttp.ClientSession(raise_for_status=True, headers=headers) as session:
         reports = await fetch_reports(session, running.gateway_url + "/function/analytics-query")
     reasons = await dead_letters_by_reason(nc, js)
     print_report(console, DemoResult(summary, seconds, reports, reasons))

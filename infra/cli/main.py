@@ -6,7 +6,7 @@ import click
 
 from infra.cli.demo_command import demo
 from infra.cli.migrate_command import migrate
-from infra.cli.options import platform_nats_url
+from infra.cli.options import platform_broker
 from infra.cli.publish_command import publish
 from infra.cli.retention_command import retention, seal
 from infra.cli.settings_command import settings
@@ -20,7 +20,7 @@ from infra.connector.dlq.command import dlq
 @click.pass_context
 def main(context: click.Context) -> None:
     """Serverless event processing: webhooks in, analytics out."""
-    context.obj = platform_nats_url  # where `dlq` looks without NATS_URL
+    context.obj = platform_broker  # where `dlq` looks without NATS_URL
 
 
 for command in (up, demo, publish, status, dlq, migrate, retention, seal, settings):

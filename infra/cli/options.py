@@ -9,6 +9,7 @@ import click
 from pydantic import ValidationError
 from rich.console import Console
 
+from functions.common.broker import BrokerSettings
 from functions.common.errors import UniverseError
 from functions.common.settings import setting_faults
 from infra.local import state_dir
@@ -48,10 +49,24 @@ def platform_settings() -> PlatformSettings:
     return PlatformSettings.model_validate({})
 
 
-def platform_nats_url() -> str:
-    """Return the NATS URL of the platform that runs with STATE_DIR.
+def platform_broker() -> BrokerSettings:
+    """Return how to reach the NATS server of the platform that runs with STATE_DIR.
 
     Raises:
-        PlatformError: no platform runs.
+        PlatformError: no platform runs, or its secrets cannot be read.
     """
-    return state_dir.load_addresses(platform_settings().state_dir).nats_url
+    folder = platform_settings().state_dir
+    state_dir.load_addresses(folder)
+    return state_dir.broker_settings(folder)
+
+
+def first_secret(name: str) -> str | None:
+    """Return the first line of a secret of the platform with STATE_DIR; None if there is none.
+
+    Raises:
+        PlatformError: it is empty, or cannot be read.
+    """
+    folder = platform_settings().state_dir
+    if not (folder / "secrets" / name).exists():
+        return None
+    return state_dir.read_secret(folder, name).splitlines()[0].strip()

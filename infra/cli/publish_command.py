@@ -18,7 +18,7 @@ from rich.table import Table
 from infra.cli.generate import Mix, generate
 from infra.cli.load_generator import LoadPlan, Summary
 from infra.cli.load_generator import publish as publish_events
-from infra.cli.options import console, errors_as_one_line, platform_settings
+from infra.cli.options import console, errors_as_one_line, first_secret, platform_settings
 from infra.cli.run import run
 
 EVENTS_PATH = "/function/ingest/webhook/event"
@@ -55,7 +55,10 @@ EVENTS_PATH = "/function/ingest/webhook/event"
 @click.option("--seed", type=int, help="Random seed; the same seed gives the same events.")
 @click.option("--url", help="Where events are posted; default: ingest at the local gateway.")
 @click.option(
-    "--api-key", envvar="INGEST_API_KEY", help="Sent as X-Api-Key.  [env: INGEST_API_KEY]"
+    "--api-key",
+    envvar="INGEST_API_KEY",
+    help="Sent as X-Api-Key; default: that of the local platform, if it has one.  "
+    "[env: INGEST_API_KEY]",
 )
 @click.option("--gzip", "compress", is_flag=True, help="Compress the requests.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
@@ -78,13 +81,15 @@ def publish(
 
     The exit status is 0 when every event was answered, 1 when some were not.
     """
+    if not url and not api_key:
+        api_key = first_secret("ingest-api-key")
     plan = LoadPlan(
         url or f"http://127.0.0.1:{platform_settings().gateway_port}{EVENTS_PATH}",
         batch=batch,
         rate=rate,
         concurrency=concurrency,
         compress=compress,
-        headers={"X-Api-Key": api_key} if api_key else {},
+        headers=api_key_header(api_key),
     )
     mix = Mix(duplicates, invalid, days)
     summary = run(
@@ -97,6 +102,11 @@ def publish(
     else:
         _print_summary(summary)
     sys.exit(1 if summary.failed else 0)
+
+
+def api_key_header(key: str | None) -> dict[str, str]:
+    """Return the header with the API key of a function, where there is one."""
+    return {"X-Api-Key": key} if key else {}
 
 
 async def publish_with_progress_bar(events: int, plan: LoadPlan, mix: Mix, seed: int) -> Summary:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from functions.analytics_query.settings import AnalyticsQuerySettings
 from functions.common.paths import ROOT
+from functions.common.settings import is_secret_file
 from functions.ingest.settings import IngestSettings
 from functions.process_batch.settings import ProcessBatchSettings
 from infra.cli.options import console
@@ -36,7 +37,8 @@ _PAGE_HEAD = """\
 Every setting of every component, as `universe settings` prints them. They are environment
 variables. Where one is not set, the file of its name in small letters with dashes is read from
 `SECRETS_DIR`, or else from `/var/openfaas/secrets`: `DATABASE_URL` from the file `database-url`. An
-empty variable counts as not set. `LOG_LEVEL` (`INFO`) holds for all components.
+empty variable counts as not set, an empty secret file is an error. Keys are read from files only,
+one in each line, and each line is valid. `LOG_LEVEL` (`INFO`) holds for all components.
 
 This page is written by `universe settings --markdown`.
 """
@@ -44,7 +46,7 @@ This page is written by `universe settings --markdown`.
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting: the name of its variable, its default, and what it means."""
+    """One setting: the name of its variable or file, its default, and what it means."""
 
     variable: str
     default: str
@@ -58,7 +60,7 @@ def settings_of(component: str) -> Iterator[Setting]:
         for name, field in each.model_fields.items():
             if name not in seen:
                 seen.add(name)
-                yield Setting(name.upper(), _default(field), _meaning(field))
+                yield Setting(_variable(name, field), _default(field), _meaning(field))
 
 
 def page() -> str:
@@ -91,13 +93,17 @@ def settings(component: str | None, markdown: bool) -> None:
         console.print()
 
 
+def _variable(name: str, field: FieldInfo) -> str:
+    return f"{name.replace('_', '-')} (secret file)" if is_secret_file(field) else name.upper()
+
+
 def _meaning(field: FieldInfo) -> str:
     return " ".join((field.description or "").split()).rstrip(".")
 
 
 def _default(field: FieldInfo) -> str:
     value: Any = field.get_default(call_default_factory=True)
-    if value is None or value == "":
+    if value is None or value in ("", ()):
         return ""
     if value == ROOT:
         return "the code's folder"

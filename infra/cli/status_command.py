@@ -11,7 +11,7 @@ import psycopg
 from nats.js import JetStreamContext
 from rich.table import Table
 
-from functions.common.broker import BrokerSettings, connect
+from functions.common.broker import connect
 from infra.cli.options import console, errors_as_one_line, platform_settings
 from infra.cli.stream_state import StreamState, stream_state
 from infra.local import state_dir
@@ -66,7 +66,7 @@ async def _fetch(
     except (aiohttp.ClientError, TimeoutError) as error:
         raise PlatformError(f"the gateway does not respond: {error}") from error
     try:
-        broker = BrokerSettings.model_validate({"nats_url": running.nats_url})
+        broker = state_dir.broker_settings(settings.state_dir)
         nc = await connect(broker, "universe status", forever=False)
     except (nats.errors.Error, OSError, TimeoutError) as error:
         raise PlatformError(f"NATS does not respond: {error}") from error

@@ -49,6 +49,8 @@ def print_urls(running: Platform) -> None:
     ):
         table.add_row(f"[bold]{name}[/bold]", value)
     console.print(table, soft_wrap=True)
+    for door in running.open_doors:
+        console.print(f"[yellow]open door[/yellow]  {door}", soft_wrap=True)
     console.print("Universe is up. Ctrl-C stops it.")
 
 

@@ -10,6 +10,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from functions.common import logs
+from functions.common.errors import SecretError
 from functions.common.settings import setting_faults
 from infra.connector.app import Connector
 from infra.connector.dlq.command import dlq
@@ -47,6 +48,9 @@ def run() -> int:
         settings = ConnectorSettings()
     except ValidationError as error:
         sys.stderr.writelines(f"{fault}\n" for fault in setting_faults(error))
+        return 2
+    except SecretError as error:
+        sys.stderr.write(f"{error}\n")
         return 2
     logs.configure("connector", settings.log_level)
     try:

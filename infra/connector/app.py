@@ -13,7 +13,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 
-from functions.common.broker import connect
+from functions.common.broker import connect, without_login
 from functions.common.log_on_change import LogOnChange
 from infra.connector import metrics
 from infra.connector.binding import Binding
@@ -144,7 +144,7 @@ class Connector:
 
     async def _connect(self) -> Client | None:
         """Connect, however long it takes; return None if stopped before."""
-        url = self._settings.nats_url
+        url = without_login(self._settings.nats_url)
         while not self._stopped.is_set():
             connecting = connect(self._settings, "universe-connector")
             try:
@@ -345,6 +345,7 @@ class Connector:
             f"/jetstream/{key.stream}/{target.name}",
             batch=spec.options.batch,
             timeout=spec.options.timeout,
+            signing_keys=[key.encode() for key in settings.batch_signing_key],
             exists=(lambda: gateway.exists(spec.function)) if gateway else None,
         )
         binding = Binding(

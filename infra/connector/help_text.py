@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from functions.common.backoff import Backoff
+from functions.common.settings import is_secret_file
 from infra.connector.openfaas.annotations import ANNOTATIONS
 from infra.connector.settings import ConnectorSettings
 
@@ -50,7 +51,8 @@ def help_text() -> str:
     """Return the help, with every setting and annotation."""
     lines = [USAGE.rstrip(), _DESCRIPTION]
     for name, field in ConnectorSettings.model_fields.items():
-        lines.append(f"\n  {name.upper()}  [{show(field.default)}]")
+        default = "from its file only" if is_secret_file(field) else show(field.default)
+        lines.append(f"\n  {name.upper()}  [{default}]")
         lines += _wrap(field.description or "")
     lines.append("\nannotations of a function (in parentheses the setting that is the default):")
     for name, meaning in ANNOTATIONS.items():

@@ -94,7 +94,11 @@ class BindingObserver:
 
     def unavailable(self, response: Unavailable) -> None:
         """Report that the function is unavailable: once, however long that lasts."""
-        self._changes.log("function", f"{self._function} is unavailable: {response.reason}")
+        if response.unauthorized:
+            text = f"{self._function} refuses the connector; messages wait: {response.reason}"
+            self._changes.log("function", text, level=logging.ERROR)
+        else:
+            self._changes.log("function", f"{self._function} is unavailable: {response.reason}")
 
     def retried(self, delivery: Delivery, *, charged: bool) -> None:
         """Report that messages are delivered again."""

@@ -8,6 +8,7 @@ from pydantic_settings import NoDecode
 from functions.common.backoff import Backoff
 from functions.common.broker import BrokerSettings
 from functions.common.durations import Seconds
+from functions.common.settings import SecretLines
 from infra.connector.delivery.circuit_breaker import DEFAULT_COOLDOWN, BreakerLimits
 from infra.connector.jetstream.subjects import parse_topics
 from infra.connector.openfaas.annotations import parse_backoff
@@ -37,6 +38,12 @@ class ConnectorSettings(BrokerSettings):
     basic_auth_user: str | None = Field(default=None, description="user of the gateway")
     basic_auth_password: str | None = Field(
         default=None, description="password of the gateway's user"
+    )
+    batch_signing_key: SecretLines = Field(
+        default=(),
+        repr=False,
+        description="key that invocations are signed with, in the header Universe-Signature; with "
+        "each of several lines",
     )
     discovery_interval: Seconds = Field(
         default=3.0, description="interval between requests for the gateway's functions"

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Collection, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings
 
 from functions.analytics_query.settings import AnalyticsQuerySettings
 from functions.common import logs
-from functions.common.broker import BrokerSettings, connect, ensure_streams
+from functions.common.broker import BrokerSettings, connect, ensure_streams, without_login
 from functions.common.paths import ROOT
 from functions.ingest.settings import IngestSettings
 from functions.process_batch.settings import ProcessBatchSettings
@@ -26,6 +26,7 @@ from infra.database import housekeeping
 from infra.database.migrate import migrate
 from infra.local import state_dir
 from infra.local.errors import PlatformError
+from infra.local.functions.secrets import DOORS, link_secrets, open_doors
 from infra.local.gateway.app import LocalGateway
 from infra.local.gateway.settings import GatewaySettings
 from infra.local.process.logfile import LogFile
@@ -39,14 +40,34 @@ from infra.local.settings import PlatformSettings
 from infra.local.state_dir import PlatformAddresses
 from infra.monitoring.exporter.settings import ExporterSettings
 
+logger = logging.getLogger(__name__)
+
 MAX_LOG_BYTES = 8 * 1024**2
 INHERITED_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LOG_LEVEL")
-FUNCTION_SETTINGS = (IngestSettings, ProcessBatchSettings, AnalyticsQuerySettings)
+HANDLER_SETTINGS = {
+    "functions.ingest.handler": IngestSettings,
+    "functions.process_batch.handler": ProcessBatchSettings,
+    "functions.analytics_query.handler": AnalyticsQuerySettings,
+}
+"""The settings of the platform's environment that are handed on to a function, by its handler."""
 NOT_INHERITED_SETTINGS = {
     "NATS_URL", "DATABASE_URL", "DATABASE_READER_URL", "GATEWAY_URL", "K_SINK", "FUNCTION_URL",
-    "HOST", "PORT", "METRICS_PORT",
+    "HOST", "PORT", "METRICS_PORT", "BASIC_AUTH_USER", "BASIC_AUTH_PASSWORD",
 }  # fmt: skip
 """Settings that mean something else to the platform, or that the platform sets itself."""
+SECRET_VARIABLES = (
+    "INGEST_API_KEY", "ANALYTICS_API_KEY", "BATCH_SIGNING_KEY",
+    "NATS_USER", "NATS_PASSWORD", "NATS_TOKEN",
+)  # fmt: skip
+"""Variables of the platform's environment that are handed on as secret files only."""
+CONNECTOR_SECRETS = ("nats-url", "batch-signing-key", "basic-auth-user", "basic-auth-password")
+EXPORTER_SECRETS = ("nats-url", "database-reader-url")
+DOOR_EFFECTS = {
+    "INGEST_AUTH": ("anybody who reaches the gateway may send events", "ingest-api-key"),
+    "ANALYTICS_AUTH": ("anybody who reaches the gateway may read", "analytics-api-key"),
+    "BATCH_AUTH": ("anybody who reaches the gateway may store events", "batch-signing-key"),
+}
+"""The settings that open a door, what that means, and the secret that closes it."""
 
 ProgressCallback = Callable[[str], None]
 
@@ -66,10 +87,16 @@ class Platform:
 
     state_dir: Path
     gateway_url: str
-    nats_url: str
+    broker: BrokerSettings
     connector_url: str
     databases: DatabaseUrls
     gateway: LocalGateway
+    open_doors: tuple[str, ...]
+
+    @property
+    def nats_url(self) -> str:
+        """The NATS server, without the login to it."""
+        return without_login(self.broker.nats_url)
 
 
 def _no_progress(step: str) -> None:
@@ -97,8 +124,17 @@ async def running(
                 f"port {settings.gateway_port} is in use: choose another with GATEWAY_PORT"
             )
         stack.enter_context(_log_to(folder / "logs" / "platform.log"))
-        nats_url = await _start_nats(settings, folder, stack, on_progress)
-        await _create_streams(nats_url)
+        _move_secrets_out_of_environment(folder)
+        for name in DOORS:
+            if (folder / "secrets" / name).exists():
+                state_dir.read_secret(folder, name)  # an empty one stops the platform here
+        state_dir.ensure_secret(folder, "batch-signing-key")
+        state_dir.write_secret(
+            folder, "nats-url", await _start_nats(settings, folder, stack, on_progress)
+        )
+        broker = state_dir.broker_settings(folder)
+        nats_url = without_login(broker.nats_url)
+        await _create_streams(broker)
         databases = await _start_database(settings, folder, stack, on_progress)
         stack.callback(housekeeping.start(databases.owner, settings.retention_days))
         state_dir.write_secret(folder, "database-owner-url", databases.owner)
@@ -111,25 +147,31 @@ async def running(
             GatewaySettings(
                 state_dir=folder,
                 gateway_port=settings.gateway_port,
-                nats_url=nats_url,
-                function_env=_environment_of(*FUNCTION_SETTINGS) | {"NATS_URL": nats_url},
-            )
+                function_env={"NATS_URL": nats_url},
+                handler_env={
+                    module: _environment_of(each) for module, each in HANDLER_SETTINGS.items()
+                },
+            ),
+            broker,
         )
         await gateway.start()
         stack.push_async_callback(gateway.stop)
         files = [Path(file.strip()) for file in settings.stack_files.split(",")]
-        await gateway.deploy_stack(files, {"NATS_URL": nats_url})
+        await gateway.deploy_stack(files)
+        doors = tuple(_open_doors(gateway))
+        for door in doors:
+            logger.warning("open door: %s", door)
 
         connector_port = settings.connector_port or free_port()
         if settings.connector:
             on_progress("starting the connector")
-            connector = _connector(folder, gateway.url, nats_url, connector_port)
+            connector = _connector(folder, gateway.url, connector_port)
             await connector.start()
             stack.push_async_callback(connector.stop)
             gateway.services["connector"] = f"{LOOPBACK}:{connector_port}"
         if settings.exporter:
             exporter_port = settings.exporter_port or free_port()
-            exporter = _exporter(folder, nats_url, exporter_port)
+            exporter = _exporter(folder, exporter_port)
             await exporter.start()
             stack.push_async_callback(exporter.stop)
             gateway.services["exporter"] = f"{LOOPBACK}:{exporter_port}"
@@ -138,16 +180,43 @@ async def running(
         addresses = PlatformAddresses(os.getpid(), gateway.url, nats_url, connector_url)
         state_dir.save_addresses(folder, addresses)
         stack.callback(state_dir.remove_addresses, folder)
-        yield Platform(folder, gateway.url, nats_url, connector_url, databases, gateway)
+        yield Platform(folder, gateway.url, broker, connector_url, databases, gateway, doors)
         on_progress("stopping")
 
 
-def _environment_of(*classes: type[BaseSettings]) -> dict[str, str]:
-    """Return the variables of this process's environment that are settings of these classes."""
-    names = {name.upper() for each in classes for name in each.model_fields}
+def _move_secrets_out_of_environment(folder: Path) -> None:
+    """Write secrets of the environment to files, which each process gets that reads them.
+
+    They are removed from the environment, which all child processes inherit.
+    """
+    for name in SECRET_VARIABLES:
+        if value := os.environ.pop(name, ""):
+            state_dir.write_secret(folder, name.lower().replace("_", "-"), value)
+
+
+def _open_doors(gateway: LocalGateway) -> Generator[str]:
+    """Yield a line for each door that is open: what it means, and what closes it."""
+    settings = gateway.settings
+    if not settings.basic_auth:
+        yield "anybody who reaches the gateway may deploy functions: BASIC_AUTH=false"
+    for function in gateway.registry:
+        version = function.version
+        opened = open_doors(settings.secrets_dir, version.deployment.secrets)
+        given = version.deployment.env_vars | settings.handler_env.get(version.handler.module, {})
+        for variable, (effect, secret) in DOOR_EFFECTS.items():
+            if (opened | given).get(variable) == "none":
+                path = settings.secrets_dir / secret
+                closes = f"unset {variable}" if path.exists() else f"put a key into {path}"
+                hint = f"to close it, {closes} and start again"
+                yield f"{function.name}: {effect} ({variable}=none); {hint}"
+
+
+def _environment_of(settings: type[BaseSettings]) -> dict[str, str]:
+    """Return the variables of this process's environment that are settings of a class."""
+    names = {name.upper() for name in settings.model_fields}
     return {
         name: os.environ[name]
-        for name in sorted(names - NOT_INHERITED_SETTINGS)
+        for name in sorted(names - NOT_INHERITED_SETTINGS - set(SECRET_VARIABLES))
         if os.environ.get(name)
     }
 
@@ -155,21 +224,22 @@ def _environment_of(*classes: type[BaseSettings]) -> dict[str, str]:
 async def _start_nats(
     settings: PlatformSettings, folder: Path, stack: AsyncExitStack, on_progress: ProgressCallback
 ) -> str:
+    """Return the URL of NATS, with the login to the embedded server."""
     if settings.nats_url:
         return settings.nats_url
     on_progress("starting NATS")
-    server = EmbeddedNats(folder / "nats")
+    password = state_dir.ensure_secret(folder, "nats-embedded-password")
+    server = EmbeddedNats(folder / "nats", password=password)
     await _keep_running(server, stack)
     return server.url
 
 
-async def _create_streams(nats_url: str) -> None:
+async def _create_streams(settings: BrokerSettings) -> None:
     """Create the streams before the connector looks for them.
 
     Raises:
         PlatformError: NATS is away, or refuses the streams.
     """
-    settings = BrokerSettings.model_validate({"nats_url": nats_url})
     try:
         nc = await connect(settings, "universe", forever=False)
         try:
@@ -178,7 +248,8 @@ async def _create_streams(nats_url: str) -> None:
             await nc.close()
     except (nats.errors.Error, OSError, TimeoutError) as error:
         reason = str(error) or type(error).__name__
-        raise PlatformError(f"NATS at {nats_url} cannot be used: {reason}") from error
+        url = without_login(settings.nats_url)
+        raise PlatformError(f"NATS at {url} cannot be used: {reason}") from error
 
 
 async def _start_database(
@@ -220,27 +291,30 @@ async def _keep_running(server: EmbeddedServer, stack: AsyncExitStack) -> None:
     await supervisor.start()
 
 
-def _connector(folder: Path, gateway_url: str, nats_url: str, port: int) -> Supervisor:
-    environment = _environment(ConnectorSettings, folder, nats_url, port)
+def _connector(folder: Path, gateway_url: str, port: int) -> Supervisor:
+    secrets = _secrets(folder, "connector", CONNECTOR_SECRETS)
+    environment = _environment(ConnectorSettings, secrets, port)
     environment |= {"GATEWAY_URL": gateway_url}
     return _service("connector", "infra.connector", environment, folder)
 
 
-def _exporter(folder: Path, nats_url: str, port: int) -> Supervisor:
-    environment = _environment(ExporterSettings, folder, nats_url, port)
+def _exporter(folder: Path, port: int) -> Supervisor:
+    secrets = _secrets(folder, "exporter", EXPORTER_SECRETS)
+    environment = _environment(ExporterSettings, secrets, port)
     return _service("exporter", "infra.monitoring.exporter", environment, folder)
 
 
-def _environment(
-    settings: type[BaseSettings], folder: Path, nats_url: str, port: int
-) -> dict[str, str]:
+def _secrets(folder: Path, service: str, names: Collection[str]) -> Path:
+    return link_secrets(folder / "secrets", folder / "run" / f"_{service}" / "secrets", names)
+
+
+def _environment(settings: type[BaseSettings], secrets: Path, port: int) -> dict[str, str]:
     inherited = {key: os.environ[key] for key in INHERITED_VARIABLES if key in os.environ}
     return (
         inherited
         | _environment_of(settings)
         | {
-            "NATS_URL": nats_url,
-            "SECRETS_DIR": str(folder / "secrets"),
+            "SECRETS_DIR": str(secrets),
             "HOST": LOOPBACK,
             "PORT": str(port),
         }

@@ -3,11 +3,14 @@
 import fcntl
 import json
 import os
+import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
+from functions.common.broker import BrokerSettings
 from infra.local.errors import PlatformError
+from infra.local.private_file import write_private
 
 ADDRESSES_FILE = "platform.json"
 
@@ -19,7 +22,7 @@ class PlatformAddresses:
     Attributes:
         pid: the platform's process.
         gateway_url: the OpenFaaS gateway.
-        nats_url: the NATS server.
+        nats_url: the NATS server, without the login to it.
         connector_url: the connector's health and metrics endpoints.
     """
 
@@ -63,25 +66,48 @@ def lock_state_dir(folder: Path) -> IO[str]:
 
 def write_secret(folder: Path, name: str, value: str) -> None:
     """Write a secret file readable by its owner only."""
-    path = folder / "secrets" / name
-    temporary = path.with_name(f".{name}.new")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(value)
-    temporary.replace(path)
+    write_private(folder / "secrets" / name, value.encode())
+
+
+def ensure_secret(folder: Path, name: str) -> str:
+    """Return a secret of the platform, which is made at random if it is not there.
+
+    Raises:
+        PlatformError: it is empty, or cannot be read.
+    """
+    if not (folder / "secrets" / name).exists():
+        write_secret(folder, name, secrets.token_hex(32))
+    return read_secret(folder, name)
+
+
+def broker_settings(folder: Path) -> BrokerSettings:
+    """Return how to reach the NATS server of the platform, with its login.
+
+    Raises:
+        PlatformError: a secret cannot be read.
+    """
+    login = {
+        name: read_secret(folder, name.replace("_", "-"))
+        for name in ("nats_user", "nats_password", "nats_token")
+        if (folder / "secrets" / name.replace("_", "-")).exists()
+    }
+    return BrokerSettings.model_validate({"nats_url": read_secret(folder, "nats-url"), **login})
 
 
 def read_secret(folder: Path, name: str) -> str:
     """Return a secret of the platform.
 
     Raises:
-        PlatformError: the secret does not exist, or this user may not read it.
+        PlatformError: the secret does not exist, is empty, or this user may not read it.
     """
+    path = folder / "secrets" / name
     try:
-        return (folder / "secrets" / name).read_text().strip()
+        value = path.read_text().strip()
     except OSError as error:
         raise PlatformError(f"the secret {name} cannot be read: {error.strerror}") from error
+    if not value:
+        raise PlatformError(f"the secret file {path} is empty: write the secret, or remove it")
+    return value
 
 
 def save_addresses(folder: Path, addresses: PlatformAddresses) -> None:

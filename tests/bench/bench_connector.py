@@ -41,6 +41,7 @@ from infra.local.servers.postgres import WRITER, EmbeddedPostgres
 from tests.support.connector import ConnectorProcess
 from tests.support.functions import running
 from tests.support.jetstream import drained
+from tests.support.secrets import secrets_folder
 
 BATCH = 5000
 CONCURRENCY = "2"
@@ -243,14 +244,16 @@ class _Bench:
             with self.database() as name:
                 owner = self.postgres.url(database=name)
                 settings = GatewaySettings(state_dir=self.folder / "state", gateway_port=0)
+                secrets_folder(settings.secrets_dir)
                 async with LocalGateway(settings) as gateway:
                     login = aiohttp.encode_basic_auth("admin", gateway.password or "")
                     async with aiohttp.ClientSession(headers={"Authorization": login}) as client:
                         await _deploy(client, gateway.url, self.postgres.url(WRITER, name))
-                        secrets = self.folder / "connector-secrets"
-                        secrets.mkdir(exist_ok=True)
-                        (secrets / "basic-auth-user").write_text("admin")
-                        (secrets / "basic-auth-password").write_text(gateway.password or "")
+                        secrets = secrets_folder(
+                            self.folder / "connector-secrets",
+                            basic_auth_user="admin",
+                            basic_auth_password=gateway.password or "",
+                        )
                         with ConnectorProcess(
                             self.folder,
                             self.nats.url,
@@ -289,6 +292,7 @@ async def _deploy(client: aiohttp.ClientSession, url: str, database: str) -> Non
         "service": "process-batch",
         "image": "bench/process-batch:1",
         "envVars": {"DATABASE_URL": database},
+        "secrets": ["batch-signing-key"],
         "labels": {"com.openfaas.scale.min": "1", "com.openfaas.scale.zero": "true"},
         "annotations": {
             "com.universe.handler": "functions/process_batch",

@@ -39,6 +39,7 @@ from infra.database.migrate import migrate
 from infra.local.servers.postgres import WRITER, EmbeddedPostgres
 from tests.bench.cores import two_cores
 from tests.support.functions import Function, running
+from tests.support.secrets import signed
 from tests.support.storage import parts
 
 BATCH = 5000
@@ -460,7 +461,7 @@ def _send(function: Function, bodies: list[bytes]) -> None:
     connection = http.client.HTTPConnection(urlsplit(function.url).netloc, timeout=120)
     headers = {"Content-Type": "application/cloudevents-batch+json"}
     for body in bodies:
-        connection.request("POST", "/", body, headers)
+        connection.request("POST", "/", body, headers | signed(body))
         answer = connection.getresponse()
         content = answer.read()
         assert (answer.status, content) == (200, b""), (answer.status, content[:300])

@@ -22,6 +22,7 @@ from tests.support.browser import Page, browser
 from tests.support.net import wait_until
 from tests.support.oracle import Fact
 from tests.support.prefix_proxy import mounted
+from tests.support.secrets import secrets_folder
 from tests.support.stored_events import compact_deltas, generated, store
 
 NOW = datetime.now(UTC)
@@ -328,8 +329,8 @@ def test_an_error_of_the_api_is_shown_in_its_words(page: Page, live: Analytics) 
 def test_the_key_is_asked_for(
     page: Page, postgres: EmbeddedPostgres, migrated_template: str, tmp_path: Path
 ) -> None:
-    key = {"ANALYTICS_API_KEY": "open sesame"}
-    with analytics(postgres, migrated_template, tmp_path, **key) as locked:
+    secrets = str(secrets_folder(tmp_path / "secrets", analytics_api_key="open sesame"))
+    with analytics(postgres, migrated_template, tmp_path, SECRETS_DIR=secrets) as locked:
         page.driver.get(locked.function.url + "/")
         wait_until(lambda: page.one("#key-dialog").is_displayed())
         page.one("#key").send_keys("wrong" + Keys.ENTER)

@@ -29,6 +29,7 @@ from tests.support.connector import ConnectorProcess, connector_to
 from tests.support.jetstream import dead_letters, drained, streams
 from tests.support.net import free_port, wait_until
 from tests.support.process import Process
+from tests.support.secrets import secrets_folder
 
 OUTAGE = float(os.environ.get("OUTAGE_SECONDS", "3"))
 EVENTS_PER_MESSAGE = 20
@@ -50,6 +51,7 @@ class ProcessBatch(Process):
                 "HOST": "127.0.0.1",
                 "PORT": str(port),
                 "DATABASE_URL": database_url,
+                "SECRETS_DIR": str(secrets_folder(folder / "process-batch-secrets")),
             },
         )
 

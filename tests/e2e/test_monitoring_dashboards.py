@@ -116,7 +116,7 @@ def load(up: RunningPlatform) -> Iterator[None]:
 
 async def make_dead_letters(up: RunningPlatform, count: int) -> None:
     """Put invalid events into the stream past ingest, as a bug in a producer of messages would."""
-    nc = await nats.connect(state_dir.load_addresses(up.state_dir).nats_url)
+    nc = await nats.connect(state_dir.read_secret(up.state_dir, "nats-url"))
     for number in range(count):
         await nc.jetstream().publish("events.facebook", b'{"eventId": "dead-%d"}' % number)
     await nc.close()

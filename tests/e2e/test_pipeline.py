@@ -145,7 +145,7 @@ def test_a_range_and_a_filter(up: RunningPlatform, expected: list[Fact]) -> None
 async def test_invalid_events_are_dead_letters_with_a_reason(
     up: RunningPlatform, sent: list[Generated]
 ) -> None:
-    nc = await nats.connect(state_dir.load_addresses(up.state_dir).nats_url)
+    nc = await nats.connect(state_dir.read_secret(up.state_dir, "nats-url"))
     try:
         reasons = await dead_letters_by_reason(nc, nc.jetstream())
     finally:

@@ -1,5 +1,6 @@
 """The images of the three functions, made and run without a container engine."""
 
+import json
 import threading
 import time
 from collections import Counter
@@ -16,6 +17,7 @@ from tests.images.build_context import by_faas_cli, by_hand, shrinkwrap
 from tests.images.dockerfile import Image, build
 from tests.images.watchdog import Served, behind_watchdog, without_watchdog
 from tests.support.net import wait_until
+from tests.support.secrets import secrets_folder, signed
 from tests.support.storage import BATCH, ask, cloud_event
 from tests.support.stored_events import generated
 from tests.support.tools import tool
@@ -55,7 +57,7 @@ def test_ingest_takes_events_out_of_its_image(
 ) -> None:
     image = image_of("ingest")
     before = image.files()
-    with run(image, NATS_URL=nats_url, **SHORT_STOP) as ingest:
+    with run(image, NATS_URL=nats_url, INGEST_AUTH="none", **SHORT_STOP) as ingest:
         wait_until(lambda: is_healthy(ingest))
         answer = ingest.client.post("/webhook/event", json=generated(100))
         assert (answer.status_code, answer.json()) == (202, {"accepted": 100, "rejected": []})
@@ -73,13 +75,16 @@ def test_ingest_takes_events_out_of_its_image(
 def test_process_batch_stores_events_out_of_its_image(
     image_of: Callable[[str], Image], run: Run, database: Database, tmp_path: Path
 ) -> None:
-    secrets = write_secret(tmp_path, "database-url", database.writer_url)
+    secrets = str(secrets_folder(tmp_path / "secrets", database_url=database.writer_url))
     image = image_of("process-batch")
     before = image.files()
     with run(image, SECRETS_DIR=secrets, **SHORT_STOP) as process_batch:
         wait_until(lambda: is_healthy(process_batch))
         batch = [cloud_event(n, part) for n, part in enumerate([generated(200), {"eventId": "x"}])]
-        answer = process_batch.client.post("/", json=batch, headers=BATCH)
+        body = json.dumps(batch).encode()
+        refused = process_batch.client.post("/", content=body, headers=BATCH)
+        assert refused.status_code == 401
+        answer = process_batch.client.post("/", content=body, headers=BATCH | signed(body))
         assert answer.status_code == 200
         [failure] = answer.json()["batchItemFailures"]
         assert failure["itemIdentifier"] == "EVENTS:1"
@@ -93,7 +98,8 @@ def test_analytics_query_reports_out_of_its_image(
     secrets = write_secret(tmp_path, "database-reader-url", database.reader_url)
     image = image_of("analytics-query")
     before = image.files()
-    with run(image, SECRETS_DIR=secrets, **SHORT_STOP) as analytics:
+    open_door = {"ANALYTICS_AUTH": "none"}
+    with run(image, SECRETS_DIR=secrets, **open_door, **SHORT_STOP) as analytics:
         wait_until(lambda: is_healthy(analytics))
         answer = analytics.client.get("/analytics/overview", params={"from": "2024-01-01"})
         assert answer.status_code == 200
@@ -118,7 +124,11 @@ def test_requests_are_answered_while_the_watchdog_still_takes_them(
 ) -> None:
     statuses: Counter[int | str] = Counter()
     with behind_watchdog(
-        image_of("ingest"), NATS_URL=nats_url, healthcheck_interval="3s", DRAIN_DELAY="4"
+        image_of("ingest"),
+        NATS_URL=nats_url,
+        INGEST_AUTH="none",
+        healthcheck_interval="3s",
+        DRAIN_DELAY="4",
     ) as ingest:
         wait_until(lambda: is_healthy(ingest))
 
@@ -149,7 +159,9 @@ def test_probes_see_the_function_only_when_it_listens(
 ) -> None:
     image = image_of("ingest")
     assert image.health == ["test", "-e", image.environment["READY_FILE"]]
-    with behind_watchdog(image, NATS_URL="nats://127.0.0.1:1", **SHORT_STOP) as ingest:
+    with behind_watchdog(
+        image, NATS_URL="nats://127.0.0.1:1", INGEST_AUTH="none", **SHORT_STOP
+    ) as ingest:
         assert ingest.client.get("/_/health").status_code == 200
         assert ingest.client.get("/health/liveness").status_code == 200
         ingest.process.terminate()

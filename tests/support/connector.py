@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support.fakes import FakeFunction
 from tests.support.net import free_port, plain_http, wait_until
 from tests.support.process import Process
+from tests.support.secrets import secrets_folder
 
 QUICK = {
     "NATS_ACK_WAIT": "3s",
@@ -30,10 +31,18 @@ class ConnectorProcess(Process):
     def __init__(self, folder: Path, nats_url: str, name: str = "connector", **env: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        secrets = env.get("SECRETS_DIR") or str(secrets_folder(folder / f"{name}-secrets"))
         super().__init__(
             ["-m", "infra.connector"],
             folder / f"{name}.log",
-            {**QUICK, "NATS_URL": nats_url, "HOST": "127.0.0.1", "PORT": str(self.port), **env},
+            {
+                **QUICK,
+                "NATS_URL": nats_url,
+                "HOST": "127.0.0.1",
+                "PORT": str(self.port),
+                **env,
+                "SECRETS_DIR": secrets,
+            },
         )
 
     def bound(self, bindings: int = 1) -> Self:

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 
 from tests.support.net import free_port, plain_http, wait_until
+from tests.support.secrets import open_doors, secrets_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 ENTRY = ROOT / "templates" / "python3-functions-framework" / "index.py"
@@ -43,15 +44,19 @@ def running(module: str, log: Path, **environment: str) -> Iterator[Function]:
     Args:
         module: such as `functions.ingest.handler`.
         log: a file for its output.
-        environment: variables besides those of this process.
+        environment: variables besides those of this process. By default there is the secret that
+            batches are signed with and no other, and the doors without a key are open.
     """
     port = free_port()
+    secrets = environment.get("SECRETS_DIR") or secrets_folder(log.with_name(log.name + "-secrets"))
     variables = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
         "FUNCTION_MODULE": module,
         "HOST": "127.0.0.1",
         "PORT": str(port),
+        "SECRETS_DIR": str(secrets),
+        **open_doors(Path(secrets)),
         **environment,
     }
     with log.open("ab") as output:

@@ -22,6 +22,7 @@ from functions.process_batch.writer import Writer
 from tests.conftest import Database
 from tests.support.functions import Function, running
 from tests.support.net import plain_http
+from tests.support.secrets import signed
 
 Event = dict[str, Any]
 
@@ -189,8 +190,9 @@ def process_batch(url: str, log: Path, **environment: str) -> Iterator[Function]
 
 
 def post(function: Function, content: Any, headers: dict[str, str] | None = None) -> httpx.Response:
-    """Post bytes as they are, anything else as JSON."""
+    """Post bytes as they are, anything else as JSON, signed as by the connector."""
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    headers = {**signed(body), **(headers or {})}
     return plain_http.post(function.url, content=body, headers=headers, timeout=60)
 
 

@@ -279,7 +279,7 @@ def _take_events(limits: IngestSettings) -> dict[str, Any]:
         "operationId": "takeEvents",
         "summary": "Send events of any source",
         "tags": ["events"],
-        "security": key if limits.ingest_api_key else [{}, *key],
+        "security": [{}, *key] if limits.ingest_auth == "none" else key,
         "parameters": PARAMETERS,
         "requestBody": _body("Event", list(SOURCES), limits),
         "responses": {

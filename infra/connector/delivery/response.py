@@ -80,11 +80,13 @@ class Unavailable:
         reason: for a person to read.
         retry_after: seconds that it asks to wait, or None.
         reached: whether the function itself received the messages.
+        unauthorized: whether the connector is not allowed to invoke it, which no retry changes.
     """
 
     reason: str
     retry_after: float | None = None
     reached: bool = True
+    unauthorized: bool = False
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from functions.common import broker
-from functions.common.broker import EVENTS_DLQ, BrokerSettings, connect
+from functions.common.broker import EVENTS_DLQ, BrokerSettings, connect, without_login
 from functions.common.durations import parse_duration
 from functions.common.errors import UniverseError
 from infra.connector.dlq.store import (
@@ -128,12 +128,12 @@ def _with_store(
 
 @asynccontextmanager
 async def _store(stream: str, nats_url: str | None) -> AsyncGenerator[DeadLetterStore]:
-    url = nats_url or _default_url()
-    settings = BrokerSettings(nats_url=url)
+    settings = BrokerSettings(nats_url=nats_url) if nats_url else _default_broker()
     logging.getLogger(broker.__name__).setLevel(logging.CRITICAL)  # the error is printed once
     try:
         nc = await connect(settings, "universe-dlq", forever=False)
     except (NatsError, OSError) as error:
+        url = without_login(settings.nats_url)
         raise DeadLetterStoreError(f"NATS does not respond at {url}: {error}") from error
     try:
         yield DeadLetterStore(nc, nc.jetstream(), stream)  # pyright: ignore[reportUnknownMemberType] - untyped arguments in nats-py
@@ -141,12 +141,12 @@ async def _store(stream: str, nats_url: str | None) -> AsyncGenerator[DeadLetter
         await nc.close()
 
 
-def _default_url() -> str:
-    """Return the server that the calling program knows of: it puts a function into `obj`."""
-    find_url = click.get_current_context().obj
-    if find_url is None:
+def _default_broker() -> BrokerSettings:
+    """Return the broker that the calling program knows of: it puts a function into `obj`."""
+    find_broker: Callable[[], BrokerSettings] | None = click.get_current_context().obj
+    if find_broker is None:
         raise DeadLetterStoreError("name the NATS server with --nats-url or NATS_URL")
-    return find_url()
+    return find_broker()
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

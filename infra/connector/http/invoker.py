@@ -10,6 +10,7 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
+from functions.common import signature
 from functions.common.correlation import CALL_ID_HEADER
 from infra.connector.delivery.message import Message
 from infra.connector.delivery.response import (
@@ -23,6 +24,7 @@ from infra.connector.delivery.response import (
 from infra.connector.http.cloudevents import BATCH_CONTENT_TYPE, batch_body, binary_headers
 
 MAX_RESPONSE_BYTES = 16 * 1024**2
+UNAUTHORIZED = 401
 KEEPALIVE_SECONDS = 4.0
 """How long an idle connection is kept: less than servers keep it. A request on a connection that
 the server is closing would look like a crash of the function."""
@@ -80,6 +82,7 @@ class Invoker:
         *,
         batch: bool,
         timeout: float,
+        signing_keys: Sequence[bytes] = (),
         exists: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
         """Make an invoker.
@@ -90,6 +93,7 @@ class Invoker:
             source: the CloudEvents source.
             batch: whether messages are sent in the batch format; otherwise one in binary mode.
             timeout: seconds to wait for a response.
+            signing_keys: sign each request; none: requests are not signed.
             exists: returns whether the gateway has the function; None without a gateway.
         """
         self._session = session
@@ -97,6 +101,7 @@ class Invoker:
         self._source = source
         self._batch = batch
         self._timeout = timeout
+        self._signing_keys = signing_keys
         self._exists = exists
 
     async def invoke(self, messages: Sequence[Message], call_id: str) -> Invocation:
@@ -109,11 +114,26 @@ class Invoker:
             body = messages[0].data
             headers |= binary_headers(messages[0], self._source)
         start = time.perf_counter()
+        if self._signing_keys:  # anew for each attempt: a signature is of its time
+            headers[signature.HEADER] = signature.sign(self._signing_keys, body, time.time())
         ids = {message.id for message in messages}
         response = await self._post(body, headers, ids)
         if isinstance(response, Rejected) and await self._is_missing(response.status):
             response = Unavailable("the gateway has no such function", reached=False)
+        elif isinstance(response, Rejected) and response.status == UNAUTHORIZED:
+            response = self._unauthorized(response)
         return Invocation(response, time.perf_counter() - start, len(body))
+
+    def _unauthorized(self, response: Rejected) -> Unavailable:
+        """Return what a 401 means: it is not the messages that are wrong, but who sends them."""
+        if self._signing_keys:
+            advice = (
+                "give the connector and the function the same secret batch-signing-key and "
+                "restart both, and set both clocks"
+            )
+        else:
+            advice = "give the connector the function's secret batch-signing-key and restart it"
+        return Unavailable(f"{response.reason}: {advice}", reached=False, unauthorized=True)
 
     async def _is_missing(self, status: int) -> bool:
         # a 404 may be the function's own, or the gateway's for a function that is not deployed

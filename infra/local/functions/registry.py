@@ -15,6 +15,7 @@ from infra.local.functions.function import Function
 from infra.local.functions.scaling import ScaleEvents
 from infra.local.functions.version import read_version
 from infra.local.gateway.settings import GatewaySettings
+from infra.local.private_file import write_private
 from infra.local.process.logfile import LogFile
 
 logger = logging.getLogger(__name__)
@@ -167,9 +168,8 @@ class Registry:
             for function in self
             if function.name in self._from_api
         ]
-        temporary = self._store.with_suffix(".tmp")
-        temporary.write_text(json.dumps(stored + self._not_restored, indent=2))
-        temporary.replace(self._store)
+        # environments of functions may hold secrets
+        write_private(self._store, json.dumps(stored + self._not_restored, indent=2).encode())
 
 
 def _stored_name(stored: Any) -> str | None:

@@ -1,15 +1,20 @@
 """What one deployment of a function means on this machine."""
 
-import contextlib
 import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from infra.local.api_models import FunctionDeployment
-from infra.local.errors import DeploymentError
 from infra.local.functions.handler_resolver import Handler, resolve_handler
 from infra.local.functions.scaling import ScaleRule, read_scale_rule
+from infra.local.functions.secrets import (
+    REPLACED_VARIABLES,
+    check_secrets,
+    link_secrets,
+    mounted_secrets,
+    open_doors,
+)
 from infra.local.gateway.settings import GatewaySettings
 from infra.local.process.process import Command
 from infra.local.servers.ports import LOOPBACK
@@ -49,13 +54,19 @@ class Version:
         """
         env = {name: os.environ[name] for name in INHERITED_VARIABLES if name in os.environ}
         env |= {"PYTHONUNBUFFERED": "1"} | self.deployment.env_vars | settings.function_env
+        env |= settings.handler_env.get(self.handler.module, {})
+        names = self.deployment.secrets
+        env = open_doors(settings.secrets_dir, names) | env
+        for name in mounted_secrets(settings.secrets_dir, names):
+            env.pop(REPLACED_VARIABLES.get(name, ""), None)
+        secrets = settings.state_dir.resolve() / "run" / self.deployment.service / "secrets"
         env |= {
             "FUNCTION_NAME": self.deployment.service,
             "FUNCTION_MODULE": self.handler.module,
             "HOST": LOOPBACK,
             "PORT": str(port),
             "PYTHONPATH": os.pathsep.join(map(str, self.handler.python_path)),
-            "SECRETS_DIR": str(_link_secrets(settings, self.deployment)),
+            "SECRETS_DIR": str(link_secrets(settings.secrets_dir, secrets, names)),
         }
         return Command(
             name=replica,
@@ -72,9 +83,7 @@ def read_version(deployment: FunctionDeployment, settings: GatewaySettings) -> V
     Raises:
         DeploymentError: it cannot run here; the message says why.
     """
-    for secret in deployment.secrets:
-        if not (settings.secrets_dir / secret).is_file():
-            raise DeploymentError(f"unable to find secret: {secret}")
+    check_secrets(settings.secrets_dir, deployment.secrets)
     annotations = deployment.annotations
     probe_paths = (annotations[key] for key in HEALTH_ANNOTATIONS if annotations.get(key))
     return Version(
@@ -83,20 +92,3 @@ def read_version(deployment: FunctionDeployment, settings: GatewaySettings) -> V
         read_scale_rule(deployment.labels, settings),
         next(probe_paths, None),
     )
-
-
-def _link_secrets(settings: GatewaySettings, deployment: FunctionDeployment) -> Path:
-    """Return a folder with links to the function's own secrets and to no others.
-
-    They are links, so that a function that reads the file again sees an updated secret. This guards
-    against mistakes, not against attackers: all functions run as one user.
-    """
-    folder = settings.state_dir.resolve() / "run" / deployment.service / "secrets"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for link in folder.iterdir():
-        if link.name not in deployment.secrets:
-            link.unlink()
-    for name in deployment.secrets:
-        with contextlib.suppress(FileExistsError):
-            (folder / name).symlink_to(settings.secrets_dir / name)
-    return folder

@@ -43,8 +43,19 @@ class LocalGateway:
     Use it as an asynchronous context manager, or call `start` and `stop`.
     """
 
-    def __init__(self, settings: GatewaySettings | None = None) -> None:
+    def __init__(
+        self, settings: GatewaySettings | None = None, broker: BrokerSettings | None = None
+    ) -> None:
+        """Make a gateway that is not started yet.
+
+        Args:
+            settings: by default those of the environment.
+            broker: where asynchronous calls wait; by default `nats_url` of the settings.
+        """
         self.settings = settings or GatewaySettings()
+        if broker is None and self.settings.nats_url:
+            broker = BrokerSettings.model_validate({"nats_url": self.settings.nats_url})
+        self._broker = broker
         self.password: str | None = None
         """The admin's password once started, or None without authentication."""
         self.services: dict[str, str] = {}
@@ -85,11 +96,12 @@ class LocalGateway:
         except OSError as error:
             raise PlatformError(f"state folder {settings.state_dir}: {error}") from error
         self.password = password if settings.basic_auth else None
+        if not settings.basic_auth:
+            logger.warning("BASIC_AUTH=false: anybody who reaches the gateway may deploy functions")
         self._registry = Registry(settings)
         self._metrics = CollectorRegistry()
-        if settings.nats_url:
-            broker = BrokerSettings.model_validate({"nats_url": settings.nats_url})
-            self._calls = AsyncCallQueue(self._registry, broker, self._metrics)
+        if self._broker:
+            self._calls = AsyncCallQueue(self._registry, self._broker, self._metrics)
         self._runner = web.AppRunner(
             self._application(self._registry),
             access_log=None,

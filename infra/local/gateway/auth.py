@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from infra.local.private_file import write_private
+
 USER = "admin"
 USER_FILE, PASSWORD_FILE = "basic-auth-user", "basic-auth-password"
 
@@ -18,11 +20,10 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 def ensure_password(secrets_dir: Path) -> str:
     """Return the admin's password, created at the first start, beside the user's name."""
     secrets_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    (secrets_dir / USER_FILE).write_text(USER)
+    write_private(secrets_dir / USER_FILE, USER.encode())
     path = secrets_dir / PASSWORD_FILE
     if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(24))
+        write_private(path, secrets.token_urlsafe(24).encode())
     return path.read_text().strip()
 
 

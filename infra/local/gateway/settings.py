@@ -62,6 +62,9 @@ class GatewaySettings(BaseSettings):
     """Environment of every replica, which takes precedence over its deployment: where this
     machine's NATS and PostgreSQL are, in place of the host names of a cluster."""
 
+    handler_env: dict[str, dict[str, str]] = Field(default_factory=dict)
+    """The same for the replicas of one handler, by its module."""
+
     @property
     def secrets_dir(self) -> Path:
         """The folder of secret files."""

@@ -9,10 +9,12 @@ from pathlib import Path
 import psutil
 
 from infra.local.errors import PlatformError
+from infra.local.private_file import write_private
 from infra.local.process.process import Command
 from infra.local.servers.embedded_server import EmbeddedServer
 from infra.local.servers.ports import LOOPBACK
 
+USER = "universe"
 STOP_TIMEOUT = 15.0
 MAX_PAYLOAD = 8 * 1024**2 + 64 * 1024
 """Bytes: one message holds the largest event that ingest accepts by default, and its headers."""
@@ -43,13 +45,22 @@ class EmbeddedNats(EmbeddedServer):
     name = "nats-server"
     start_timeout = 30.0
 
-    def __init__(self, folder: Path, port: int | None = None) -> None:
+    def __init__(self, folder: Path, port: int | None = None, password: str | None = None) -> None:
+        """Create a server that is not started yet.
+
+        Args:
+            folder: holds its data, its log and its port.
+            port: as for every embedded server.
+            password: what clients log in with, as the user `USER`; None: they need no login.
+        """
         super().__init__(folder, port, "nats-server.log")
+        self._password = password
 
     @property
     def url(self) -> str:
-        """The URL for clients."""
-        return f"nats://{LOOPBACK}:{self.port}"
+        """The URL for clients, with their login."""
+        login = f"{USER}:{self._password}@" if self._password else ""
+        return f"nats://{login}{LOOPBACK}:{self.port}"
 
     def _pid_file(self) -> Path:
         return self.folder.resolve() / "nats-server.pid"
@@ -62,7 +73,7 @@ class EmbeddedNats(EmbeddedServer):
         return process.name() == "nats-server" and str(self._config_file) in process.cmdline()
 
     def _prepare(self) -> Command:
-        config = {
+        config: dict[str, object] = {
             "host": LOOPBACK,
             "port": self.port,
             "server_name": f"universe-{self.port}",
@@ -71,7 +82,9 @@ class EmbeddedNats(EmbeddedServer):
             "write_deadline": "10s",
             "jetstream": {"store_dir": str(self.folder.resolve()), "sync_interval": "always"},
         }
-        self._config_file.write_text(json.dumps(config, indent=2))
+        if self._password:
+            config["authorization"] = {"user": USER, "password": self._password}
+        write_private(self._config_file, json.dumps(config, indent=2).encode())
         return Command(
             name=self.name,
             args=[nats_server_binary(), "-c", str(self._config_file)],

@@ -7,6 +7,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from functions.common import logs
+from functions.common.errors import SecretError
 from functions.common.settings import setting_faults
 from infra.monitoring.exporter.server import make_app
 from infra.monitoring.exporter.settings import ExporterSettings
@@ -24,6 +25,9 @@ def main(arguments: list[str]) -> int:
         settings = ExporterSettings()
     except ValidationError as error:
         sys.stderr.writelines(f"{fault}\n" for fault in setting_faults(error))
+        return 2
+    except SecretError as error:
+        sys.stderr.write(f"{error}\n")
         return 2
     logs.configure("exporter", settings.log_level)
     try:

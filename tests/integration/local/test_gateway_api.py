@@ -228,7 +228,7 @@ async def test_the_platforms_environment_goes_before_the_deployments(tmp_path: P
 
 async def test_the_projects_own_stack_is_understood(tmp_path: Path) -> None:
     (tmp_path / "secrets").mkdir()
-    for secret in ("database-url", "database-reader-url"):
+    for secret in ("nats-url", "database-url", "database-reader-url", "batch-signing-key"):
         (tmp_path / "secrets" / secret).touch()
     async with running_gateway(tmp_path) as gateway:
         names = await gateway.server.deploy_stack([Path("stack.yml")])

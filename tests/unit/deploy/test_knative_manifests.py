@@ -15,7 +15,7 @@ from tests.support.manifests import Manifest, check, copy, named, pod_specs, ren
 
 OVERLAYS = ("single-node", "production")
 FUNCTIONS = ("ingest", "process-batch", "analytics-query")
-OF_THE_ENGINE = {"NATS_URL", "STREAM_REPLICAS"}
+OF_THE_ENGINE = {"STREAM_REPLICAS"}
 
 
 @pytest.fixture(scope="module", params=OVERLAYS)

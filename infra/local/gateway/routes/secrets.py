@@ -1,6 +1,5 @@
 """`/system/secrets`: secret files under `STATE_DIR/secrets`."""
 
-import os
 from pathlib import Path
 
 from aiohttp import web
@@ -8,6 +7,7 @@ from aiohttp import web
 from infra.local.api_models import Secret
 from infra.local.gateway.auth import PASSWORD_FILE, USER_FILE
 from infra.local.gateway.http_io import read_model, text_error
+from infra.local.private_file import write_private
 
 _GATEWAY_SECRETS = frozenset({USER_FILE, PASSWORD_FILE})
 """Secrets of the gateway; functions may mount them, but the API neither lists nor changes them."""
@@ -35,7 +35,7 @@ class SecretRoutes:
             return refusal
         if (self._folder / secret.name).exists():
             return text_error(409, f"secret {secret.name} exists already")
-        _write(self._folder / secret.name, secret.content)
+        write_private(self._folder / secret.name, secret.content)
         return web.Response(status=201)
 
     async def update(self, request: web.Request) -> web.Response:
@@ -45,7 +45,7 @@ class SecretRoutes:
             return refusal
         if not (self._folder / secret.name).exists():
             return text_error(404, f"secret {secret.name} not found")
-        _write(self._folder / secret.name, secret.content)
+        write_private(self._folder / secret.name, secret.content)
         return web.Response(status=200)
 
     async def delete(self, request: web.Request) -> web.Response:
@@ -73,12 +73,3 @@ def _names(folder: Path) -> list[str]:
         for file in folder.iterdir()
         if file.is_file() and file.name not in _GATEWAY_SECRETS and not file.name.startswith(".")
     )
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Replace the file in one step, readable by its owner only."""
-    temporary = path.with_name(f".{path.name}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    temporary.replace(path)
