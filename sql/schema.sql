@@ -383,6 +383,16 @@ CREATE FUNCTION public.sealing_lock() RETURNS bigint
     RETURN (public.advisory_lock_class() + 3);
 
 
+--
+-- Name: try_rollups_lock(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.try_rollups_lock() RETURNS boolean
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    RETURN pg_try_advisory_xact_lock(public.rollups_lock());
+
+
 SET default_tablespace = '';
 
 SET default_table_access_method = heap;
@@ -1596,4 +1606,5 @@ CREATE TRIGGER prepare_rollup AFTER INSERT ON public.rollups FOR EACH ROW EXECUT
 --
 
 INSERT INTO public.schema_migrations (version) VALUES
-    ('20261124000000');
+    ('20261124000000'),
+    ('20261124230000');

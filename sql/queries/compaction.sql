@@ -5,7 +5,7 @@
 
 -- name: try_lock()$
 -- Whether this transaction is now the only one that compacts deltas, seals days or drops them.
-SELECT pg_try_advisory_xact_lock(rollups_lock());
+SELECT try_rollups_lock();
 
 -- name: rollup_catalogue()
 -- The rollups that compaction keeps, and what their measures are.

@@ -79,7 +79,7 @@ class EmbeddedPostgres(EmbeddedServer):
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
 
     def set_role_passwords(self) -> None:
-        """Set the passwords of the roles that the migrations created."""
+        """Let the roles that the migrations created log in, to their own database only."""
         with psycopg.connect(self.url(database="postgres"), autocommit=True) as connection:
             for role in (WRITER, READER):
                 connection.execute(
@@ -87,6 +87,9 @@ class EmbeddedPostgres(EmbeddedServer):
                         sql.Identifier(role), sql.Literal(self.passwords[role])
                     )
                 )
+            connection.execute(
+                "REVOKE CONNECT, TEMPORARY ON DATABASE postgres, template1 FROM PUBLIC"
+            )
 
     def _pid_file(self) -> Path:
         return self.data / "postmaster.pid"

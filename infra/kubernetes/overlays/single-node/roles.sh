@@ -7,4 +7,6 @@ psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 \
 \set reader `cat "$ROLE_PASSWORDS/reader"`
 CREATE ROLE universe_writer LOGIN PASSWORD :'writer';
 CREATE ROLE universe_reader LOGIN PASSWORD :'reader';
+-- no role but a superuser has anything to do in these two databases
+REVOKE CONNECT, TEMPORARY ON DATABASE postgres, template1 FROM PUBLIC;
 SQL
