@@ -19,6 +19,7 @@ PAGES = (
     "functions/analytics_query/README.md",
     "infra/connector/README.md",
     "docs/deploy.md",
+    "docs/webhooks.md",
     "infra/kubernetes/README.md",
     "infra/knative/README.md",
     "templates/python3-functions-framework/README.md",

@@ -93,7 +93,7 @@ def test_names_that_pods_use_exist(manifests: list[Manifest]) -> None:
             source["secret"]["name"]
             for volume in template["spec"].get("volumes", [])
             for source in volume.get("projected", {}).get("sources", [])
-            if "secret" in source
+            if "secret" in source and not source["secret"].get("optional")
         ]
         for name in secrets:
             assert name in there["Secret"] | MADE_BY_OTHERS.keys(), f"{workload}: {name}"
