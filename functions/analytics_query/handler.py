@@ -11,8 +11,9 @@ from functions.common.errors import (
     QueryTimeoutError,
     RequestRefusedError,
 )
+from functions.common.health import Checks
 from functions.common.http import wsgi
-from functions.common.http.front_door import READ_METHODS, Checks, FrontDoor, Route
+from functions.common.http.front_door import READ_METHODS, FrontDoor, Route
 
 from . import metrics
 from .access import authenticate, check_settings

@@ -9,7 +9,11 @@ METRICS = "/metrics"
 JSON = "application/json"
 
 
-def report(checks: Mapping[str, str | None]) -> tuple[int, bytes]:
+Checks = Mapping[str, str | None]
+"""For each dependency its name, and what is wrong with it or None."""
+
+
+def report(checks: Checks) -> tuple[int, bytes]:
     """Return the status and JSON body of a health answer.
 
     Args:

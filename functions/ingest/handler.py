@@ -13,9 +13,10 @@ from starlette.responses import PlainTextResponse, Response
 from functions.common import health, logs
 from functions.common.correlation import CALL_ID
 from functions.common.errors import RequestRefusedError
+from functions.common.health import Checks
 from functions.common.http import asgi
 from functions.common.http.body import decode_body
-from functions.common.http.front_door import Checks, FrontDoor, Route
+from functions.common.http.front_door import FrontDoor, Route
 
 from . import metrics
 from .api import routes as api

@@ -17,9 +17,10 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from functions.common import health, logs
 from functions.common.errors import DatabaseUnavailableError, RequestRefusedError
+from functions.common.health import Checks
 from functions.common.http import wsgi
 from functions.common.http.body import body_too_large
-from functions.common.http.front_door import Checks, FrontDoor, Route
+from functions.common.http.front_door import FrontDoor, Route
 
 from . import compactor, database, metrics
 from .access import check_settings, check_signature, read_signature

@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Coroutine, Iterable
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import aiohttp
 from nats.aio.client import Client
@@ -17,17 +17,13 @@ from functions.common.broker import connect, without_login
 from functions.common.log_on_change import LogOnChange
 from infra.connector import metrics
 from infra.connector.binding import Binding
+from infra.connector.discovery import BindingKey, fixed_spec, read_specs, resolve_streams
 from infra.connector.dlq.publisher import DeadLetterPublisher
-from infra.connector.errors import BindError, GatewayError, NatsClosedError
+from infra.connector.errors import GatewayError, NatsClosedError
 from infra.connector.http.invoker import Invoker, make_session
 from infra.connector.jetstream.consumer import ConsumerTarget, consumer_name, stream_of
-from infra.connector.openfaas.annotations import (
-    read_delivery_options,
-    read_replica_limits,
-    read_topics,
-)
 from infra.connector.openfaas.autoscaler import Autoscaler
-from infra.connector.openfaas.gateway import DeployedFunction, Gateway
+from infra.connector.openfaas.gateway import Gateway
 from infra.connector.settings import ConnectorSettings
 from infra.connector.spec import BindingSpec
 
@@ -37,13 +33,6 @@ T = TypeVar("T")
 
 CONNECT_RETRY_SECONDS = 1.0
 CONNECT_TIMEOUT_SECONDS = 20.0
-
-
-class BindingKey(NamedTuple):
-    """Identifies a binding."""
-
-    function: str
-    stream: str
 
 
 @dataclass
@@ -188,10 +177,10 @@ class Connector:
         faults: dict[str, str] = {}
         gateway = connections.gateway
         if gateway is None:
-            specs = [self._fixed_spec()]
+            specs = [fixed_spec(self._settings)]
         else:
             try:
-                specs, faults = self._read_specs(await gateway.functions(), gateway)
+                functions = await gateway.functions()
             except GatewayError as error:
                 metrics.DISCOVERY_FAILURES.inc()
                 text = f"the gateway does not respond: {error}"
@@ -200,7 +189,13 @@ class Connector:
                 self._discovery_fault = None if self._running else text
                 return
             self._changes.recovered("gateway", "the gateway responds again")
-        wanted, unresolved = await self._resolve_streams(specs, faults, connections.js)
+            specs, faults = read_specs(functions, gateway, self._settings)
+            if self._autoscaler:
+                bound = {spec.function for spec in specs}
+                self._autoscaler.observe(each for each in functions if each.full_name in bound)
+        wanted, unresolved = await resolve_streams(
+            specs, faults, lambda topic: self._stream_of(connections.js, topic)
+        )
         for function in self._faults.keys() - faults.keys():
             self._changes.recovered(("bind", function))
         for function, fault in faults.items():
@@ -211,79 +206,6 @@ class Connector:
         self._discovery_fault = None
         metrics.BINDINGS.set(len(self._running))
         metrics.UNBOUND.set(len(faults))
-
-    def _fixed_spec(self) -> BindingSpec:
-        settings = self._settings
-        assert settings.fixed_url is not None
-        return BindingSpec(
-            function=settings.function_name,
-            url=settings.fixed_url,
-            topics=settings.topics,
-            stream=settings.stream,
-            options=settings.delivery_defaults(),
-        )
-
-    def _read_specs(
-        self, functions: Iterable[DeployedFunction], gateway: Gateway
-    ) -> tuple[list[BindingSpec], dict[str, str]]:
-        """Return what functions with a topic want, and why others cannot be bound."""
-        settings = self._settings
-        specs: list[BindingSpec] = []
-        faults: dict[str, str] = {}
-        for function in functions:
-            try:
-                topics = read_topics(function.annotations)
-                if topics is None:
-                    continue
-                options = read_delivery_options(function.annotations, settings.delivery_defaults())
-                replicas = read_replica_limits(
-                    function.labels, function.annotations, settings.replica_defaults()
-                )
-            except ValueError as error:
-                faults[function.full_name] = str(error)
-                continue
-            if self._autoscaler:
-                self._autoscaler.observe(
-                    function.full_name, function.replicas, function.invocations
-                )
-            specs.append(
-                BindingSpec(
-                    function=function.full_name,
-                    url=gateway.invocation_url(function.full_name),
-                    topics=topics,
-                    stream=function.annotations.get("jetstream.stream") or settings.stream,
-                    options=options,
-                    replicas=replicas if settings.scaling else None,
-                )
-            )
-        return specs, faults
-
-    async def _resolve_streams(
-        self, specs: Iterable[BindingSpec], faults: dict[str, str], js: JetStreamContext
-    ) -> tuple[dict[BindingKey, BindingSpec], set[str]]:
-        """Return the wanted bindings, and the functions whose streams cannot be found now.
-
-        Args:
-            specs: what the functions want.
-            faults: gets why the streams of a function cannot be found.
-            js: the JetStream context.
-        """
-        wanted: dict[BindingKey, BindingSpec] = {}
-        unresolved: set[str] = set()
-        for spec in specs:
-            by_stream: dict[str, list[str]] = {}
-            try:
-                for topic in spec.topics:
-                    stream = spec.stream or await self._stream_of(js, topic)
-                    by_stream.setdefault(stream, []).append(topic)
-            except BindError as error:
-                faults[spec.function] = str(error)
-                unresolved.add(spec.function)
-                continue
-            for stream, topics in by_stream.items():
-                key = BindingKey(spec.function, stream)
-                wanted[key] = replace(spec, topics=tuple(topics), stream=stream)
-        return wanted, unresolved
 
     async def _stream_of(self, js: JetStreamContext, topic: str) -> str:
         for key, running in self._running.items():

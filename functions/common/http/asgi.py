@@ -6,7 +6,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from functions.common import health
-from functions.common.http.front_door import OPERATIONS, Checks, Exchange, FrontDoor, RawResponse
+from functions.common.health import Checks
+from functions.common.http.front_door import OPERATIONS, Exchange, FrontDoor, RawResponse
 
 Handler = Callable[[Request], Awaitable[Response]]
 

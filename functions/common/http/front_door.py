@@ -29,8 +29,6 @@ READ_METHODS = ("GET", "HEAD")
 _MAX_LOGGED_QUERY = 1000
 _PARAMETER_NAME = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
 
-Checks = Mapping[str, str | None]
-"""For each dependency its name, and what is wrong with it or None."""
 
 HandlerT = TypeVar("HandlerT")
 """What serves a route; its type is that of the web framework."""
@@ -169,7 +167,7 @@ class Exchange(Generic[HandlerT]):
         """What serves this request, which `check` let in and which is none of `OPERATIONS`."""
         return self._door.routes[self.route].handler
 
-    def operation(self, checks: Checks) -> RawResponse:
+    def operation(self, checks: health.Checks) -> RawResponse:
         """Answer one of `OPERATIONS`; `checks` are those of readiness."""
         if self.route == health.METRICS:
             body, content_type = metrics.render()

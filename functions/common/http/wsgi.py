@@ -5,7 +5,8 @@ from collections.abc import Callable
 import flask
 
 from functions.common import health
-from functions.common.http.front_door import OPERATIONS, Checks, Exchange, FrontDoor, RawResponse
+from functions.common.health import Checks
+from functions.common.http.front_door import OPERATIONS, Exchange, FrontDoor, RawResponse
 
 Handler = Callable[[flask.Request], flask.Response]
 

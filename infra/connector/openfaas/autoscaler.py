@@ -3,11 +3,12 @@
 import logging
 import math
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from infra.connector import metrics
 from infra.connector.errors import GatewayError
-from infra.connector.openfaas.gateway import Gateway
+from infra.connector.openfaas.gateway import DeployedFunction, Gateway
 
 logger = logging.getLogger(__name__)
 
@@ -100,12 +101,14 @@ class Autoscaler:
         self._lags: dict[str, dict[str, float]] = {}
         self._without_zero: set[str] = set()
 
-    def observe(self, function: str, replicas: int, invocations: float) -> None:
-        """Record a function's replicas and its total number of invocations, as listed."""
-        self._replicas[function] = replicas
-        if self._invocations.get(function) != invocations:
-            self._active.add(function)
-        self._invocations[function] = invocations
+    def observe(self, functions: Iterable[DeployedFunction]) -> None:
+        """Record the replicas of functions, and which were invoked since they were last listed."""
+        for function in functions:
+            name = function.full_name
+            self._replicas[name] = function.replicas
+            if self._invocations.get(name) != function.invocations:
+                self._active.add(name)
+            self._invocations[name] = function.invocations
 
     def forget(self, function: str, stream: str) -> None:
         """Ignore the lag on a stream from now on: no binding to it works."""

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Iterable
 
 from aiohttp import web
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from functions.common import health
+from functions.common.http.aiohttp_routes import operation_routes
 from infra.monitoring.exporter.database import DatabaseCollector
 from infra.monitoring.exporter.jetstream import JetStreamCollector
 from infra.monitoring.exporter.settings import ExporterSettings
@@ -59,21 +59,11 @@ def make_app(settings: ExporterSettings) -> web.Application:
     """Return the application."""
     exporter = Exporter(settings)
 
-    async def healthy(_: web.Request) -> web.Response:
-        # also while PostgreSQL or JetStream is down: `_up 0` is what an alert needs then
-        status, body = health.report({})
-        return web.Response(status=status, body=body, content_type=health.JSON)
-
-    async def metrics(_: web.Request) -> web.Response:
-        body = await exporter.render()
-        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
-
     async def close(_: web.Application) -> None:
         await exporter.close()
 
     app = web.Application()
-    app.router.add_get(health.LIVENESS, healthy)
-    app.router.add_get(health.READINESS, healthy)
-    app.router.add_get(health.METRICS, metrics)
+    # ready also while PostgreSQL or JetStream is down: `_up 0` is what an alert needs then
+    app.add_routes(operation_routes(render=exporter.render))
     app.on_cleanup.append(close)
     return app

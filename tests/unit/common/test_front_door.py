@@ -15,8 +15,9 @@ from werkzeug.test import EnvironBuilder
 
 from functions.common.correlation import CALL_ID
 from functions.common.errors import RequestRefusedError
+from functions.common.health import Checks
 from functions.common.http import asgi, wsgi
-from functions.common.http.front_door import Checks, FrontDoor, Route
+from functions.common.http.front_door import FrontDoor, Route
 
 Serve = Callable[..., tuple[int, dict[str, str], bytes]]
 """Sends a request (method, path, headers); returns status, headers in lower case, and body."""

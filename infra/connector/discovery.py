@@ -1,0 +1,95 @@
+"""What is to be bound: the functions with a topic, and the streams of their topics."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
+from typing import NamedTuple
+
+from infra.connector.errors import BindError
+from infra.connector.openfaas.annotations import (
+    read_delivery_options,
+    read_replica_limits,
+    read_topics,
+)
+from infra.connector.openfaas.gateway import DeployedFunction, Gateway
+from infra.connector.settings import ConnectorSettings
+from infra.connector.spec import BindingSpec
+
+
+class BindingKey(NamedTuple):
+    """Identifies a binding."""
+
+    function: str
+    stream: str
+
+
+def fixed_spec(settings: ConnectorSettings) -> BindingSpec:
+    """Return what the one function behind a fixed URL wants."""
+    assert settings.fixed_url is not None
+    return BindingSpec(
+        function=settings.function_name,
+        url=settings.fixed_url,
+        topics=settings.topics,
+        stream=settings.stream,
+        options=settings.delivery_defaults(),
+    )
+
+
+def read_specs(
+    functions: Iterable[DeployedFunction], gateway: Gateway, settings: ConnectorSettings
+) -> tuple[list[BindingSpec], dict[str, str]]:
+    """Return what functions with a topic want, and by function why others cannot be bound."""
+    specs: list[BindingSpec] = []
+    faults: dict[str, str] = {}
+    for function in functions:
+        try:
+            topics = read_topics(function.annotations)
+            if topics is None:
+                continue
+            options = read_delivery_options(function.annotations, settings.delivery_defaults())
+            replicas = read_replica_limits(
+                function.labels, function.annotations, settings.replica_defaults()
+            )
+        except ValueError as error:
+            faults[function.full_name] = str(error)
+            continue
+        specs.append(
+            BindingSpec(
+                function=function.full_name,
+                url=gateway.invocation_url(function.full_name),
+                topics=topics,
+                stream=function.annotations.get("jetstream.stream") or settings.stream,
+                options=options,
+                replicas=replicas if settings.scaling else None,
+            )
+        )
+    return specs, faults
+
+
+async def resolve_streams(
+    specs: Iterable[BindingSpec],
+    faults: dict[str, str],
+    stream_of: Callable[[str], Awaitable[str]],
+) -> tuple[dict[BindingKey, BindingSpec], set[str]]:
+    """Return the wanted bindings, and the functions whose streams cannot be found now.
+
+    Args:
+        specs: what the functions want.
+        faults: gets why the streams of a function cannot be found.
+        stream_of: returns the stream that has a topic, or raises BindError.
+    """
+    wanted: dict[BindingKey, BindingSpec] = {}
+    unresolved: set[str] = set()
+    for spec in specs:
+        by_stream: dict[str, list[str]] = {}
+        try:
+            for topic in spec.topics:
+                stream = spec.stream or await stream_of(topic)
+                by_stream.setdefault(stream, []).append(topic)
+        except BindError as error:
+            faults[spec.function] = str(error)
+            unresolved.add(spec.function)
+            continue
+        for stream, topics in by_stream.items():
+            key = BindingKey(spec.function, stream)
+            wanted[key] = replace(spec, topics=tuple(topics), stream=stream)
+    return wanted, unresolved
