@@ -19,6 +19,7 @@ from infra.database.migrate import migrate
 from infra.local.servers.nats import EmbeddedNats
 from infra.local.servers.postgres import READER, WRITER, EmbeddedPostgres
 from tests.support import kinds
+from tests.support.net import wait_until
 from tests.support.workers import FixtureScheduling
 
 TEMPLATE = "universe_template"
@@ -74,6 +75,8 @@ async def nats_url(session_nats: EmbeddedNats) -> str:
         except NotFoundError:
             continue
     await nc.close()
+    # the server deletes files after its response: a stream of the same name made meanwhile may fail
+    wait_until(lambda: not any(session_nats.folder.glob("jetstream/*/streams/*")), 30)
     return session_nats.url
 
 

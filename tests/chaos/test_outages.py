@@ -17,6 +17,7 @@ from infra.local.servers.nats import EmbeddedNats
 from infra.local.servers.postgres import EmbeddedPostgres
 from tests.support.net import free_port, wait_until
 from tests.support.platform import UNIVERSE, RunningPlatform, platform
+from tests.support.tied_process import TiedProcess
 
 OUTAGE_SECONDS = float(os.environ.get("OUTAGE_SECONDS", "60"))
 RATE = 200
@@ -50,7 +51,7 @@ def storage(folder: Path) -> Iterator[EmbeddedPostgres]:
 
 
 @contextmanager
-def load(up: RunningPlatform) -> Iterator[subprocess.Popen[str]]:
+def load(up: RunningPlatform) -> Iterator[TiedProcess]:
     """Send events at a steady rate, through whatever happens meanwhile."""
     options = (
         "--events",
@@ -63,7 +64,7 @@ def load(up: RunningPlatform) -> Iterator[subprocess.Popen[str]]:
         "9",
         "--json",
     )
-    process = subprocess.Popen(
+    process = TiedProcess(
         [str(UNIVERSE), "publish", *options],
         env=up.variables,
         stdout=subprocess.PIPE,
@@ -77,7 +78,7 @@ def load(up: RunningPlatform) -> Iterator[subprocess.Popen[str]]:
         process.wait()
 
 
-def everything_is_stored_once(up: RunningPlatform, sender: subprocess.Popen[str]) -> None:
+def everything_is_stored_once(up: RunningPlatform, sender: TiedProcess) -> None:
     said, wrong = sender.communicate(timeout=OUTAGE_SECONDS * 2 + 60)
     summary = json.loads(said.splitlines()[-1])
     assert sender.returncode == 0, wrong
@@ -135,7 +136,7 @@ def connector(folder: Path, up: RunningPlatform, broker: EmbeddedNats) -> Iterat
         "PORT": str(free_port()),
     }
     with (folder / "connector.log").open("wb") as log:
-        process = subprocess.Popen(
+        process = TiedProcess(
             [sys.executable, "-m", "infra.connector"], env=variables, stdout=log, stderr=log
         )
     try:

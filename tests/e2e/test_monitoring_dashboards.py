@@ -23,6 +23,7 @@ from infra.monitoring.dashboards.__main__ import FOLDER
 from tests.support.net import wait_until
 from tests.support.platform import UNIVERSE, RunningPlatform
 from tests.support.prometheus import Prometheus, prometheus
+from tests.support.tied_process import TiedProcess
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -82,7 +83,7 @@ def watched(up: RunningPlatform) -> Iterator[Prometheus]:
 def load(up: RunningPlatform) -> Iterator[None]:
     """Send events, some of them twice or invalid, and ask for reports, until the block ends."""
     stop = threading.Event()
-    publisher = subprocess.Popen(
+    publisher = TiedProcess(
         [
             UNIVERSE, "publish", "--events=10000000", "--rate=400", "--batch=40",
             "--concurrency=2", "--duplicates=0.05", "--invalid=0.02", "--days=3",

@@ -19,6 +19,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.tied_process import TiedProcess
+
 INSTALL_SECONDS = 150
 IN_THE_IMAGE = re.compile(r"(?<![\w./])/(?=(?:app|home|tmp|venv)\b)")
 """Absolute paths in commands that mean the image's."""
@@ -112,9 +114,7 @@ def build(context: Path, folder: Path, dockerfile: str = "Dockerfile") -> Image:
     return building.image
 
 
-def start(
-    image: Image, command: list[str], log: Path, **environment: str
-) -> subprocess.Popen[bytes]:
+def start(image: Image, command: list[str], log: Path, **environment: str) -> TiedProcess:
     """Run a command in the image.
 
     Args:
@@ -126,7 +126,7 @@ def start(
     variables = image.variables(**environment)
     program = shutil.which(command[0], path=variables["PATH"]) or command[0]
     with log.open("ab") as output:
-        return subprocess.Popen(
+        return TiedProcess(
             [program, *command[1:]],
             cwd=image.path("."),
             env=variables,

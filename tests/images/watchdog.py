@@ -15,6 +15,7 @@ import pytest
 from infra.local.servers.ports import free_port, is_free
 from tests.images.dockerfile import Image, start
 from tests.support.net import wait_until
+from tests.support.tied_process import TiedProcess
 from tests.support.tools import tool
 
 METRICS_PORT = 8081
@@ -33,7 +34,7 @@ class Served:
     """
 
     client: httpx.Client
-    process: subprocess.Popen[bytes]
+    process: TiedProcess
     log: Path
     ready_file: Path
 

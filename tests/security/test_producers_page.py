@@ -16,6 +16,7 @@ from functions.ingest.settings import IngestSettings
 from infra.local.servers.nats import EmbeddedNats
 from tests.support.functions import Function, running
 from tests.support.net import plain_http, wait_until
+from tests.support.tied_process import TiedProcess
 
 PAGE = (ROOT / "docs/producers.md").read_text()
 KEY = "open sesame"
@@ -38,10 +39,10 @@ class Ingest:
     nats: EmbeddedNats
     folder: Path
 
-    def start(self, *command: str, key: str = KEY) -> subprocess.Popen[str]:
+    def start(self, *command: str, key: str = KEY) -> TiedProcess:
         """Start a producer with the variables that the page names."""
         variables = {**os.environ, "INGEST_URL": self.function.url, "INGEST_API_KEY": key}
-        return subprocess.Popen(
+        return TiedProcess(
             command,
             cwd=self.folder,
             env={**variables, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"},
@@ -99,7 +100,7 @@ def command(language: str, folder: Path) -> list[str]:
     return [program, str(file)]
 
 
-def finish(producer: subprocess.Popen[str]) -> str:
+def finish(producer: TiedProcess) -> str:
     """Wait for a producer, and return what it wrote."""
     try:
         output, _ = producer.communicate(timeout=120)

@@ -3,7 +3,6 @@
 import base64
 import os
 import re
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from infra.local.servers.nats import nats_server_binary
 from tests.support.manifests import Manifest, named
 from tests.support.net import free_port
+from tests.support.tied_process import TiedProcess
 
 USERS = ("admin", "connector", "exporter", "ingest")
 
@@ -76,7 +76,7 @@ def nats_servers(files: dict[str, str], folder: Path, count: int) -> Iterator[li
     passwords = {user.lower(): password for user, password in found}
     clients = [free_port() for _ in range(count)]
     routes = [free_port() for _ in range(count)]
-    processes: list[subprocess.Popen[bytes]] = []
+    processes: list[TiedProcess] = []
     for number in range(count):
         own = folder / f"nats-{number}"
         own.mkdir()
@@ -84,7 +84,7 @@ def nats_servers(files: dict[str, str], folder: Path, count: int) -> Iterator[li
             (own / name).write_text(_for_this_machine(text, own, number, clients, routes))
         with (own / "log").open("wb") as log:
             processes.append(
-                subprocess.Popen(
+                TiedProcess(
                     [nats_server_binary(), "--config", str(own / "nats.conf")],
                     env={**os.environ, "SERVER_NAME": f"nats-{number}"},
                     stdout=log,

@@ -1,7 +1,6 @@
 """The exporter of database and stream metrics, as a real process."""
 
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from functions.common.paths import ROOT
 from tests.support.net import free_port, plain_http, wait_until
+from tests.support.tied_process import TiedProcess
 
 
 class Samples(dict[tuple[str, frozenset[tuple[str, str]]], float]):
@@ -29,7 +29,7 @@ class Samples(dict[tuple[str, frozenset[tuple[str, str]]], float]):
 class Exporter:
     """A running exporter."""
 
-    def __init__(self, url: str, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, url: str, process: TiedProcess) -> None:
         self.url = url
         self.process = process
 
@@ -55,7 +55,7 @@ def exporter(log: Path, **environment: str) -> Iterator[Exporter]:
     """
     port = free_port()
     with log.open("ab") as output:
-        process = subprocess.Popen(
+        process = TiedProcess(
             [sys.executable, "-m", "infra.monitoring.exporter"],
             env={**os.environ, "HOST": "127.0.0.1", "PORT": str(port), **environment},
             cwd=ROOT,

@@ -12,6 +12,7 @@ import httpx
 
 from tests.support.net import free_port, plain_http, wait_until
 from tests.support.secrets import open_doors, secrets_folder
+from tests.support.tied_process import TiedProcess
 
 ROOT = Path(__file__).resolve().parents[2]
 ENTRY = ROOT / "templates" / "python3-functions-framework" / "index.py"
@@ -28,7 +29,7 @@ class Function:
     """
 
     url: str
-    process: subprocess.Popen[bytes]
+    process: TiedProcess
     log: Path
 
     def stop(self, seconds: float = 30) -> int:
@@ -60,7 +61,7 @@ def running(module: str, log: Path, **environment: str) -> Iterator[Function]:
         **environment,
     }
     with log.open("ab") as output:
-        process = subprocess.Popen(
+        process = TiedProcess(
             [sys.executable, str(ENTRY)], env=variables, cwd=ROOT, stdout=output, stderr=output
         )
     function = Function(f"http://127.0.0.1:{port}", process, log)

@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 
 from tests.support.net import free_port, plain_http, wait_until
+from tests.support.tied_process import TiedProcess
 
 UNIVERSE = Path(sys.executable).parent / "universe"
 
@@ -25,7 +26,7 @@ class RunningPlatform:
         self.port = free_port()
         self.log = folder / "up.log"
         self.environment = environment
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: TiedProcess | None = None
 
     @property
     def gateway(self) -> str:
@@ -51,7 +52,7 @@ class RunningPlatform:
         """Start it and wait until it says that it is up."""
         with self.log.open("ab") as log:
             begin = log.tell()
-            self.process = subprocess.Popen(
+            self.process = TiedProcess(
                 [str(UNIVERSE), "up"], env=self.variables, stdout=log, stderr=log
             )
 

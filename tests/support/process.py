@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from functions.common.paths import ROOT
+from tests.support.tied_process import TiedProcess
 
 
 class Process:
@@ -21,12 +22,12 @@ class Process:
         self._watching = threading.Event()
         self.log = log
         self.starts = 0
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: TiedProcess | None = None
 
     def start(self) -> Self:
         """Start it."""
         with self.log.open("ab") as output:
-            self.process = subprocess.Popen(
+            self.process = TiedProcess(
                 [sys.executable, *self._arguments],
                 env=self._environment,
                 cwd=ROOT,

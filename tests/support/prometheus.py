@@ -1,6 +1,5 @@
 """A real Prometheus of a test's own."""
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ import yaml
 
 from tests.support.debian import debian_tool
 from tests.support.net import free_port, plain_http, wait_until
+from tests.support.tied_process import TiedProcess
 
 Sample = dict[str, Any]
 
@@ -73,7 +73,7 @@ def prometheus(folder: Path, config: dict[str, Any]) -> Iterator[Prometheus]:
     address = f"127.0.0.1:{free_port()}"
     log = folder / "prometheus.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(
+        process = TiedProcess(
             [
                 program,
                 f"--config.file={file}",

@@ -19,6 +19,7 @@ from tests.support.connector import connector_to
 from tests.support.fakes import FakeFunction
 from tests.support.jetstream import backlog, dead_letters, drained, event, publish
 from tests.support.net import eventually
+from tests.support.tied_process import TiedProcess
 
 
 def run(nats_url: str, *arguments: str, status: int = 0, text: str | None = None) -> str:
@@ -190,7 +191,7 @@ async def test_a_large_queue_whose_replay_is_killed_loses_nothing(
                 for n in range(start, start + 500)
             )
         )
-    replay = subprocess.Popen(
+    replay = TiedProcess(
         [sys.executable, "-m", "infra.connector", "dlq", "replay", "--all"],
         env={**os.environ, "NATS_URL": nats_url},
         cwd=ROOT,

@@ -23,6 +23,7 @@ from tests.support.connector import ConnectorProcess
 from tests.support.fakes import FakeFunction
 from tests.support.jetstream import drained, event, publish, streams
 from tests.support.net import free_port, wait_until
+from tests.support.tied_process import TiedProcess
 
 Prepare = Callable[[Path], "Protected"]
 
@@ -195,7 +196,7 @@ def server(folder: Path, protected: Protected) -> Iterator[str]:
         )
     )
     with (folder / "nats.log").open("wb") as log:
-        process = subprocess.Popen([nats_server_binary(), "-c", str(config)], stderr=log)
+        process = TiedProcess([nats_server_binary(), "-c", str(config)], stderr=log)
 
     def listens() -> bool:
         assert process.poll() is None, (folder / "nats.log").read_text()
