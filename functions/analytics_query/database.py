@@ -38,11 +38,13 @@ class Snapshot:
         return row
 
     def stream(self, query: str, params: Mapping[str, Any] | None = None) -> Iterator[Row]:
-        """Run `query` and give its rows as they come, without holding them all."""
-        with self.connection.cursor("rows") as cursor:
-            cursor.itersize = 2000
-            cursor.execute(cast(LiteralString, query), params)
-            yield from cursor
+        """Run `query` and give its rows as they come, without holding more than one.
+
+        Not from a cursor of the server, of which some rows are fetched at a time: how many bytes a
+        row takes is not known before.
+        """
+        with self.connection.cursor() as cursor:
+            yield from cursor.stream(cast(LiteralString, query), params)
 
     def version(self) -> str:
         """Name what this snapshot sees: snapshots of the same name see the same rows.

@@ -28,6 +28,11 @@ class AnalyticsQuerySettings(PoolSettings):
     export_rows_max: int = Field(
         default=5_000_000, ge=1, description="maximum number of events in one export"
     )
+    max_page_bytes: int = Field(
+        default=2 * 1024**2,
+        ge=64 * 1024,
+        description="size of a page of raw events in bytes; a page ends before its limit there",
+    )
     exact_users_max_events: int = Field(
         default=100_000,
         ge=0,

@@ -167,6 +167,26 @@ campaign_id, revenue, data, extra
 AND (:before_time::timestamptz IS NULL
      OR (occurred_at, event_id) < (:before_time::timestamptz, :before_id::text))
 
+-- name: found_events
+-- Events in order up to a limit; days that are sealed have an index in this order.
+SELECT {{event_columns}}
+FROM events
+WHERE {{event_filters}} AND {{event_search}}
+ORDER BY occurred_at DESC, event_id DESC
+LIMIT :limit
+
+-- name: found_events_containing
+-- The same where only few events hold what is looked for: they are found first and ordered then.
+SELECT {{event_columns}}
+FROM (
+    SELECT *
+    FROM events
+    WHERE {{event_filters}} AND {{event_search}} AND data @> :contained::jsonb
+    OFFSET 0
+) AS matching
+ORDER BY occurred_at DESC, event_id DESC
+LIMIT :limit
+
 -- name: user_sums
 -- What users did: sealed days out of day_users; other days and the hours at both ends out of events.
 SELECT user_id, source, events, top_events, bottom_events, purchases, revenue, first_at, last_at

@@ -2,9 +2,9 @@
 
 import base64
 import binascii
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 import orjson
 from pydantic import AfterValidator, Field
@@ -16,6 +16,7 @@ from ..errors import UnsupportedQueryError
 from ..formatting import Money, Time, format_money, format_time
 from ..query.filters import EventFilters, FilterText
 from ..query.statements import Statements
+from ..settings import settings
 from .report import Report
 
 SQL = Statements("report_events.sql")
@@ -26,6 +27,8 @@ WINDOW_GROWTH = 8
 """Each window is this many times longer than the previous one."""
 DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000
+MAX_KEY_BYTES = 4096
+"""At most what an event takes in a page besides `data` and `extra`."""
 
 EventPosition = tuple[datetime, str]
 """Time and id of an event, by which events are sorted."""
@@ -117,7 +120,11 @@ class EventsQuery(EventFilters):
 
 
 class StoredEvent(TypedDict):
-    """A stored event; `extra` holds envelope fields that the contract does not define."""
+    """A stored event; `extra` holds envelope fields that the contract does not define.
+
+    A page has room for a limited number of bytes. Of an event that alone takes more, the fields
+    named in `omitted` are null; an export has them.
+    """
 
     eventId: str
     timestamp: Time
@@ -129,12 +136,16 @@ class StoredEvent(TypedDict):
     country: str | None
     campaignId: str | None
     revenue: Money | None
-    data: dict[str, Any]
+    data: dict[str, Any] | None
     extra: dict[str, Any] | None
+    omitted: NotRequired[list[Literal["data", "extra"]]]
 
 
 class EventPage(TypedDict):
-    """A page of events, newest first; `nextCursor` is null on the last page."""
+    """A page of events, newest first; `nextCursor` is null on the last page.
+
+    A page may end before its `limit`, where its events take many bytes.
+    """
 
     items: list[StoredEvent]
     nextCursor: str | None
@@ -188,42 +199,64 @@ def _windows(
         length *= growth
 
 
-def _statement(query: EventsQuery) -> str:
-    return SQL["events" if query.where is None else "events_containing"]
+def _statement(name: str, query: EventsQuery) -> str:
+    found = "found_events" if query.where is None else "found_events_containing"
+    return SQL.over(name, found=found)
 
 
 def search(snapshot: Snapshot, query: EventsQuery) -> EventPage:
-    """Return a page of events."""
+    """Return a page of events: at most `limit` of them, and at most `MAX_PAGE_BYTES`."""
     limit = query.limit or DEFAULT_PAGE_SIZE
     if limit > MAX_PAGE_SIZE:
         raise UnsupportedQueryError(
             "limit", f"The maximum of a page is {MAX_PAGE_SIZE} events; use an export"
         )
-    params = query.params()
+    room = settings().max_page_bytes
+    params = query.params() | {"max_event_bytes": room - MAX_KEY_BYTES}
     rows: list[Row] = []
+    more = False
     start, end = _bounds(snapshot, query) or _EMPTY_RANGE
     for window in _windows(start, end, FIRST_WINDOW, WINDOW_GROWTH):
-        missing = limit + 1 - len(rows)
-        rows += snapshot.rows(_statement(query), params | window | {"limit": missing})
-        if len(rows) > limit:
+        limits = {"limit": limit + 1 - len(rows), "max_bytes": room}
+        for row in snapshot.rows(_statement("page", query), params | window | limits):
+            more = len(rows) == limit or not row["fits"]
+            if more:
+                break
+            rows.append(row)
+            room -= row["bytes"]
+        if more:
             break
-    more = len(rows) > limit
     return {
-        "items": [to_event(row) for row in rows[:limit]],
-        "nextCursor": encode_cursor(rows[limit - 1]) if more else None,
+        "items": [_to_item(row) for row in rows],
+        "nextCursor": encode_cursor(rows[-1]) if more else None,
     }
 
 
-def export(snapshot: Snapshot, query: EventsQuery, max_rows: int) -> Iterator[Row]:
-    """Yield the matching events, newest first and at most `max_rows`, in constant memory."""
+def _to_item(row: Row) -> StoredEvent:
+    event = to_event(row)
+    omitted: list[Literal["data", "extra"]] = []
+    if row["without_data"]:
+        omitted.append("data")
+    if row["without_extra"]:
+        omitted.append("extra")
+    if omitted:
+        event["omitted"] = omitted
+    return event
+
+
+def export(snapshot: Snapshot, query: EventsQuery, max_rows: int) -> Generator[Row, None, None]:
+    """Yield the matching events, newest first and at most `max_rows`, in bounded memory."""
     remaining = min(query.limit or max_rows, max_rows)
     bounds = _bounds(snapshot, query)
     if bounds is None:
         return
     params = query.params()
     for window in _days(*bounds):
-        for row in snapshot.stream(_statement(query), params | window | {"limit": remaining}):
+        for row in snapshot.stream(
+            _statement("export", query), params | window | {"limit": remaining}
+        ):
             yield row
+            del row  # it may be large, and the next one is read before it would be replaced
             remaining -= 1
         if remaining <= 0:
             return
@@ -248,8 +281,10 @@ REPORT = Report(
     name="events",
     summary="Raw events: search and export",
     description="Stored events, newest first. `nextCursor` is the cursor of the next page; events "
-    "that are stored between two requests are neither repeated nor skipped. An export streams "
-    "all matching events; it is incomplete if the connection breaks. In CSV, text that a "
+    "that are stored between two requests are neither repeated nor skipped. A page ends before "
+    "its `limit` where its events take many bytes (2 MiB by default), and of an event that alone "
+    "takes more, `data` or `extra` is null and named in `omitted`. An export streams all matching "
+    "events, whole; it is incomplete if the connection breaks. In CSV, text that a "
     "spreadsheet would evaluate as a formula is prefixed with an apostrophe.",
     query=EventsQuery,
     response=EventPage,

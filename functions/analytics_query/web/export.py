@@ -5,9 +5,9 @@ import functools
 import io
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable
-from contextlib import ExitStack
-from itertools import chain, islice
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack, closing
+from itertools import chain
 from typing import Any, Literal
 
 import flask
@@ -25,10 +25,10 @@ CONTENT_TYPES: dict[ExportFormat, str] = {
     "ndjson": "application/x-ndjson",
     "csv": "text/csv; charset=utf-8",
 }
-RowEncoder = Callable[[Iterable[Row], bool], bytes]
-"""Encodes a chunk of events; the flag is true for the first chunk."""
-CHUNK_ROWS = 500
-"""Events that are encoded at a time."""
+RowEncoder = Callable[[Iterable[Row]], Iterator[tuple[bytes, int]]]
+"""Encodes events: yields chunks of about `CHUNK_BYTES`, at least one, each with its events."""
+CHUNK_BYTES = 256 * 1024
+"""A chunk ends with the event that fills it: an event may be much larger than others."""
 
 COLUMNS = (
     "eventId",
@@ -44,6 +44,7 @@ COLUMNS = (
     "data",
     "extra",
 )
+_TEXT_COLUMNS = COLUMNS[:-2]
 
 
 @functools.cache
@@ -89,34 +90,66 @@ def _chunks(query: EventsQuery, encode: RowEncoder) -> Generator[bytes, None, No
     with ExitStack() as cleanup:
         cleanup.callback(_export_slots().release)
         snapshot = cleanup.enter_context(database.snapshot(settings().export_timeout))
-        rows = export(snapshot, query, settings().export_rows_max)
-        first = True
-        while chunk := list(islice(rows, CHUNK_ROWS)):
-            yield encode(chunk, first)
-            metrics.EXPORTED.inc(len(chunk))
-            first = False
+        found = export(snapshot, query, settings().export_rows_max)
+        # an abandoned export is still being sent by the server, until this stops it
+        rows = cleanup.enter_context(closing(found))
+        for chunk, events in encode(rows):
+            yield chunk
+            metrics.EXPORTED.inc(events)
             if time.monotonic() > deadline:
                 raise TimeoutError("the export took longer than its time limit")
-        if first:
-            yield encode((), True)
 
 
-def _to_ndjson(rows: Iterable[Row], first: bool) -> bytes:
-    del first
-    return b"".join(orjson.dumps(to_event(row), option=orjson.OPT_APPEND_NEWLINE) for row in rows)
+def _to_ndjson(rows: Iterable[Row]) -> Iterator[tuple[bytes, int]]:
+    lines: list[bytes] = []
+    size = 0
+    chunks = 0
+    for row in rows:
+        lines.append(orjson.dumps(to_event(row), option=orjson.OPT_APPEND_NEWLINE))
+        size += len(lines[-1])
+        del row  # it may be large, and the next one is read before it would be replaced
+        if size >= CHUNK_BYTES:
+            yield b"".join(lines), len(lines)
+            lines, size = [], 0
+            chunks += 1
+    if lines or not chunks:
+        yield b"".join(lines), len(lines)
 
 
-def _to_csv(rows: Iterable[Row], first: bool) -> bytes:
+def _to_csv(rows: Iterable[Row]) -> Iterator[tuple[bytes, int]]:
     text = io.StringIO()
     writer = csv.writer(text)
-    if first:
-        writer.writerow(COLUMNS)
+
+    def line(cells: Iterable[str | None]) -> bytes:
+        writer.writerow(cells)
+        written = text.getvalue().encode()
+        text.seek(0)
+        text.truncate()
+        return written
+
+    def row_line(row: Row) -> bytes:
+        event = to_event(row)
+        texts = [_escape_formula(name, event[name]) for name in _TEXT_COLUMNS]
+        # quoted here, as the writer would: it takes four bytes a character, several times
+        data, extra = _quoted_json(event["data"]), _quoted_json(event["extra"] or None)
+        return b"%b,%b,%b\r\n" % (line(texts).removesuffix(b"\r\n"), data, extra)
+
+    lines: list[bytes] = []
+    head = line(COLUMNS)
+    size = len(head)
     for row in rows:
-        event: dict[str, Any] = dict(to_event(row))
-        event["data"] = orjson.dumps(event["data"]).decode()
-        event["extra"] = orjson.dumps(event["extra"]).decode() if event["extra"] else None
-        writer.writerow([_escape_formula(name, event[name]) for name in COLUMNS])
-    return text.getvalue().encode()
+        lines.append(row_line(row))
+        size += len(lines[-1])
+        del row  # as above
+        if size >= CHUNK_BYTES:
+            yield head + b"".join(lines), len(lines)
+            lines, head, size = [], b"", 0
+    if lines or head:
+        yield head + b"".join(lines), len(lines)
+
+
+def _quoted_json(value: dict[str, Any] | None) -> bytes:
+    return b'"%b"' % orjson.dumps(value).replace(b'"', b'""') if value is not None else b""
 
 
 def _escape_formula(name: str, value: str | None) -> str | None:

@@ -38,15 +38,15 @@ def test_every_statement_is_complete_and_every_fragment_is_used() -> None:
     texts = {path.name: path.read_text() for path in QUERIES.glob("report_*.sql")}
     code_of_sql = re.sub(r"^--.*$", "", "".join(texts.values()), flags=re.MULTILINE)
     included = set(re.findall(r"\{\{(\w+)\}\}", code_of_sql))
-    named = set(re.findall(r'"((?:sums|groups)_\w+)"', code))
-    assert set(fragments()) == (included - {"sums", "groups"}) | named
+    named = set(re.findall(r'"((?:sums|groups|found)_\w+)"', code))
+    assert set(fragments()) == (included - {"sums", "groups", "found"}) | named
     for file in texts.keys() - {"report_filters.sql"}:
         statements = Statements(file)
         for name in re.findall(r"^-- name: (\w+)$", texts[file], re.MULTILINE):
             text = texts[file].split(f"-- name: {name}\n")[1].split("-- name:")[0]
             slots = {
                 slot: next(each for each in sorted(named) if each.startswith(f"{slot}_"))
-                for slot in ("sums", "groups")
+                for slot in ("sums", "groups", "found")
                 if f"{{{{{slot}}}}}" in text
             }
             assert "{{" not in statements.over(name, **slots)
