@@ -59,6 +59,11 @@ class BrokerSettings(ComponentSettings):
         default=4 * 1024**3,
         description="size of the stream EVENTS in bytes; publishing beyond it fails",
     )
+    dlq_max_bytes: int = Field(
+        default=1024**3,
+        gt=0,
+        description="size of a stream of dead letters in bytes; beyond it the oldest are deleted",
+    )
     stream_replicas: int = Field(default=1, description="copies of each stream in the NATS cluster")
 
 
@@ -151,15 +156,36 @@ def events_stream(settings: BrokerSettings) -> StreamConfig:
 
 
 def dlq_stream(settings: BrokerSettings) -> StreamConfig:
-    """Return the configuration of the stream that keeps dead letters for 30 days."""
+    """Return the configuration of the stream that keeps dead letters."""
+    return dead_letter_stream(
+        EVENTS_DLQ, [f"{DLQ_SUBJECT}.>"], settings.dlq_max_bytes, settings.stream_replicas
+    )
+
+
+def dead_letter_stream(
+    name: str, subjects: list[str], max_bytes: int, replicas: int
+) -> StreamConfig:
+    """Return the configuration of a stream of dead letters.
+
+    It keeps them for `DLQ_DAYS`, and the newest that fit into `max_bytes`: anybody who may send an
+    event may send an invalid one, and the disk is also that of the events.
+
+    Args:
+        name: the stream's name.
+        subjects: its subjects.
+        max_bytes: its size; beyond it the oldest dead letters are deleted.
+        replicas: copies in the NATS cluster.
+    """
     return StreamConfig(
-        name=EVENTS_DLQ,
-        subjects=[f"{DLQ_SUBJECT}.>"],
+        name=name,
+        subjects=subjects,
         retention=RetentionPolicy.LIMITS,
         storage=StorageType.FILE,
         max_age=DLQ_DAYS * 24 * 3600,
+        discard=DiscardPolicy.OLD,
+        max_bytes=max_bytes,
         duplicate_window=120,
-        num_replicas=settings.stream_replicas,
+        num_replicas=replicas,
         allow_direct=True,
     )
 

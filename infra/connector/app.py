@@ -260,6 +260,7 @@ class Connector:
             source=key.stream,
             stream=settings.dlq_stream.format(stream=key.stream),
             subject=settings.dlq_subject,
+            max_bytes=settings.dlq_max_bytes,
         )
         invoker = Invoker(
             connections.session,

@@ -10,10 +10,9 @@ from urllib.parse import quote
 from nats.aio.client import Client
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js import JetStreamContext
-from nats.js.api import RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import APIError, NotFoundError
 
-from functions.common.broker import DLQ_DAYS, EVENT_COUNT, MSG_ID, ensure_stream
+from functions.common.broker import EVENT_COUNT, MSG_ID, dead_letter_stream, ensure_stream
 from functions.common.dead_letter import DLQ_REASON, dead_letter_headers, header_text
 from infra.connector.delivery.message import Message, split_array
 from infra.connector.delivery.response import DeadEvent
@@ -23,7 +22,6 @@ logger = logging.getLogger(__name__)
 
 PUBLISH_TIMEOUT_SECONDS = 10.0
 MAX_CONCURRENT_PUBLISHES = 100
-DUPLICATE_WINDOW_SECONDS = 120
 MAX_SHORT_REASON_LENGTH = 100
 ORIGINAL_PREFIX = "Dlq-Original-"
 """Prefix for headers of the original that the server would act on (`Nats-...`)."""
@@ -119,7 +117,14 @@ class DeadLetterPublisher:
     """Publishes the dead letters of one stream, and waits until they are stored."""
 
     def __init__(
-        self, nc: Client, js: JetStreamContext, *, source: str, stream: str, subject: str
+        self,
+        nc: Client,
+        js: JetStreamContext,
+        *,
+        source: str,
+        stream: str,
+        subject: str,
+        max_bytes: int,
     ) -> None:
         """Make a publisher.
 
@@ -129,15 +134,19 @@ class DeadLetterPublisher:
             source: the stream of the originals.
             stream: the stream of the dead letters.
             subject: the subject of a dead letter, with `{subject}` for the original's.
+            max_bytes: the size of the stream of the dead letters, where that has no limit yet.
         """
         self._nc = nc
         self._js = js
         self._source = source
         self._stream = stream
+        self._max_bytes = max_bytes
         self.subject = subject
 
     async def ensure_stream(self) -> None:
-        """Create the stream for dead letters, or extend it to the subjects of the source.
+        """Create the stream for dead letters; extend it to the subjects of the source.
+
+        A stream without a limit of its size gets one; a limit that it has stays.
 
         Raises:
             BindError: JetStream refuses, or there is no source.
@@ -146,23 +155,22 @@ class DeadLetterPublisher:
             config = (await self._js.stream_info(self._source)).config
             sources = config.subjects or [self._source]
             wanted = {self.subject.format(subject=subject) for subject in sources}
+            existing: set[str] = set()
+            max_bytes = self._max_bytes
             try:
-                existing = set((await self._js.stream_info(self._stream)).config.subjects or ())
+                found = (await self._js.stream_info(self._stream)).config
             except NotFoundError:
-                existing = set[str]()
-            if wanted <= existing:
-                return
+                pass
+            else:
+                existing = set(found.subjects or ())
+                limited = found.max_bytes is not None and found.max_bytes > 0
+                if wanted <= existing and limited:
+                    return
+                max_bytes = found.max_bytes if limited and found.max_bytes else max_bytes
             await ensure_stream(
                 self._js,
-                StreamConfig(
-                    name=self._stream,
-                    subjects=sorted(wanted | existing),
-                    retention=RetentionPolicy.LIMITS,
-                    storage=StorageType.FILE,
-                    max_age=DLQ_DAYS * 24 * 3600,
-                    duplicate_window=DUPLICATE_WINDOW_SECONDS,
-                    num_replicas=config.num_replicas,
-                    allow_direct=True,
+                dead_letter_stream(
+                    self._stream, sorted(wanted | existing), max_bytes, config.num_replicas or 1
                 ),
             )
         except NotFoundError:

@@ -116,8 +116,9 @@ DASHBOARD = (
         ),
         TimeSeries(
             "Size",
-            "Disk usage of dead letters.",
+            "Disk usage of dead letters; at the limit, the oldest are deleted.",
             query(f"max by (stream) (universe_stream_bytes{{{DLQ}}})", "{{stream}}"),
+            query(f"max by (stream) (universe_stream_max_bytes{{{DLQ}}})", "limit {{stream}}"),
         ).unit(units.BytesIEC),
         StateTimeline(
             "Breaker",

@@ -68,6 +68,7 @@ async def test_three_servers_keep_taking_events_when_one_is_lost(
             nats_url=",".join(server.url("ingest") for server in servers),
             stream_replicas=3,
             stream_max_bytes=64 * 1024**2,
+            dlq_max_bytes=64 * 1024**2,
         )  # type: ignore[call-arg]
 
         nc = await eventually(lambda: done(nats.connect(**patient(settings))), 60)

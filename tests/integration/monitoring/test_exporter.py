@@ -128,7 +128,10 @@ def test_the_reader_sees_what_others_sessions_do(database: Database) -> None:
 async def test_streams_consumers_and_dead_letters(nats_url: str, tmp_path: Path) -> None:
     nc = await nats.connect(nats_url)
     js = nc.jetstream()
-    await ensure_streams(js, BrokerSettings(nats_url=nats_url, stream_max_bytes=1_000_000))
+    await ensure_streams(
+        js, BrokerSettings(nats_url=nats_url, stream_max_bytes=1_000_000, dlq_max_bytes=500_000)
+    )
+    await js.add_stream(name="OTHERS", subjects=["others"])
     for number in range(5):
         await js.publish("events.facebook", b"[%d]" % number)
     for source in ("facebook", "facebook", "unknown"):
@@ -149,7 +152,9 @@ async def test_streams_consumers_and_dead_letters(nats_url: str, tmp_path: Path)
     assert found.value("universe_stream_messages", **events) == 4
     assert found.value("universe_stream_stored_messages_total", **events) == 5
     assert found.value("universe_stream_max_bytes", **events) == 1_000_000
-    assert found.value("universe_stream_max_bytes", stream="EVENTS_DLQ", retention="limits") is None
+    dead = {"stream": "EVENTS_DLQ", "retention": "limits"}
+    assert found.value("universe_stream_max_bytes", **dead) == 500_000
+    assert found.value("universe_stream_max_bytes", stream="OTHERS", retention="limits") is None
     assert 0 < (found.value("universe_stream_bytes", **events) or 0) < 1000
     age = found.value("universe_stream_oldest_message_seconds", **events)
     assert 0 < (age or 0) < 600
