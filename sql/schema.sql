@@ -179,6 +179,42 @@ $$;
 
 
 --
+-- Name: ensure_partitions_within(date[], integer); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.ensure_partitions_within(wanted date[], max_per_minute integer) RETURNS SETOF date
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+DECLARE
+    first_recent date := (now() AT TIME ZONE 'UTC')::date - 2;
+    missing date[];
+    allowed integer;
+BEGIN
+    -- once without the lock, for those that only learn that they have to wait
+    FOR step IN 1 .. 2 LOOP
+        missing := ARRAY (SELECT DISTINCT w.d FROM unnest(wanted) AS w (d)
+                          WHERE NOT EXISTS (SELECT FROM public.event_days AS e WHERE e.day = w.d)
+                          ORDER BY 1 DESC);
+        SELECT greatest(max_per_minute - count(*), 0) INTO allowed FROM public.event_days
+        WHERE created_at > clock_timestamp() - interval '1 minute';
+        IF missing = '{}' OR (allowed = 0 AND missing[1] < first_recent) THEN
+            RETURN QUERY SELECT * FROM unnest(missing);
+            RETURN;
+        END IF;
+        PERFORM pg_advisory_xact_lock(public.partitions_lock());
+    END LOOP;
+    PERFORM public.ensure_partitions(ARRAY (
+        SELECT m.d FROM unnest(missing) WITH ORDINALITY AS m (d, place)
+        WHERE m.place <= allowed OR m.d >= first_recent));
+    RETURN QUERY
+    SELECT m.d FROM unnest(missing) AS m (d)
+    WHERE NOT EXISTS (SELECT FROM public.event_days AS e WHERE e.day = m.d);
+END
+$$;
+
+
+--
 -- Name: sampling_modulus(); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -437,7 +473,8 @@ COMMENT ON COLUMN public.day_users.last_bottom_at IS 'last event at the bottom: 
 
 CREATE TABLE public.event_days (
     day date NOT NULL,
-    sealed_at timestamp with time zone
+    sealed_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT clock_timestamp()
 );
 
 
@@ -1607,4 +1644,5 @@ CREATE TRIGGER prepare_rollup AFTER INSERT ON public.rollups FOR EACH ROW EXECUT
 
 INSERT INTO public.schema_migrations (version) VALUES
     ('20261124000000'),
-    ('20261124230000');
+    ('20261124230000'),
+    ('20261124231500');

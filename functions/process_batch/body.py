@@ -52,7 +52,7 @@ def read_messages(body: bytes, headers: Mapping[str, str], limit: int) -> list[E
         RequestRefusedError: nothing in it can be read.
     """
     body = decode_body(body, headers.get("content-encoding", ""), limit)
-    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = _content_type(headers)
     if kind == BATCH:
         # A broken batch is answered 500: the connector splits it to find the message at fault,
         # while a 4xx would condemn all of them.
@@ -69,6 +69,15 @@ def read_messages(body: bytes, headers: Mapping[str, str], limit: int) -> list[E
         return _lines(body)
     document, dump = _loads(body.removeprefix(BYTE_ORDER_MARK), 400)
     return [EventMessage(_events(document), dump)]
+
+
+def is_batch(headers: Mapping[str, str]) -> bool:
+    """Return whether a request is a CloudEvents batch, whose messages are answered one by one."""
+    return _content_type(headers) == BATCH
+
+
+def _content_type(headers: Mapping[str, str]) -> str:
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _cloud_event(document: Any, dump: Dump) -> EventMessage:

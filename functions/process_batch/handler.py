@@ -6,8 +6,12 @@ does: an object, an array, or NDJSON.
 
 import gc
 import logging
-from collections import defaultdict
+from bisect import bisect_right
+from collections import Counter, defaultdict
 from functools import cache
+from itertools import accumulate
+from math import ceil
+from random import uniform
 from time import perf_counter
 from typing import Any
 
@@ -24,7 +28,7 @@ from functions.common.http.front_door import FrontDoor, Route
 
 from . import compactor, database, metrics
 from .access import check_settings, check_signature, read_signature
-from .body import EventMessage, read_messages
+from .body import EventMessage, is_batch, read_messages
 from .database import pool
 from .settings import settings
 from .validation import DeadEvent, ValidationSummary, validated_rows
@@ -45,7 +49,7 @@ CALL_IDS_PER_LINE = 100
 @cache
 def writer() -> Writer:
     """Return this process's writer."""
-    return Writer(pool())
+    return Writer(pool(), settings().max_new_partitions)
 
 
 def check_database() -> Checks:
@@ -82,12 +86,26 @@ def _store(request: flask.Request) -> flask.Response:
     dead_events = validation.invalid + [
         DeadEvent(row.position, row.event_id, reason) for row, reason in stored.rejected
     ]
+    starts = list(accumulate((len(message.events) for message in messages[:-1]), initial=0))
+    waiting = Counter(bisect_right(starts, row.position) - 1 for row in stored.waiting)
+    if waiting:
+        # those of the same messages are reported when the messages come again
+        dead_events = [
+            each for each in dead_events if bisect_right(starts, each.position) - 1 not in waiting
+        ]
     dead_events.sort(key=lambda each: each.position)
     _report(messages, validation, stored, len(dead_events), perf_counter() - started)
     if stored.inserted:
         compactor.wake()
+    if stored.waiting and not is_batch(headers):
+        raise RequestRefusedError(
+            503,
+            f"{len(stored.waiting)} events are on days that wait for their partition; the others "
+            "are stored. Send the same again.",
+            retry_after=ceil(settings().deferral_interval),
+        )
     if messages and messages[0].id is not None:
-        return _batch_answer(messages, dead_events)
+        return _batch_answer(messages, _failures_of_events(messages, starts, dead_events), waiting)
     return _plain_answer(validation, stored, dead_events)
 
 
@@ -114,12 +132,15 @@ def _report(
     metrics.INSERTED.inc(stored.inserted)
     metrics.DUPLICATE.inc(duplicates)
     metrics.DEAD.inc(dead)
+    waiting = validation.received - stored.inserted - duplicates - dead
+    metrics.WAITING.inc(waiting)
     summary = {
         "messages": len(messages),
         "received": validation.received,
         "inserted": stored.inserted,
         "duplicates": duplicates,
         "dead": dead,
+        "waiting": waiting,
         "seconds": round(seconds, 4),
     }
     call_ids = list(dict.fromkeys(each for message in messages for each in message.call_ids))
@@ -129,28 +150,36 @@ def _report(
         logger.info("batch stored, further calls", extra={"callIds": more})
 
 
-def _batch_answer(messages: list[EventMessage], dead_events: list[DeadEvent]) -> flask.Response:
-    """Answer with what failed, by message; an empty body when nothing did."""
+def _batch_answer(
+    messages: list[EventMessage], failures_of_events: list[dict[str, Any]], waiting: Counter[int]
+) -> flask.Response:
+    """Answer with what failed and what waits, by message; an empty body when nothing did."""
     failures: list[dict[str, Any]] = [
         {"itemIdentifier": message.id, "disposition": "dead", "reason": message.fault}
         for message in messages
         if message.fault is not None
     ]
-    failures += _failures_of_events(messages, dead_events)
+    failures += failures_of_events
+    longest = settings().deferral_interval
+    failures += [
+        {
+            "itemIdentifier": messages[place].id,
+            "disposition": "defer",
+            "reason": f"{events} events are on days that wait for their partition",
+            # not all at the same moment, and in front of what is new
+            "retryAfter": round(uniform(longest / 2, longest), 1),  # noqa: S311
+        }
+        for place, events in waiting.items()
+    ]
     if not failures:
         return flask.Response(status=200, content_type=health.JSON)
     return _json(200, {"batchItemFailures": failures})
 
 
 def _failures_of_events(
-    messages: list[EventMessage], dead_events: list[DeadEvent]
+    messages: list[EventMessage], starts: list[int], dead_events: list[DeadEvent]
 ) -> list[dict[str, Any]]:
     by_message: dict[int, list[DeadEvent]] = defaultdict(list)
-    starts: list[int] = []
-    start = 0
-    for message in messages:
-        starts.append(start)
-        start += len(message.events)
     place = 0
     for each in dead_events:  # ordered by position
         while place + 1 < len(starts) and starts[place + 1] <= each.position:

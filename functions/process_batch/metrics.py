@@ -16,14 +16,15 @@ REQUEST_SECONDS = Histogram(
 )
 _events = Counter(
     "universe_process_batch_events_total",
-    "Events by what became of them; received = inserted + duplicate + dead, "
-    "besides batches that failed as a whole",
+    "Events by what became of them; received = inserted + duplicate + dead + waiting, "
+    "besides batches that failed as a whole; waiting: they are delivered again later",
     ["outcome"],
 )
 RECEIVED = _events.labels("received")
 INSERTED = _events.labels("inserted")
 DUPLICATE = _events.labels("duplicate")
 DEAD = _events.labels("dead")
+WAITING = _events.labels("waiting")
 BATCH_EVENTS = Histogram(
     "universe_process_batch_batch_events",
     "Events in a request",

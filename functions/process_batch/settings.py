@@ -35,6 +35,18 @@ class ProcessBatchSettings(PoolSettings):
     max_batch_bytes: int = Field(
         default=64 * 1024**2, gt=0, description="largest batch, decompressed"
     )
+    max_new_partitions: int = Field(
+        default=60,
+        ge=1,
+        description="days that may get a partition in a minute, all replicas together; days from"
+        " two days ago on always may",
+    )
+    deferral_interval: Seconds = Field(
+        default=30.0,
+        ge=1,
+        description="after at most how long events of days that have to wait for their partition"
+        " are delivered again",
+    )
     compaction_interval: Seconds = Field(
         default=2.0,
         description="minimum seconds between two compactions of rollup deltas; 0: never",

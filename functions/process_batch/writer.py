@@ -66,24 +66,37 @@ class WriteResult:
         inserted: how many are stored now and were not before.
         duplicates: how many were stored already.
         rejected: those the database refuses, and its reason.
+        waiting: those on days whose partitions are made later; storing them again does it then.
     """
 
     inserted: int = 0
     duplicates: int = 0
     rejected: list[tuple[EventRow, str]] = field(default_factory=list[tuple[EventRow, str]])
+    waiting: list[EventRow] = field(default_factory=list[EventRow])
 
     def add(self, other: "WriteResult") -> None:
         """Count another's rows here too."""
         self.inserted += other.inserted
         self.duplicates += other.duplicates
         self.rejected += other.rejected
+        self.waiting += other.waiting
 
 
 class Writer:
     """Stores rows through the connections of a pool."""
 
-    def __init__(self, pool: ConnectionPool[Connection]) -> None:
+    def __init__(
+        self, pool: ConnectionPool[Connection], max_new_partitions: int | None = None
+    ) -> None:
+        """Make a writer.
+
+        Args:
+            pool: of connections as the role that writes.
+            max_new_partitions: how many partitions all writers together may make in a minute; None
+                does not limit it.
+        """
         self._pool = pool
+        self._max_new_partitions = max_new_partitions
         self._partitions: set[str] = set()
         self._recheck_duplicates = 0  # how many batches to look at for known events beforehand
 
@@ -136,7 +149,8 @@ class Writer:
 
         try:
             with self._pool.connection() as connection:
-                self._ensure_partitions(connection, days)
+                if self._ensure_partitions(connection, days):
+                    return False  # some have to wait
                 _copy(connection, on_known_days(), taken)
         except _UnexpectedDaysError:
             return False
@@ -153,8 +167,9 @@ class Writer:
     def _store_batch(self, batch: list[EventRow]) -> WriteResult:
         # In one order everywhere, so that batches which share events cannot block each other
         # crosswise. By one text after the other: comparing whole rows takes three times as long.
+        # The latest days first, so that old ones, and their partitions, hold up nothing new.
         batch.sort(key=_event_id)
-        batch.sort(key=_day)
+        batch.sort(key=_day, reverse=True)
         stored = WriteResult()
         for part in _parts(batch):
             stored.add(self._store_part(part))
@@ -165,8 +180,15 @@ class Writer:
         while True:
             try:
                 with self._pool.connection() as connection:
-                    self._ensure_partitions(connection, {row.day for row in part})
-                    return self._store_rows(connection, part)
+                    waiting = self._ensure_partitions(connection, {row.day for row in part})
+                    if not waiting:
+                        return self._store_rows(connection, part)
+                    stored = WriteResult()
+                    ready = [row for row in part if row.day not in waiting]
+                    if ready:
+                        stored = self._store_rows(connection, ready)
+                    stored.waiting = [row for row in part if row.day in waiting]
+                    return stored
             except _TRANSIENT_ERRORS as error:
                 if is_data_error(error) or attempt == _ATTEMPTS:
                     raise
@@ -174,17 +196,26 @@ class Writer:
                 self._partitions.clear()
                 attempt += 1
 
-    def _ensure_partitions(self, connection: Connection, days: set[str]) -> None:
+    def _ensure_partitions(self, connection: Connection, days: set[str]) -> set[str]:
+        """Make the partitions of some days; return the days that have to wait for theirs."""
         missing = sorted(days - self._partitions)
         if not missing:
-            return
+            return set()
+        waiting: set[str] = set()
         try:
-            _queries.ensure_partitions(connection, days=missing)
+            if self._max_new_partitions is None:
+                _queries.ensure_partitions(connection, days=missing)
+            else:
+                rows = _queries.ensure_partitions_within(
+                    connection, days=missing, max_per_minute=self._max_new_partitions
+                )
+                waiting = {day for (day,) in rows}
         except errors.DatetimeFieldOverflow as error:
             # this machine's clock allowed the day, the database's does not
             detail = f"The clocks of function and database differ: {error.diag.message_primary}."
             raise DatabaseUnavailableError(detail, "clock") from error
-        self._partitions.update(missing)
+        self._partitions.update(day for day in missing if day not in waiting)
+        return waiting
 
     def _store_rows(self, connection: Connection, part: list[EventRow]) -> WriteResult:
         fresh = part

@@ -177,8 +177,18 @@ class Binding:
         held = await self._outcomes.apply(outcome, now)
         for retry in decision.retries:
             self._retry_at(retry.delivery, retry.due, charged=retry.charged)
+        for message, delay in decision.deferred:
+            await self._defer(message, delay, now)
         if held:
             self._retry_at(Delivery(held), self._gate.breaker.open_until)
+
+    async def _defer(self, message: Message, delay: float, now: float) -> None:
+        """Return a message to the stream, where it takes no room of others until it is due."""
+        self._observer.deferred()
+        if message.parent is None:
+            await self._inflight.nak([message], delay)
+        else:  # the stream does not know a part of a message
+            self._retry_at(Delivery([message]), now + delay)
 
     def _retry_at(self, delivery: Delivery, due: float, *, charged: bool = False) -> None:
         self._observer.retried(delivery, charged=charged)

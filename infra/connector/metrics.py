@@ -16,6 +16,11 @@ DEAD_EVENTS = Counter(
 RETURNED = Counter(_P + "returned_messages_total", "Messages returned to the stream", _LABELS)
 RETURNED_EVENTS = Counter(_P + "returned_events_total", "Events returned to the stream", _LABELS)
 RETRIED = Counter(_P + "retried_messages_total", "Retries scheduled", (*_LABELS, "charged"))
+DEFERRED = Counter(
+    _P + "deferred_messages_total",
+    "Messages that the function deferred: returned to the stream until later, no attempt charged",
+    _LABELS,
+)
 REDELIVERED = Counter(
     _P + "redelivered_messages_total",
     "Messages that the server delivered again while they were in flight or acknowledged",

@@ -105,6 +105,10 @@ class BindingObserver:
         label = "yes" if charged else "no"
         metrics.RETRIED.labels(*self._labels, label).inc(len(delivery.messages))
 
+    def deferred(self) -> None:
+        """Report that the function defers a message."""
+        metrics.DEFERRED.labels(*self._labels).inc()
+
     def check_state(self, now: float) -> None:
         """Log what has changed: the breaker's state, and whether the function is available."""
         state = self._gate.breaker.state(now)

@@ -2,6 +2,10 @@
 -- The partitions of some days, made where they are missing. In a transaction of its own.
 SELECT ensure_partitions(:days::date[]);
 
+-- name: ensure_partitions_within(days, max_per_minute)
+-- The same, but no more than so many in a minute; returns the days that have to wait.
+SELECT ensure_partitions_within(:days::date[], :max_per_minute::integer)::text;
+
 -- name: known_events(day, event_ids)
 -- Which of some events of a day are stored already.
 SELECT event_id FROM events WHERE day = :day::date AND event_id = ANY (:event_ids::text[]);

@@ -44,7 +44,7 @@ class DeadEvent:
 
 @dataclass(frozen=True)
 class Retry:
-    """A message that the function asks to get again.
+    """A message that the function asks to get again, or later.
 
     Attributes:
         reason: why, for a person to read.
@@ -61,11 +61,14 @@ class Success:
 
     Attributes:
         retry: by message id, the messages to deliver again.
+        deferred: by message id, the messages that the function cannot process yet, through no fault
+            of theirs.
         dead: by message id, the reason for which the whole message is dead.
         dead_events: by message id, its events that are dead; its other events are done.
     """
 
     retry: Mapping[str, Retry] = field(default_factory=dict[str, Retry])
+    deferred: Mapping[str, Retry] = field(default_factory=dict[str, Retry])
     dead: Mapping[str, str] = field(default_factory=dict[str, str])
     dead_events: Mapping[str, tuple[DeadEvent, ...]] = field(
         default_factory=dict[str, tuple[DeadEvent, ...]]
@@ -188,6 +191,7 @@ def _read_failures(failures: Any, ids: Collection[str]) -> Success:
     if not isinstance(failures, list):
         raise MalformedResponseError("batchItemFailures is not an array")
     retry: dict[str, Retry] = {}
+    deferred: dict[str, Retry] = {}
     dead: dict[str, str] = {}
     dead_events: dict[str, tuple[DeadEvent, ...]] = {}
     for item in cast("list[Any]", failures):
@@ -197,7 +201,7 @@ def _read_failures(failures: Any, ids: Collection[str]) -> Success:
         name = failure.get("itemIdentifier")
         if not isinstance(name, str) or name not in ids:
             raise MalformedResponseError(f"it names an unknown item {str(name)[:100]!r}")
-        if name in retry or name in dead or name in dead_events:
+        if any(name in named for named in (retry, deferred, dead, dead_events)):
             raise MalformedResponseError(f"it names {name} twice")
         disposition = failure.get("disposition", "retry")
         reason = _text(failure.get("reason"))
@@ -205,13 +209,17 @@ def _read_failures(failures: Any, ids: Collection[str]) -> Success:
             retry[name] = Retry(
                 reason or "the function asks to retry", _seconds(failure.get("retryAfter"))
             )
+        elif disposition == "defer":
+            deferred[name] = Retry(
+                reason or "the function defers it", _seconds(failure.get("retryAfter"))
+            )
         elif disposition == "dead" and failure.get("events"):
             dead_events[name] = _read_events(failure["events"], reason)
         elif disposition == "dead":
             dead[name] = reason or "the function gave no reason"
         else:
             raise MalformedResponseError(f"unknown disposition {str(disposition)[:100]!r}")
-    return Success(retry, dead, dead_events)
+    return Success(retry, deferred, dead, dead_events)
 
 
 def _read_events(events: Any, reason: str) -> tuple[DeadEvent, ...]:

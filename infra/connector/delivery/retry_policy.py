@@ -14,6 +14,9 @@ from infra.connector.delivery.throttle import Throttle
 SMALL_SAMPLE = 10
 """With so few messages in flight, there are no others by which to tell an outage from a bad one."""
 
+MIN_DEFERRAL_SECONDS = 1.0
+"""A message that the function defers waits at least that long."""
+
 DUE_IMMEDIATELY = 0.0
 """A due time before all others, so that the delivery keeps its place."""
 
@@ -40,10 +43,12 @@ class RetryDecision:
     Attributes:
         retries: to deliver again.
         dead: to dead-letter as a whole, each with the reason.
+        deferred: to deliver again after so many seconds, and to keep out of the way until then.
     """
 
     retries: list[ScheduledRetry] = field(default_factory=list[ScheduledRetry])
     dead: list[tuple[Message, str]] = field(default_factory=list[tuple[Message, str]])
+    deferred: list[tuple[Message, float]] = field(default_factory=list[tuple[Message, float]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +59,13 @@ class RetryRequest:
         message: the message.
         reason: why, for a person to read.
         delay: seconds that the function asked to wait; None leaves it to the backoff.
+        charged: whether an attempt is charged; not if the function defers the message.
     """
 
     message: Message
     reason: str
     delay: float | None
+    charged: bool = True
 
 
 class RetryPolicy:
@@ -102,10 +109,17 @@ class RetryPolicy:
         )
 
     def retry_requested(self, requests: Sequence[RetryRequest], now: float) -> RetryDecision:
-        """Decide about messages that the function asked to get again; an attempt is charged."""
+        """Decide about messages that the function asked to get again.
+
+        An attempt is charged, but not for those that the function defers, however often.
+        """
         decision = RetryDecision()
         by_delay: dict[float, list[Message]] = {}
         for request in requests:
+            if not request.charged:
+                delay = self._delay(1) if request.delay is None else request.delay
+                decision.deferred.append((request.message, max(delay, MIN_DEFERRAL_SECONDS)))
+                continue
             key = request.message.key
             attempts = self._attempts.record(key)
             if self._attempts.exhausted(key):

@@ -94,6 +94,10 @@ class OutcomeHandler:
         for message in messages:
             if retry := response.retry.get(message.id):
                 requests.append(RetryRequest(message, retry.reason, retry.delay))
+            elif deferral := response.deferred.get(message.id):
+                requests.append(
+                    RetryRequest(message, deferral.reason, deferral.delay, charged=False)
+                )
             elif reason := response.dead.get(message.id):
                 outcome.dead.append((message, reason))
             elif events := response.dead_events.get(message.id):

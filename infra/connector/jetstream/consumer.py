@@ -1,6 +1,7 @@
 """The durable consumer that all connectors of a function share."""
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import re
@@ -28,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 FUNCTION_METADATA = "universe.function"
 MAX_WAITING_REQUESTS = 512
+MAX_ACK_PENDING_LIMIT = 1_000_000
+"""How far the limit of unacknowledged messages grows for those that wait to be redelivered."""
 _MAX_NAME_LENGTH = 64
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_-]+")
 _SUBJECTS_TAKEN = frozenset(
@@ -82,6 +85,7 @@ class Consumer:
             ack_wait=target.ack_wait,
             remember=target.max_ack_pending,
         )
+        self._max_ack_pending = target.max_ack_pending
         self._nc = nc
         self._js = js
         self._reconnects: int = nc.stats["reconnects"]
@@ -106,7 +110,7 @@ class Consumer:
             ack_wait=target.ack_wait,
             # the server's own limit leaves messages stuck in a work queue (nats-server#5564)
             max_deliver=-1,
-            max_ack_pending=target.max_ack_pending,
+            max_ack_pending=self._max_ack_pending,
             max_waiting=MAX_WAITING_REQUESTS,
             metadata={FUNCTION_METADATA: target.function},
         )
@@ -190,7 +194,25 @@ class Consumer:
             nats.errors.Error: JetStream does not respond, or there is no such consumer.
         """
         info = await self._js.consumer_info(self.target.stream, self.target.name)
+        await self._make_room(info)
         return (info.num_pending or 0) + (info.num_ack_pending or 0)
+
+    async def _make_room(self, info: ConsumerInfo) -> None:
+        """Let messages that wait to be redelivered take no place of new ones.
+
+        The server counts them as unacknowledged, and delivers nothing new at the limit.
+        """
+        limit = info.config.max_ack_pending or 0
+        crowded = (info.num_ack_pending or 0) * 2 > limit > 0
+        if crowded and limit < MAX_ACK_PENDING_LIMIT and self.inflight.delayed(time.monotonic()):
+            self._max_ack_pending = min(limit * 2, MAX_ACK_PENDING_LIMIT)
+            logger.info(
+                "%s has %d unacknowledged messages, some of them deferred: raising their limit",
+                self.target.name,
+                info.num_ack_pending,
+            )
+            with contextlib.suppress(BindError):  # it is tried again with the next measurement
+                await self.ensure()
 
     async def stop_pulling(self) -> None:
         """Unsubscribe; messages in flight are still reported as in progress."""

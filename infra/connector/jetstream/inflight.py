@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Iterable
 
@@ -42,6 +43,7 @@ class InFlightMessages:
         self._acknowledged: OrderedDict[MessageKey, str] = OrderedDict()
         self._remember = remember
         self._unsent: list[tuple[str, bytes]] = []
+        self._delayed: dict[MessageKey, float] = {}
         self.events = 0
         """Events of the messages in flight."""
         self.size = 0
@@ -59,6 +61,16 @@ class InFlightMessages:
 
     def __contains__(self, message: Message) -> bool:
         return message.key in self._messages
+
+    def delayed(self, now: float) -> int:
+        """Return how many messages were returned to the stream to be redelivered later than `now`.
+
+        Args:
+            now: the time on a monotonic clock, in seconds.
+        """
+        for key in [key for key, due in self._delayed.items() if due <= now]:
+            del self._delayed[key]
+        return len(self._delayed)
 
     def all(self) -> list[Message]:
         """Return every message in flight, the oldest first."""
@@ -96,6 +108,7 @@ class InFlightMessages:
             self._redelivered.inc()
             self._unsent.append((msg.reply, ACK))
             return None
+        self._delayed.pop(key, None)
         is_json, events = inspect_payload(msg.data)
         message = Message(
             key=key,
@@ -135,6 +148,8 @@ class InFlightMessages:
             if self._remove(message):
                 self._returned.inc()
                 self._returned_events.inc(message.unresolved)
+                if delay > 0:
+                    self._delayed[message.key] = time.monotonic() + delay
                 await self._send(message.reply, payload)
 
     async def send_in_progress(self, now: float) -> None:

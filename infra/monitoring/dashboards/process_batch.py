@@ -73,6 +73,7 @@ DASHBOARD = (
             query(rate(EVENTS_TOTAL, matchers=outcome("inserted")), "stored"),
             query(rate(EVENTS_TOTAL, matchers=outcome("duplicate")), "duplicate"),
             query(rate(EVENTS_TOTAL, matchers=outcome("dead")), "dead"),
+            query(rate(EVENTS_TOTAL, matchers=outcome("waiting")), "waiting for a partition"),
         )
         .unit(units.EventsPerSecond)
         .colours(EVENT_COLOURS)

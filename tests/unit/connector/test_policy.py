@@ -15,6 +15,7 @@ from infra.connector.delivery.message import Delivery, Message, MessageKey, halv
 from infra.connector.delivery.queue import DeliveryQueue
 from infra.connector.delivery.response import Failed, Fault, Rejected, Unavailable
 from infra.connector.delivery.retry_policy import (
+    MIN_DEFERRAL_SECONDS,
     SMALL_SAMPLE,
     RetryDecision,
     RetryPolicy,
@@ -245,6 +246,20 @@ def test_retries_that_the_function_asks_for() -> None:
         ([two], 100.5),
     ]
     assert decision.dead == [(three, "z")]
+
+
+def test_deferral_is_never_charged() -> None:
+    harness = Harness(max_deliver=2)
+    one, two = messages(2)
+    requests = [
+        RetryRequest(one, "x", 30.0, charged=False),
+        RetryRequest(two, "y", 0.0, charged=False),
+    ]
+    for _ in range(5):
+        decision = harness.policy.retry_requested(requests, 100.0)
+        assert (decision.dead, decision.retries) == ([], [])
+        # asked to wait no time at all, it would come back at once, over and over
+        assert decision.deferred == [(one, 30.0), (two, MIN_DEFERRAL_SECONDS)]
 
 
 def test_events_of_a_message_are_found_with_the_attempts_of_the_message() -> None:

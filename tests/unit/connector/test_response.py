@@ -70,6 +70,16 @@ def test_retry(item: dict[str, Any], expected: Retry) -> None:
     assert read(200, failures(item)) == Success(retry={"EVENTS:1": expected})
 
 
+def test_deferred_message() -> None:
+    item = {"itemIdentifier": "EVENTS:1", "disposition": "defer"}
+    expected = {"EVENTS:1": Retry("the function defers it")}
+    assert read(200, failures(item)) == Success(deferred=expected)
+    expected = {"EVENTS:1": Retry("later", 20.5)}
+    assert read(200, failures({**item, "reason": "later", "retryAfter": 20.5})) == Success(
+        deferred=expected
+    )
+
+
 def test_dead_message() -> None:
     item = {"itemIdentifier": "EVENTS:2", "disposition": "dead", "reason": "no"}
     assert read(200, failures(item)) == Success(dead={"EVENTS:2": "no"})
