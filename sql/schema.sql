@@ -20,6 +20,30 @@ CREATE FUNCTION public.advisory_lock_class() RETURNS bigint
 
 
 --
+-- Name: clear_rollups(date, text[]); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.clear_rollups(cleared date, kinds text[] DEFAULT '{sums,sketches,sealed}'::text[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $_$
+DECLARE
+    starts timestamptz := cleared::timestamp AT TIME ZONE 'UTC';
+    rollup record;
+BEGIN
+    DELETE FROM rollup_deltas WHERE hour >= starts AND hour < starts + interval '24 hours';
+    FOR rollup IN SELECT name, grain FROM rollups WHERE kind = ANY (kinds) LOOP
+        IF rollup.grain = 'hour' THEN
+            EXECUTE format('DELETE FROM public.%I WHERE hour >= $1 AND hour < $2', rollup.name)
+                USING starts, starts + interval '24 hours';
+        ELSE
+            EXECUTE format('DELETE FROM public.%I WHERE day = $1', rollup.name) USING cleared;
+        END IF;
+    END LOOP;
+END
+$_$;
+
+
+--
 -- Name: count_sealed_rollups(date, text[]); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -83,17 +107,51 @@ $$;
 
 
 --
+-- Name: delete_user_events(date, text, text); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.delete_user_events(of_day date, deleted_user text, only_source text DEFAULT NULL::text) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $_$
+DECLARE
+    starts timestamptz := of_day::timestamp AT TIME ZONE 'UTC';
+    deleted bigint;
+    late_users text[];
+    rollup text;
+BEGIN
+    IF current_setting('transaction_isolation') <> 'repeatable read' THEN
+        RAISE EXCEPTION 'delete_user_events() wants a transaction that is REPEATABLE READ';
+    END IF;
+    EXECUTE 'DELETE FROM public.events '
+            'WHERE day = $1 AND user_id = $2 AND ($3 IS NULL OR source = $3)'
+        USING of_day, deleted_user, only_source;
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    -- users of late events, whom compaction would have counted anew
+    late_users := ARRAY(SELECT DISTINCT unnest(users) FROM rollup_deltas
+                        WHERE hour >= starts AND hour < starts + interval '24 hours');
+    PERFORM clear_rollups(of_day, '{sums,sketches}');
+    IF EXISTS (SELECT FROM event_days WHERE day = of_day AND sealed_at IS NOT NULL) THEN
+        FOR rollup IN SELECT name FROM rollups WHERE kind = 'sealed' LOOP
+            EXECUTE format('DELETE FROM public.%I WHERE day = $1 AND user_id = $2', rollup)
+                USING of_day, deleted_user;
+        END LOOP;
+        PERFORM count_sealed_rollups(of_day, late_users || deleted_user);
+    END IF;
+    RETURN deleted;
+END
+$_$;
+
+
+--
 -- Name: drop_day(date); Type: FUNCTION; Schema: public; Owner: -
 --
 
 CREATE FUNCTION public.drop_day(dropped date) RETURNS void
     LANGUAGE plpgsql
     SET lock_timeout TO '5s'
-    AS $_$
+    AS $$
 DECLARE
     partition_name text := format('events_%s', to_char(dropped, 'YYYYMMDD'));
-    starts timestamptz := dropped::timestamp AT TIME ZONE 'UTC';
-    rollup record;
 BEGIN
     PERFORM pg_advisory_xact_lock(partitions_lock());
     PERFORM pg_advisory_xact_lock(rollups_lock());
@@ -102,20 +160,12 @@ BEGIN
     END IF;
     -- transactions that write to the day have ended after this, and later ones see it gone
     EXECUTE format('LOCK TABLE public.%I IN ACCESS EXCLUSIVE MODE', partition_name);
-    DELETE FROM rollup_deltas WHERE hour >= starts AND hour < starts + interval '24 hours';
-    FOR rollup IN SELECT name, grain FROM rollups LOOP
-        IF rollup.grain = 'hour' THEN
-            EXECUTE format('DELETE FROM public.%I WHERE hour >= $1 AND hour < $2', rollup.name)
-                USING starts, starts + interval '24 hours';
-        ELSE
-            EXECUTE format('DELETE FROM public.%I WHERE day = $1', rollup.name) USING dropped;
-        END IF;
-    END LOOP;
+    PERFORM clear_rollups(dropped);
     DELETE FROM event_days WHERE day = dropped;
     EXECUTE format('ALTER TABLE public.events DETACH PARTITION public.%I', partition_name);
     EXECUTE format('DROP TABLE public.%I', partition_name);
 END
-$_$;
+$$;
 
 
 --
@@ -420,6 +470,35 @@ CREATE FUNCTION public.sealing_lock() RETURNS bigint
 
 
 --
+-- Name: traces_of_user(date, text, text); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.traces_of_user(searched date, wanted_user text, only_source text DEFAULT NULL::text, OUT user_events bigint, OUT derived boolean) RETURNS record
+    LANGUAGE plpgsql STABLE
+    AS $_$
+DECLARE
+    starts timestamptz := searched::timestamp AT TIME ZONE 'UTC';
+    rollup text;
+BEGIN
+    EXECUTE 'SELECT count(*) FROM public.events '
+            'WHERE day = $1 AND user_id = $2 AND ($3 IS NULL OR source = $3)'
+        INTO user_events USING searched, wanted_user, only_source;
+    derived := EXISTS (SELECT FROM rollup_deltas
+                       WHERE hour >= starts AND hour < starts + interval '24 hours'
+                         AND wanted_user = ANY (users)
+                         AND (only_source IS NULL OR source = only_source));
+    FOR rollup IN SELECT name FROM rollups WHERE kind = 'sealed' LOOP
+        EXIT WHEN derived;
+        EXECUTE format(
+            'SELECT EXISTS (SELECT FROM public.%I AS r WHERE day = $1 AND user_id = $2 '
+            'AND ($3 IS NULL OR coalesce(to_jsonb(r) ->> ''source'', $3) = $3))', rollup)
+            INTO derived USING searched, wanted_user, only_source;
+    END LOOP;
+END
+$_$;
+
+
+--
 -- Name: try_rollups_lock(); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -465,6 +544,71 @@ COMMENT ON COLUMN public.day_users.first_top_at IS 'first event at the top of th
 --
 
 COMMENT ON COLUMN public.day_users.last_bottom_at IS 'last event at the bottom: a user whose earliest first_top_at lies before the latest last_bottom_at was seen at the top and later at the bottom';
+
+
+--
+-- Name: erasures; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.erasures (
+    id bigint NOT NULL,
+    reference text,
+    source text,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    finished_at timestamp with time zone,
+    events bigint DEFAULT 0 NOT NULL,
+    days integer DEFAULT 0 NOT NULL,
+    dead_letters bigint DEFAULT 0 NOT NULL
+);
+
+
+--
+-- Name: TABLE erasures; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON TABLE public.erasures IS 'a row for each run of "universe erase"; nothing in it names the person';
+
+
+--
+-- Name: COLUMN erasures.reference; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.erasures.reference IS 'what the operator calls the request, if anything';
+
+
+--
+-- Name: COLUMN erasures.source; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.erasures.source IS 'only events of this source; null: of all';
+
+
+--
+-- Name: COLUMN erasures.finished_at; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.erasures.finished_at IS 'null: it was interrupted, or something was out of reach';
+
+
+--
+-- Name: COLUMN erasures.days; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.erasures.days IS 'how many days were counted again';
+
+
+--
+-- Name: erasures_id_seq; Type: SEQUENCE; Schema: public; Owner: -
+--
+
+ALTER TABLE public.erasures ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.erasures_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 
 --
@@ -1415,6 +1559,14 @@ ALTER TABLE ONLY public.day_users
 
 
 --
+-- Name: erasures erasures_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.erasures
+    ADD CONSTRAINT erasures_pkey PRIMARY KEY (id);
+
+
+--
 -- Name: event_days event_days_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 --
 
@@ -1645,4 +1797,5 @@ CREATE TRIGGER prepare_rollup AFTER INSERT ON public.rollups FOR EACH ROW EXECUT
 INSERT INTO public.schema_migrations (version) VALUES
     ('20261124000000'),
     ('20261124230000'),
-    ('20261124231500');
+    ('20261124231500'),
+    ('20261125000000');

@@ -49,33 +49,49 @@ def compact(
     with connection.transaction():
         if not QUERIES.try_lock(connection):
             return None
-        # under the lock, which a change of the catalogue takes too
-        statements = compaction_statements(read_catalogue(connection))
-        sketches = [
-            UserSketches(each, statements.columns, _FIRST_KEY) for each in statements.sketches
-        ]
-        users_of = [(each.key_of, each.users_by_key) for each in sketches]
-        deltas, events = 0, 0
-        late: defaultdict[date, set[str]] = defaultdict(set)
-        limits = {"max_deltas": max_deltas, "max_events": max_events}
-        for row in connection.execute(statements.compact.encode(), limits):
-            counted, users, day, sealed = row[:_FIRST_KEY]
-            deltas += 1
-            events += counted
-            for key_of, users_by_key in users_of:
-                users_by_key[key_of(row)] += users
-            if sealed:
-                late[day].update(users)
-        for each in sketches:
-            each.store(connection)
-        for day, user_ids in late.items():
-            QUERIES.recount_users(connection, day=day, user_ids=list(user_ids))
-    if deltas >= _MIN_DELTAS_TO_VACUUM:
+        result = fold_deltas(connection, max_deltas, max_events)
+    if result.deltas >= _MIN_DELTAS_TO_VACUUM:
         QUERIES.vacuum_deltas(connection)
-    if deltas:
+    if result.deltas:
         metrics.COMPACTIONS.inc()
-        metrics.COMPACTED.inc(deltas)
+        metrics.COMPACTED.inc(result.deltas)
         metrics.COMPACTION_SECONDS.observe(perf_counter() - started)
+    return result
+
+
+def fold_deltas(
+    connection: Connection,
+    max_deltas: int = MAX_DELTAS,
+    max_events: int = MAX_EVENTS,
+    counted_day: date | None = None,
+) -> CompactionResult:
+    """Move some deltas into the rollups, in the caller's transaction.
+
+    Args:
+        connection: its session or transaction holds the lock of the rollups.
+        max_deltas: as in `compact`.
+        max_events: as in `compact`.
+        counted_day: a sealed day whose users are counted already, events of these deltas included.
+    """
+    # under the lock, which a change of the catalogue takes too
+    statements = compaction_statements(read_catalogue(connection))
+    sketches = [UserSketches(each, statements.columns, _FIRST_KEY) for each in statements.sketches]
+    users_of = [(each.key_of, each.users_by_key) for each in sketches]
+    deltas, events = 0, 0
+    late: defaultdict[date, set[str]] = defaultdict(set)
+    limits = {"max_deltas": max_deltas, "max_events": max_events}
+    for row in connection.execute(statements.compact.encode(), limits):
+        counted, users, day, sealed = row[:_FIRST_KEY]
+        deltas += 1
+        events += counted
+        for key_of, users_by_key in users_of:
+            users_by_key[key_of(row)] += users
+        if sealed and day != counted_day:
+            late[day].update(users)
+    for each in sketches:
+        each.store(connection)
+    for day, user_ids in late.items():
+        QUERIES.recount_users(connection, day=day, user_ids=list(user_ids))
     return CompactionResult(deltas, events)
 
 

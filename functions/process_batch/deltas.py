@@ -12,6 +12,8 @@ COLUMNS = (
     "first_at, last_at, users, groups, group_events, group_revenue"
 )
 """The order of the columns in a delta's text."""
+COPY_DELTAS = f"COPY rollup_deltas ({COLUMNS}) FROM STDIN"
+"""Takes the lines of `delta_lines`."""
 
 
 @dataclass(slots=True)

@@ -24,9 +24,9 @@ from functions.common.errors import DatabaseUnavailableError, UniverseError
 from functions.common.paths import ROOT
 from functions.common.postgres import unavailable
 
-from . import deltas, rows
+from . import rows
 from .database import is_data_error
-from .deltas import delta_lines
+from .deltas import COPY_DELTAS, delta_lines
 from .metrics import observe
 from .rows import EventRow
 from .validation import ROWS_PER_PART
@@ -44,7 +44,6 @@ _queries: Any = aiosql.from_path(  # pyright: ignore[reportUnknownMemberType]
 )
 _COPY_EVENTS = f"COPY events ({rows.COLUMNS}) FROM STDIN"
 _COPY_INCOMING = f"COPY incoming ({rows.COLUMNS}) FROM STDIN"
-_COPY_DELTAS = f"COPY rollup_deltas ({deltas.COLUMNS}) FROM STDIN"
 
 # transient, and over as soon as the transaction is: not worth bothering the caller
 _TRANSIENT_ERRORS = (errors.SerializationFailure, errors.DeadlockDetected, errors.UndefinedTable,
@@ -272,7 +271,7 @@ def _copy(connection: Connection, parts: Iterable[list[EventRow]], batch: list[E
             # worked out while the server is still busy with the rows
             lines = "".join(delta_lines(batch))
         copied = perf_counter()
-        with cursor.copy(_COPY_DELTAS) as copy:
+        with cursor.copy(COPY_DELTAS) as copy:
             copy.write(lines)
         rolled_up = perf_counter()
     observe("copy", writing + copied - started)
@@ -303,7 +302,7 @@ def _insert_with_conflicts(connection: Connection, part: list[EventRow]) -> Writ
     new: list[EventRow] = []
     with connection.transaction():
         _insert_new(connection, part, new, stored)
-        with connection.cursor() as cursor, cursor.copy(_COPY_DELTAS) as copy:
+        with connection.cursor() as cursor, cursor.copy(COPY_DELTAS) as copy:
             copy.write("".join(delta_lines(new)))
     stored.inserted = len(new)
     observe("isolate", perf_counter() - started)

@@ -5,6 +5,8 @@ from importlib.metadata import version
 import click
 
 from infra.cli.demo_command import demo
+from infra.cli.erase_command import erase, erasures
+from infra.cli.export_command import export
 from infra.cli.migrate_command import migrate
 from infra.cli.options import platform_broker
 from infra.cli.publish_command import publish
@@ -23,5 +25,18 @@ def main(context: click.Context) -> None:
     context.obj = platform_broker  # where `dlq` looks without NATS_URL
 
 
-for command in (up, demo, publish, status, dlq, migrate, retention, seal, settings):
+for command in (
+    up,
+    demo,
+    publish,
+    status,
+    dlq,
+    migrate,
+    retention,
+    seal,
+    erase,
+    erasures,
+    export,
+    settings,
+):
     main.add_command(command)

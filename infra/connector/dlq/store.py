@@ -54,6 +54,8 @@ class StoredDeadLetter:
     key: MessageKey
     headers: dict[str, str]
     data: bytes
+    stored_subject: str = ""
+    """The subject it is stored under."""
 
     @property
     def sequence(self) -> int:
@@ -207,7 +209,7 @@ class DeadLetterStore:
                 if sequence > last:
                     break
                 letter = StoredDeadLetter(
-                    MessageKey(sequence, tokens.time), msg.headers or {}, msg.data
+                    MessageKey(sequence, tokens.time), msg.headers or {}, msg.data, msg.subject
                 )
                 yield letter if criteria.matches(letter) else None
                 if criteria.sequences and sequence >= max(criteria.sequences):
@@ -241,20 +243,25 @@ class DeadLetterStore:
         return failed
 
     async def remove(
-        self, letters: Sequence[StoredDeadLetter], on_done: Callable[[StoredDeadLetter], None]
+        self,
+        letters: Sequence[StoredDeadLetter],
+        on_done: Callable[[StoredDeadLetter], None],
+        *,
+        overwrite: bool = False,
     ) -> None:
         """Delete dead letters for good.
 
         Args:
             letters: what to delete.
             on_done: called with each that was deleted.
+            overwrite: also overwrite their bytes on the server's disk, which is slow.
 
         Raises:
             DeadLetterStoreError: JetStream refuses.
         """
         for start in range(0, len(letters), MAX_CONCURRENT_REQUESTS):
             some = letters[start : start + MAX_CONCURRENT_REQUESTS]
-            await asyncio.gather(*(self._delete(letter.sequence) for letter in some))
+            await asyncio.gather(*(self._delete(each.sequence, overwrite) for each in some))
             for letter in some:
                 on_done(letter)
 
@@ -299,9 +306,8 @@ class DeadLetterStore:
             return str(error)
         return None
 
-    async def _delete(self, sequence: int) -> None:
-        # no_erase: overwriting the bytes on disk is slow and not needed
-        request = json.dumps({"seq": sequence, "no_erase": True}).encode()
+    async def _delete(self, sequence: int, overwrite: bool = False) -> None:
+        request = json.dumps({"seq": sequence, "no_erase": not overwrite}).encode()
         try:
             response = await self._nc.request(
                 f"$JS.API.STREAM.MSG.DELETE.{self._stream}",

@@ -1,0 +1,118 @@
+"""What `erase` and `export` share: whom, which servers, and the progress bars."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import click
+import nats.errors
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from functions.common.broker import EVENTS_DLQ, BrokerSettings, connect
+from infra.cli.options import platform_nats_url
+from infra.cli.owner_url import owner_url
+from infra.connector.dlq.store import DeadLetterStore
+from infra.local.errors import PlatformError
+from infra.privacy.errors import StreamUnavailableError
+
+F = TypeVar("F", bound=Callable[..., object])
+
+error_console = Console(stderr=True, highlight=False)
+
+_OPTIONS = (
+    click.option(
+        "--user",
+        "user_id",
+        required=True,
+        prompt="User id",
+        metavar="ID",
+        help="The user's id, as events have it. Asked for where it is not given, which keeps it "
+        "out of the shell's history.",
+    ),
+    click.option("--source", metavar="NAME", help="Only events of this source, such as tiktok."),
+    click.option(
+        "--url", envvar="DATABASE_URL", help="The database, as its owner.  [env: DATABASE_URL]"
+    ),
+    click.option("--nats-url", envvar="NATS_URL", help="NATS servers.  [env: NATS_URL]"),
+    click.option(
+        "--no-nats",
+        is_flag=True,
+        help="Only the database: neither dead letters nor what is on its way.",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Servers:
+    """The servers that a command works on.
+
+    Attributes:
+        database: the URL of the database, as its owner.
+        nats: the URL of NATS; None: it is left out.
+    """
+
+    database: str
+    nats: str | None
+
+
+def person_options(command: F) -> F:
+    """Add the options that say whom, and which servers."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def find_servers(url: str | None, nats_url: str | None, no_nats: bool) -> Servers:
+    """Return the servers: those that are named, or else those of the running platform.
+
+    Raises:
+        PlatformError: a server is not named and no platform runs; or only the database is named:
+            dead letters of another platform must not be taken for this one's.
+    """
+    database = owner_url(url)
+    if no_nats:
+        return Servers(database, None)
+    if nats_url is None and url is not None:
+        raise PlatformError(
+            "name NATS with --nats-url or NATS_URL; or say --no-nats, which leaves dead letters "
+            "and events that are not stored yet as they are"
+        )
+    return Servers(database, nats_url or platform_nats_url())
+
+
+@asynccontextmanager
+async def jetstream(url: str) -> AsyncGenerator[tuple[JetStreamContext, DeadLetterStore]]:
+    """Connect to NATS for the block.
+
+    Raises:
+        StreamUnavailableError: NATS does not respond.
+    """
+    try:
+        settings = BrokerSettings.model_validate({"nats_url": url})
+        nc: Client = await connect(settings, "universe-privacy", forever=False)
+    except (nats.errors.Error, OSError, TimeoutError) as error:
+        raise StreamUnavailableError(
+            f"NATS does not respond: {str(error) or type(error).__name__}; "
+            "say --no-nats to leave it out"
+        ) from error
+    try:
+        js = JetStreamContext(nc)
+        yield js, DeadLetterStore(nc, js, EVENTS_DLQ)
+    finally:
+        await nc.close()
+
+
+def progress_bars() -> Progress:
+    """Return progress bars on standard error, which only a terminal shows."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=error_console,
+        disable=not error_console.is_terminal,
+    )

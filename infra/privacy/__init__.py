@@ -1,0 +1,1 @@
+"""Whose data it is: erasing a person, and exporting what is stored of one. docs/privacy.md."""
