@@ -12,7 +12,9 @@ from typing import Any
 
 import nats
 import pytest
+from nats.aio.client import Client
 from nats.js import JetStreamContext
+from nats.js.errors import NotFoundError
 
 from functions.common.broker import (
     EVENT_COUNT,
@@ -72,7 +74,7 @@ class Result:
         return self.stdout + self.stderr
 
 
-async def js_of(url: str) -> tuple[nats.NATS, JetStreamContext]:
+async def js_of(url: str) -> tuple[Client, JetStreamContext]:
     nc = await nats.connect(url)
     js = nc.jetstream()
     await ensure_streams(js, BrokerSettings(nats_url=url))
@@ -91,7 +93,7 @@ async def stored(js: JetStreamContext) -> list[Any]:
     for sequence in range(state.first_seq, state.last_seq + 1):
         try:
             found.append(await js.get_msg(EVENTS_DLQ, sequence))
-        except nats.js.errors.NotFoundError:
+        except NotFoundError:
             continue
     return found
 
