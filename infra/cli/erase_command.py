@@ -13,7 +13,7 @@ from psycopg import Connection
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from functions.common.broker import EVENTS, EVENTS_DLQ
+from functions.common.broker import EVENTS, EVENTS_DLQ, BrokerSettings
 from infra.cli.options import console, errors_as_one_line
 from infra.cli.owner_url import owner_url
 from infra.cli.person_options import (
@@ -175,8 +175,10 @@ def _find(connection: Connection, person: Person, bars: Progress) -> list[Touche
     return find_days(connection, person, days, lambda done: bars.advance(task, done))
 
 
-async def _count_in_streams(url: str, person: Person, found: Found, bars: Progress) -> None:
-    async with jetstream(url) as (js, store):
+async def _count_in_streams(
+    nats: BrokerSettings, person: Person, found: Found, bars: Progress
+) -> None:
+    async with jetstream(nats) as (js, store):
         for stream in (ASYNC_CALLS, EVENTS):
             found.waiting += await waiting_messages(js, stream)
         task = bars.add_task("searching dead letters", total=await store.size())
@@ -185,13 +187,13 @@ async def _count_in_streams(url: str, person: Person, found: Found, bars: Progre
 
 
 async def _erase_in_streams(
-    url: str, person: Person, wait: float, erased: Found, bars: Progress
+    nats: BrokerSettings, person: Person, wait: float, erased: Found, bars: Progress
 ) -> None:
     """Delete dead letters, wait until what is on its way is stored or dead, and delete again.
 
     The first time because dead letters may be replayed, the second because of those that died.
     """
-    async with jetstream(url) as (js, store):
+    async with jetstream(nats) as (js, store):
         await _erase_dead_letters(js, store, person, erased, bars)
         for stream in (ASYNC_CALLS, EVENTS):
             total = await waiting_messages(js, stream)

@@ -11,7 +11,7 @@ import click
 import orjson
 from rich.progress import Progress
 
-from functions.common.broker import EVENTS
+from functions.common.broker import EVENTS, BrokerSettings
 from infra.cli.options import errors_as_one_line
 from infra.cli.person_options import (
     error_console,
@@ -104,8 +104,10 @@ def export(
         )
 
 
-async def _export_dead_letters(url: str, person: Person, written: _Output, bars: Progress) -> int:
-    async with jetstream(url) as (js, store):
+async def _export_dead_letters(
+    nats: BrokerSettings, person: Person, written: _Output, bars: Progress
+) -> int:
+    async with jetstream(nats) as (js, store):
         task = bars.add_task("reading dead letters", total=await store.size())
         async for found in letters_of(store, person, lambda: bars.advance(task)):
             for event in dead_events(found):

@@ -1,5 +1,6 @@
 """What `erase` and `export` share: whom, which servers, and the progress bars."""
 
+import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ from nats.js import JetStreamContext
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from functions.common import broker
 from functions.common.broker import EVENTS_DLQ, BrokerSettings, connect
-from infra.cli.options import platform_nats_url
+from infra.cli.options import platform_broker
 from infra.cli.owner_url import owner_url
 from infra.connector.dlq.store import DeadLetterStore
 from infra.local.errors import PlatformError
@@ -52,11 +54,11 @@ class Servers:
 
     Attributes:
         database: the URL of the database, as its owner.
-        nats: the URL of NATS; None: it is left out.
+        nats: how to reach NATS; None: it is left out.
     """
 
     database: str
-    nats: str | None
+    nats: BrokerSettings | None
 
 
 def person_options(command: F) -> F:
@@ -81,18 +83,20 @@ def find_servers(url: str | None, nats_url: str | None, no_nats: bool) -> Server
             "name NATS with --nats-url or NATS_URL; or say --no-nats, which leaves dead letters "
             "and events that are not stored yet as they are"
         )
-    return Servers(database, nats_url or platform_nats_url())
+    return Servers(database, BrokerSettings(nats_url=nats_url) if nats_url else platform_broker())
 
 
 @asynccontextmanager
-async def jetstream(url: str) -> AsyncGenerator[tuple[JetStreamContext, DeadLetterStore]]:
+async def jetstream(
+    settings: BrokerSettings,
+) -> AsyncGenerator[tuple[JetStreamContext, DeadLetterStore]]:
     """Connect to NATS for the block.
 
     Raises:
         StreamUnavailableError: NATS does not respond.
     """
+    logging.getLogger(broker.__name__).setLevel(logging.CRITICAL)  # the error is printed once
     try:
-        settings = BrokerSettings.model_validate({"nats_url": url})
         nc: Client = await connect(settings, "universe-privacy", forever=False)
     except (nats.errors.Error, OSError, TimeoutError) as error:
         raise StreamUnavailableError(
