@@ -1,5 +1,6 @@
 """The front door for a function that blocks its thread, with flask."""
 
+import io
 from collections.abc import Callable
 
 import flask
@@ -35,9 +36,19 @@ def serve(
         except Exception as error:
             response = to_response(exchange.failed(error))
         exchange.finish(response)
+        _forget_body(request)
         return response
 
     return handle
+
+
+def _forget_body(request: flask.Request) -> None:
+    """Let the framework find an empty body, once the request is answered.
+
+    It reads what the handler has left of a body, in one piece and whatever its length, before it
+    responds. The server discards it as well, in small pieces and after the response.
+    """
+    request.stream = io.BytesIO()  # pyright: ignore[reportAttributeAccessIssue] - a cached property
 
 
 def to_response(raw: RawResponse) -> flask.Response:
