@@ -37,9 +37,9 @@ _phase_seconds = Histogram(
     buckets=BUCKETS,
 )
 REFUSED = Counter(
-    "universe_process_batch_refused_total",
+    "universe_process_batch_credentials_refused_total",
     "Requests answered with 401, by what is wrong with their signature",
-    ["why"],
+    ["fault"],
 )
 UNAVAILABLE = Counter(
     "universe_process_batch_unavailable_total", "Batches answered with 503, by SQLSTATE", ["state"]

@@ -32,7 +32,7 @@ def refused(function: Function) -> dict[str, float]:
     """Return how many requests were refused, by what was wrong with them."""
     found: dict[str, float] = {}
     for line in plain_http.get(function.url + "/metrics").text.splitlines():
-        if line.startswith("universe_process_batch_refused_total{"):
+        if line.startswith("universe_process_batch_credentials_refused_total{"):
             found[line.split('"')[1]] = float(line.rpartition(" ")[2])
     return found
 

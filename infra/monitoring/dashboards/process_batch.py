@@ -89,7 +89,8 @@ DASHBOARD = (
         .wide(),
         TimeSeries(
             "Batches by status",
-            "200: processed, perhaps in part; 503: the database is unavailable; 500: a bug.",
+            "200: processed, perhaps in part; 401: not signed by the connector; 503: the database "
+            "is unavailable; 500: a bug.",
             query(rate(REQUESTS, by="status", matchers=OWN_ROUTES), "{{status}}"),
         )
         .unit(units.RequestsPerSecond)
@@ -100,6 +101,18 @@ DASHBOARD = (
             query(average("universe_process_batch_batch_events"), "average"),
             *quantiles("universe_process_batch_batch_events")[1:],
         ),
+        TimeSeries(
+            "Credentials refused",
+            "Requests that the connector did not sign. missing: anybody else; wrong: another key "
+            "than the connector's; expired: a clock is wrong, or an old request is sent again.",
+            query(
+                or_zero(
+                    rate("universe_process_batch_credentials_refused_total", by="fault"),
+                    fault="none",
+                ),
+                "{{fault}}",
+            ),
+        ).unit(units.RequestsPerSecond),
         TimeSeries(
             "503 by SQLSTATE",
             "Why the database did not accept batches. pool: no connection in time.",
