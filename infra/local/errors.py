@@ -1,6 +1,6 @@
 """Errors of the local platform."""
 
-from functions.common.errors import UniverseError
+from functions.common.errors import RequestRefusedError, UniverseError
 
 
 class PlatformError(UniverseError):
@@ -55,3 +55,29 @@ class QueueUnavailableError(UniverseError):
 
 class CallTooLargeError(UniverseError):
     """An asynchronous call does not fit into one message."""
+
+
+class GatewayRefusalError(RequestRefusedError):
+    """A request that the gateway itself refuses; counted by its reason.
+
+    Attributes:
+        reason: why, as the label of the counter has it.
+        close: whether the connection is closed at once, without reading what is left of the body.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        status: int,
+        detail: str,
+        *,
+        headers: dict[str, str] | None = None,
+        close: bool = False,
+    ) -> None:
+        super().__init__(status, detail, headers=headers)
+        self.reason = reason
+        self.close = close
+
+
+class CallbackRefusedError(UniverseError):
+    """A callback's target is not one that the gateway may post to."""

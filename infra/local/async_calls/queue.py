@@ -22,6 +22,8 @@ from functions.common.broker import (
 from functions.common.correlation import CALL_ID_HEADER
 from functions.common.log_on_change import LogOnChange
 from infra.local.async_calls.call import AsyncCall
+from infra.local.async_calls.callback_rule import CallbackRule
+from infra.local.async_calls.callbacks import Callbacks
 from infra.local.async_calls.caller import make_session
 from infra.local.async_calls.worker import STREAM, SUBJECT, AsyncCallMetrics, AsyncCallWorker
 from infra.local.errors import CallTooLargeError, QueueUnavailableError
@@ -38,14 +40,20 @@ class AsyncCallQueue:
     """Stores calls, and makes the stored ones."""
 
     def __init__(
-        self, registry: Registry, broker: BrokerSettings, metrics: CollectorRegistry
+        self,
+        registry: Registry,
+        broker: BrokerSettings,
+        callback_rule: CallbackRule,
+        metrics: CollectorRegistry,
     ) -> None:
         self._registry = registry
+        self._callback_rule = callback_rule
         self._broker = broker
         self._metrics = AsyncCallMetrics(metrics)
         self._gateway_url = ""
         self._nc: Client | None = None
         self._session: aiohttp.ClientSession | None = None
+        self._callbacks: Callbacks | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._workers: dict[str, AsyncCallWorker] = {}
 
@@ -57,6 +65,7 @@ class AsyncCallQueue:
         """
         self._gateway_url = gateway_url
         self._session = make_session()
+        self._callbacks = Callbacks(self._callback_rule)
         self._connecting = asyncio.create_task(self._connect())
 
     async def stop(self) -> None:
@@ -68,6 +77,8 @@ class AsyncCallQueue:
         await asyncio.gather(*(worker.stop() for worker in self._workers.values()))
         if self._session is not None:
             await self._session.close()
+        if self._callbacks is not None:
+            await self._callbacks.close()
         if nc is not None:
             with contextlib.suppress(NatsError, TimeoutError):
                 await nc.flush(timeout=FLUSH_TIMEOUT)
@@ -127,9 +138,11 @@ class AsyncCallQueue:
 
     def _ensure_worker(self, nc: Client, function: str) -> None:
         if function not in self._workers:
-            assert self._session is not None, "not started"
+            session, callbacks = self._session, self._callbacks
+            assert session is not None, "not started"
+            assert callbacks is not None, "not started"
             self._workers[function] = AsyncCallWorker(
-                function, self._registry, self._metrics, nc, self._session, self._gateway_url
+                function, self._registry, self._metrics, nc, session, callbacks, self._gateway_url
             )
 
 

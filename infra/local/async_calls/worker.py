@@ -25,7 +25,8 @@ from infra.connector.delivery.throttle import Throttle
 from infra.connector.jetstream.consumer import Consumer, ConsumerTarget
 from infra.connector.jetstream.dispatcher import Dispatcher
 from infra.local.async_calls.call import AsyncCall, RetryRule
-from infra.local.async_calls.caller import make_call, post_callback
+from infra.local.async_calls.callbacks import Callbacks
+from infra.local.async_calls.caller import make_call
 from infra.local.errors import AsyncCallError
 from infra.local.functions.registry import Registry
 
@@ -76,12 +77,14 @@ class AsyncCallWorker:
         metrics: AsyncCallMetrics,
         nc: Client,
         session: aiohttp.ClientSession,
+        callbacks: Callbacks,
         gateway_url: str,
     ) -> None:
         self._function = function
         self._registry = registry
         self._metrics = metrics
         self._session = session
+        self._callbacks = callbacks
         self._gateway_url = gateway_url
         concurrency = registry.settings.async_concurrency
         target = ConsumerTarget(
@@ -151,6 +154,6 @@ class AsyncCallWorker:
             extra={"callId": call.call_id},
         )
         if call.callback_url:
-            delivered = await post_callback(self._session, call, response, started_at)
-            self._metrics.callbacks.labels("delivered" if delivered else "lost").inc()
+            outcome = await self._callbacks.post(call, response, started_at)
+            self._metrics.callbacks.labels(outcome).inc()
         return None

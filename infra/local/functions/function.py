@@ -58,6 +58,7 @@ class Function:
         self.started_replicas = 0
         self.start_seconds = 0.0
         self.last_error = ""
+        self.stream_slots = asyncio.Semaphore(settings.max_streamed_bodies)
         self.replicas: list[Replica] = []
         self._settings = settings
         self._start_slots = start_slots

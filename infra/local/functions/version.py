@@ -3,8 +3,10 @@
 import os
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+from functions.common import health
 from infra.local.api_models import FunctionDeployment
 from infra.local.functions.handler_resolver import Handler, resolve_handler
 from infra.local.functions.scaling import ScaleRule, read_scale_rule
@@ -23,6 +25,7 @@ TEMPLATE_ENTRY = Path("templates/python3-functions-framework/index.py")
 INHERITED_VARIABLES = (
     "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "VIRTUAL_ENV", "LOG_LEVEL",
 )  # fmt: skip
+METRICS_ANNOTATION = "prometheus.io.path"
 HEALTH_ANNOTATIONS = ("com.openfaas.health.http.path", "com.openfaas.ready.http.path")
 
 
@@ -43,6 +46,12 @@ class Version:
     handler: Handler
     scale_rule: ScaleRule
     probe_path: str | None
+
+    @cached_property
+    def operation_paths(self) -> frozenset[str]:
+        """The paths that are for operators: of metrics, as the annotation says, and readiness."""
+        metrics = self.deployment.annotations.get(METRICS_ANNOTATION, "").rstrip("/")
+        return frozenset({health.READINESS, metrics or health.METRICS})
 
     def command(self, replica: str, port: int, settings: GatewaySettings) -> Command:
         """Return the command of a replica.

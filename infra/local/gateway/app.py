@@ -18,8 +18,11 @@ from infra.local.errors import PlatformError
 from infra.local.functions.idle_scaler import run_idle_scaler
 from infra.local.functions.registry import Registry
 from infra.local.functions.stack import read_stacks
-from infra.local.gateway.auth import ensure_password, protected
+from infra.local.gateway.admission import Admission
+from infra.local.gateway.auth import Login, ensure_password
+from infra.local.gateway.bodies import BODIES, READ_BUFFER_BYTES, RequestBodies
 from infra.local.gateway.proxy import ProxyRoutes
+from infra.local.gateway.refusals import Refusals
 from infra.local.gateway.routes.async_calls import AsyncRoutes
 from infra.local.gateway.routes.discovery import DiscoveryRoutes
 from infra.local.gateway.routes.functions import FunctionRoutes
@@ -101,7 +104,9 @@ class LocalGateway:
         self._registry = Registry(settings)
         self._metrics = CollectorRegistry()
         if self._broker:
-            self._calls = AsyncCallQueue(self._registry, self._broker, self._metrics)
+            self._calls = AsyncCallQueue(
+                self._registry, self._broker, settings.callback_rule, self._metrics
+            )
         self._runner = web.AppRunner(
             self._application(self._registry),
             access_log=None,
@@ -110,6 +115,7 @@ class LocalGateway:
             keepalive_timeout=90.0,
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
+            read_bufsize=READ_BUFFER_BYTES,
             shutdown_timeout=settings.term_timeout,
         )
         await self._runner.setup()
@@ -125,10 +131,18 @@ class LocalGateway:
                 ) from error
             raise PlatformError(f"cannot listen on {self.url}: {error}") from error
         self._port = self._runner.addresses[0][1]
+        self._warn_of_open_doors()
         self._registry.restore()
         if self._calls is not None:
             self._calls.start(self._local_url)
         self._idle_scaler = asyncio.create_task(run_idle_scaler(self._registry), name="idle scaler")
+
+    def _warn_of_open_doors(self) -> None:
+        settings = self.settings
+        if "*" in settings.host_names:
+            logger.warning("ALLOWED_HOSTS=*: pages can read the gateway by DNS rebinding")
+        if "*" in settings.origins:
+            logger.warning("ALLOWED_ORIGINS=*: pages of any site may call functions")
 
     async def stop(self) -> None:
         """Finish the requests in flight, then stop all replicas: SIGTERM, later SIGKILL."""
@@ -176,17 +190,25 @@ class LocalGateway:
         await self.stop()
 
     def _application(self, registry: Registry) -> web.Application:
-        admin = protected(self.password)
+        login = Login(self.password)
+        admin = login.protect
+        refused = Refusals(self._metrics)
+        admission = Admission(self.settings, refused)
+        bodies = RequestBodies(
+            self.settings.body_timeout, self.settings.body_buffer_total_bytes, self._metrics
+        )
         discovery = DiscoveryRoutes(registry, self.services)
         functions = FunctionRoutes(registry)
         info = InfoRoutes(self.settings.namespace)
         secrets = SecretRoutes(self.settings.secrets_dir, self.settings.namespace)
-        app = web.Application()
-        app.router.add_route("*", "/function/{tail:.+}", ProxyRoutes(registry).invoke)
-        calls = AsyncRoutes(registry, self._calls, self.settings.async_max_body)
+        app = web.Application(middlewares=[admission.admit])
+        app[BODIES] = bodies
+        proxy = ProxyRoutes(registry, login, bodies, refused)
+        app.router.add_route("*", "/function/{tail:.+}", proxy.invoke)
+        calls = AsyncRoutes(registry, self._calls, bodies)
         app.router.add_post("/async-function/{tail:.+}", calls.invoke)
         app.router.add_get("/healthz", info.health)
-        app.router.add_get("/metrics", MetricsRoutes(registry, self._metrics).metrics)
+        app.router.add_get("/metrics", admin(MetricsRoutes(registry, self._metrics).metrics))
         app.router.add_get("/system/http-sd", admin(discovery.targets))
         app.router.add_get("/system/info", admin(info.info))
         app.router.add_get("/system/namespaces", admin(info.namespaces))
@@ -212,6 +234,7 @@ class LocalGateway:
 
         async def end_streams(_: web.Application) -> None:
             registry.end_followers()
+            bodies.end_all()
 
         app.on_shutdown.append(end_streams)
         return app

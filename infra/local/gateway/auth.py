@@ -1,13 +1,15 @@
-"""Basic authentication of the system API."""
+"""The gateway's login: of the system API, the page, and what functions have for operators only."""
 
 import base64
 import hmac
 import secrets
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from aiohttp import web
+from aiohttp import hdrs, web
+
+from infra.local.errors import GatewayRefusalError
+from infra.local.gateway import refusals
 
 from infra.local.private_file import write_private
 
@@ -27,40 +29,47 @@ def ensure_password(secrets_dir: Path) -> str:
     return path.read_text().strip()
 
 
-def protected(password: str | None) -> Callable[[Handler], Handler]:
-    """Return a decorator that requires the admin's login; without a password, none is required.
+class Login:
+    """The admin's login.
 
-    Requests that come from pages of other sites are refused in any case: a browser that is logged
-    in sends the password with them, too.
+    Whoever is on this machine comes from the loopback address, so it is credentials that decide,
+    never the address of the peer.
     """
-    expected = b"Basic " + base64.b64encode(f"{USER}:{password}".encode())
 
-    def decorate(handler: Handler) -> Handler:
+    def __init__(self, password: str | None) -> None:
+        """Expect `password`; None: no login is asked for."""
+        self._asked_for = password is not None
+        self._expected = b"Basic " + base64.b64encode(f"{USER}:{password}".encode())
+
+    def is_given(self, request: web.BaseRequest) -> bool:
+        """Return whether the request carries this login."""
+        authorization = request.headers.get(hdrs.AUTHORIZATION)
+        if authorization is None:
+            return False
+        given = authorization.encode(errors="replace")
+        scheme, _, credentials = given.partition(b" ")
+        own = hmac.compare_digest(scheme.capitalize() + b" " + credentials.strip(), self._expected)
+        return self._asked_for and own
+
+    def require(self, request: web.BaseRequest) -> None:
+        """Let a request through if it carries the login, or if none is asked for.
+
+        Raises:
+            GatewayRefusalError: 401, it does not.
+        """
+        if self._asked_for and not self.is_given(request):
+            raise GatewayRefusalError(
+                refusals.LOGIN,
+                401,
+                "invalid credentials",
+                headers={"WWW-Authenticate": 'Basic realm="Restricted"'},
+            )
+
+    def protect(self, handler: Handler) -> Handler:
+        """Decorate a handler that requires the login."""
+
         async def checked(request: web.Request) -> web.StreamResponse:
-            if _from_another_site(request):
-                return web.Response(status=403, text="requests from other sites are refused")
-            if password is None:
-                return await handler(request)
-            given = request.headers.get("Authorization", "").encode(errors="replace")
-            scheme, _, credentials = given.partition(b" ")
-            if not hmac.compare_digest(scheme.capitalize() + b" " + credentials.strip(), expected):
-                return web.Response(
-                    status=401,
-                    text="invalid credentials",
-                    headers={"WWW-Authenticate": 'Basic realm="Restricted"'},
-                )
+            self.require(request)
             return await handler(request)
 
         return checked
-
-    return decorate
-
-
-def _from_another_site(request: web.Request) -> bool:
-    origin = request.headers.get("Origin")
-    if origin is None:
-        return False
-    # A gateway in front puts its name there; a page of another site cannot set this header.
-    own = (request.headers.get("Host"), request.headers.get("X-Forwarded-Host"))
-    site = urlsplit(origin).netloc  # empty if the browser hides the origin ("null")
-    return not site or site not in own

@@ -1,4 +1,4 @@
-"""Reads request bodies and writes error responses of the gateway."""
+"""Reads the models of the system API and writes error responses of the gateway."""
 
 import json
 from collections.abc import Mapping
@@ -8,15 +8,16 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from functions.common.problem import PROBLEM_JSON, problem
+from infra.local.gateway.bodies import BODIES
 
 Model = TypeVar("Model", bound=BaseModel)
 
 MAX_BODY_BYTES = 1024**2
 
 
-def text_error(status: int, message: str) -> web.Response:
+def text_error(status: int, message: str, headers: Mapping[str, str] | None = None) -> web.Response:
     """Return an error of the system API: plain text, which faas-cli shows as it is."""
-    return web.Response(status=status, text=message + "\n")
+    return web.Response(status=status, text=message + "\n", headers=headers)
 
 
 def problem_response(
@@ -36,8 +37,9 @@ async def read_model(request: web.Request, model: type[Model]) -> Model:
 
     Raises:
         web.HTTPBadRequest: it does not match the model.
+        GatewayRefusalError: it is too large, or does not come.
     """
-    body = await request.content.read(MAX_BODY_BYTES)
+    body = await request.app[BODIES].receive(request, MAX_BODY_BYTES)
     try:
         return model.model_validate_json(body or b"null")
     except ValidationError as error:

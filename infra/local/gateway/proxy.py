@@ -1,31 +1,37 @@
 """`/function/NAME[/path]`: proxies requests to replicas. The hot path.
 
-Nothing is buffered, decoded or re-encoded: bodies stream in both directions, path and query are
-forwarded byte for byte, header fields keep their order and repetitions. Hop-by-hop fields are
-dropped; the call id and the fields of OpenFaaS's gateway are added. A request takes 2.8 times as
-long as one sent to the replica directly (p50 0.41 ms and 0.15 ms, tests/bench/bench_proxy.py on 2
-busy cores); why the client is not aiohttp's is in upstream.py.
+Nothing is decoded or re-encoded: path and query are forwarded byte for byte, header fields keep
+their order and repetitions. A request's body is received before a replica is picked (bodies.py);
+larger ones than BODY_BUFFER_BYTES stream, a few at a time, and so do responses. Hop-by-hop fields
+are dropped; the call id and the fields of OpenFaaS's gateway are added. A request takes 2.8 times
+as long as one sent to the replica directly (p50 0.41 ms and 0.15 ms, tests/bench/bench_proxy.py on
+2 busy cores); why the client is not aiohttp's is in upstream.py.
 """
 
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
 
 from aiohttp import web
 
 from functions.common.correlation import CALL_ID_HEADER, new_call_id
-from functions.common.errors import UniverseError
 from infra.local.errors import (
     ConnectFailedError,
     ConnectionLostError,
+    GatewayRefusalError,
     NoReplicaError,
     UpstreamError,
 )
 from infra.local.functions.function import Function
 from infra.local.functions.registry import Registry
 from infra.local.functions.replica import Replica
+from infra.local.gateway import refusals
+from infra.local.gateway.auth import Login
+from infra.local.gateway.bodies import RequestBodies, RequestBody
 from infra.local.gateway.http_io import problem_response
+from infra.local.gateway.operations import is_operation
+from infra.local.gateway.refusals import Refusals
 from infra.local.gateway.upstream import Connection
 
 _HOP_BY_HOP = frozenset(
@@ -42,6 +48,7 @@ _HOP_BY_HOP = frozenset(
     }
 )
 _REPLACED = frozenset({b"host", b"expect", b"x-start-time"})
+_REPLACED_AND_LOGIN = _REPLACED | {b"authorization"}
 _REPLACED_IN_RESPONSE = frozenset({b"x-start-time", b"x-duration-seconds"})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 MAX_CONNECT_ATTEMPTS = 6
@@ -65,27 +72,40 @@ class _Relayed(web.StreamResponse):
 class _Call:
     """A request that is sent to one replica after the other until one accepts it."""
 
-    __slots__ = ("body", "call_id", "chunked", "head", "request", "started", "streams")
+    __slots__ = ("body", "call_id", "chunked", "head", "request", "rest", "started")
 
-    def __init__(self, request: web.BaseRequest, target: str) -> None:
+    def __init__(
+        self,
+        request: web.BaseRequest,
+        target: str,
+        body: bytes,
+        rest: RequestBody | None,
+        dropped: frozenset[bytes],
+    ) -> None:
+        """Prepare the request to the replica.
+
+        Args:
+            request: the client's request.
+            target: path and query for the function.
+            body: the body, or its beginning.
+            rest: what comes after it; None: nothing does.
+            dropped: header fields that the function does not get, in lower case.
+        """
         self.request = request
         self.started = time.time_ns()
         self.call_id = b""
-        self.head = self._request_head(target)
-        self.body = b""
-        # A body that was received in full is sent in one piece, and again where that is safe.
-        self.streams = not request.content.is_eof()
-        if not self.streams:
-            self.body = request.content.read_nowait()
-            if self.chunked:
-                self.body = _chunk(self.body) + b"0\r\n\r\n"
+        self.head = self._request_head(target, dropped)
+        self.rest = rest
+        if self.chunked:
+            body = _chunk(body) + (b"" if rest else b"0\r\n\r\n")
+        self.body = body
 
-    def _request_head(self, target: str) -> bytes:
+    def _request_head(self, target: str, replaced: frozenset[bytes]) -> bytes:
         request = self.request
         parts = [f"{request.method} {target} HTTP/1.1\r\n".encode("utf-8", "surrogateescape")]
         fields = request.raw_headers
         dropped, self.chunked = _hop_by_hop(fields)
-        dropped |= _REPLACED
+        dropped |= replaced
         seen: set[bytes] = set()
         for name, value in fields:
             lower = name.lower()
@@ -112,31 +132,27 @@ class _Call:
         """Write the request; return the task that streams the rest of its body, if any."""
         connection.begin(self.request.method)
         connection.write(b"%sHost: %s\r\n\r\n%s" % (self.head, address.encode(), self.body))
-        if not self.streams:
+        if self.rest is None:
             return None
-        return asyncio.create_task(self._stream_body(connection))
+        return asyncio.create_task(self._stream_body(connection, self.rest))
 
-    async def _stream_body(self, connection: Connection) -> None:
-        content = self.request.content
+    async def _stream_body(self, connection: Connection, rest: RequestBody) -> None:
         try:
-            while chunk := await content.readany():
+            await connection.drain()
+            while chunk := await rest.read():
                 connection.write(_chunk(chunk) if self.chunked else chunk)
                 await connection.drain()
             if self.chunked:
                 connection.write(b"0\r\n\r\n")
         except UpstreamError:
             pass  # waiting for the response raises it
-        except Exception as error:
-            connection.fail(_ClientBodyError(str(error)))
+        except GatewayRefusalError as error:
+            connection.fail(error)
 
     @property
     def repeatable(self) -> bool:
         """Whether sending it twice does no harm."""
-        return not self.streams and not self.body and self.request.method in _SAFE_METHODS
-
-
-class _ClientBodyError(UniverseError):
-    """The client's request body ended early or is malformed."""
+        return self.rest is None and not self.body and self.request.method in _SAFE_METHODS
 
 
 def _chunk(data: bytes) -> bytes:
@@ -146,32 +162,91 @@ def _chunk(data: bytes) -> bytes:
 class ProxyRoutes:
     """Handler of invocations."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(
+        self, registry: Registry, login: Login, bodies: RequestBodies, refused: Refusals
+    ) -> None:
+        settings = registry.settings
         self._registry = registry
-        self._timeout = registry.settings.upstream_timeout
+        self._login = login
+        self._bodies = bodies
+        self._refused = refused
+        self._timeout = settings.upstream_timeout
+        self._slot_timeout = settings.cold_start_timeout
+        self._buffer_bytes = settings.body_buffer_bytes
+        self._max_streamed = settings.max_streamed_bodies
 
     async def invoke(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Any method on /function/NAME[/path][?query]."""
+        """Any method on /function/NAME[/path][?query].
+
+        Raises:
+            GatewayRefusalError: it is refused before a function sees it.
+        """
         name, target = split_target(request.raw_path)
         function = self._registry.find(name)
         if function is None:
             return problem_response(404, f"function {name} is not deployed")
+        if is_operation(function.version, target):
+            self._login.require(request)
+        # the gateway's login is none of the function's business
+        dropped = _REPLACED_AND_LOGIN if self._login.is_given(request) else _REPLACED
+        content = request.content
+        if content.is_eof():
+            call = _Call(request, target, content.read_nowait(), None, dropped)
+            return await self._counted(function, call)
+        body = RequestBody(self._bodies, request)
+        try:
+            if (request.content_length or 0) <= self._buffer_bytes:
+                await body.fill(self._buffer_bytes)
+            rest = None if body.complete else body
+            call = _Call(request, target, body.data, rest, dropped)
+            if rest is None:
+                return await self._counted(function, call)
+            async with self._stream_slot(function):
+                return await self._counted(function, call)
+        finally:
+            body.release()
+
+    @contextlib.asynccontextmanager
+    async def _stream_slot(self, function: Function) -> AsyncGenerator[None]:
+        """Wait for one of the few bodies that may stream to a function at the same time.
+
+        Raises:
+            GatewayRefusalError: none is free in time.
+        """
+        slots = function.stream_slots
+        try:
+            async with asyncio.timeout(self._slot_timeout):
+                await slots.acquire()
+        except TimeoutError:
+            raise GatewayRefusalError(
+                refusals.BUFFERS_FULL,
+                503,
+                f"function {function.name} receives {self._max_streamed} large bodies already",
+                headers={"Retry-After": "5"},
+                close=True,
+            ) from None
+        try:
+            yield
+        finally:
+            slots.release()
+
+    async def _counted(self, function: Function, call: _Call) -> web.StreamResponse:
         started = time.monotonic()
         invocations = function.invocations
         invocations.begin()
         status = _CLIENT_GONE
         try:
-            response = await self._call(function, request, target)
+            response = await self._call(function, call)
             status = response.status
             return response
+        except GatewayRefusalError as error:
+            status = error.status
+            raise
         finally:
             function.last_active = now = time.monotonic()
             invocations.end(status, now - started)
 
-    async def _call(
-        self, function: Function, request: web.BaseRequest, target: str
-    ) -> web.StreamResponse:
-        call = _Call(request, target)
+    async def _call(self, function: Function, call: _Call) -> web.StreamResponse:
         try:
             return await self._attempts(function, call)
         except NoReplicaError as error:
@@ -184,8 +259,6 @@ class ProxyRoutes:
             return _problem(call, 504, detail)
         except UpstreamError as error:
             return _problem(call, 502, f"function {function.name}: {error}")
-        except _ClientBodyError as error:
-            return _problem(call, 400, f"request body: {error}")
 
     async def _attempts(self, function: Function, call: _Call) -> web.StreamResponse:
         """Send the request to a replica; to another one where the first did not receive it."""
@@ -215,7 +288,7 @@ class ProxyRoutes:
         try:
             await connection.head
             timeout.cancel()
-            return await _relay(connection, call)
+            return await self._relay(connection, call)
         finally:
             timeout.cancel()
             if sender is not None and not sender.done():
@@ -223,35 +296,36 @@ class ProxyRoutes:
                 connection.abort()
             upstream.release(connection)
 
+    async def _relay(self, connection: Connection, call: _Call) -> web.StreamResponse:
+        """Write the replica's response to the client as it is received.
 
-async def _relay(connection: Connection, call: _Call) -> web.StreamResponse:
-    """Write the replica's response to the client as it is received.
-
-    Once it has begun, an error can only be reported by closing the connection.
-    """
-    pending, chunked, keep_alive = _response_head(connection, call)
-    response = _Relayed(connection.status, keep_alive=keep_alive)
-    writer = call.request.writer
-    try:
-        while True:
-            if pending and not connection.has_data and not connection.complete:
-                await writer.write(pending)  # the head at once: the body may be slow
+        Once it has begun, an error can only be reported by closing the connection.
+        """
+        pending, chunked, keep_alive = _response_head(connection, call)
+        response = _Relayed(connection.status, keep_alive=keep_alive)
+        writer = call.request.writer
+        try:
+            while True:
+                if pending and not connection.has_data and not connection.complete:
+                    await writer.write(pending)  # the head at once: the body may be slow
+                    pending = b""
+                data = await connection.read()
+                if not data:
+                    break
+                await writer.write(pending + (_chunk(data) if chunked else data))
                 pending = b""
-            data = await connection.read()
-            if not data:
-                break
-            await writer.write(pending + (_chunk(data) if chunked else data))
-            pending = b""
-        if chunked:
-            pending += b"0\r\n\r\n"
-        if pending:
-            await writer.write(pending)
-    except (UpstreamError, _ClientBodyError):
-        _abort(call.request)
-        response.force_close()
-    except ConnectionError:  # the client has gone
-        response.force_close()
-    return response
+            if chunked:
+                pending += b"0\r\n\r\n"
+            if pending:
+                await writer.write(pending)
+        except (UpstreamError, GatewayRefusalError) as error:
+            if isinstance(error, GatewayRefusalError):
+                self._refused.count(error.reason)
+            _abort(call.request)
+            response.force_close()
+        except ConnectionError:  # the client has gone
+            response.force_close()
+        return response
 
 
 def _response_head(connection: Connection, call: _Call) -> tuple[bytes, bool, bool]:

@@ -1,12 +1,18 @@
 """Settings of the local platform's gateway, from the environment."""
 
+import ipaddress
+import re
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from functions.common.durations import Seconds
 from functions.common.paths import ROOT
+from infra.local.async_calls.callback_rule import CallbackRule
+
+_HOST = re.compile(r"\*|(\*\.)?[\w-]+(\.[\w-]+)*")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s]+")
 
 
 class GatewaySettings(BaseSettings):
@@ -28,6 +34,34 @@ class GatewaySettings(BaseSettings):
     basic_auth: bool = True
     """Whether `/system/*` requires user `admin` and the password in
     `STATE_DIR/secrets/basic-auth-password` (created at the first start)."""
+    allowed_hosts: str = ""
+    """Names by which requests may call the gateway (header `Host`), comma-separated, besides
+    those of the loopback interface and `GATEWAY_HOST`: those of a reverse proxy in front.
+    `*.example.com` stands for the names below it, `*` for all, which opens the gateway to DNS
+    rebinding."""
+    allowed_origins: str = ""
+    """Origins such as `https://shop.example.com` whose pages may call functions, comma-separated;
+    `*` for all. Pages of other sites are refused. The system API takes none but the gateway's
+    own."""
+    allowed_callback_hosts: str = ""
+    """Where results of asynchronous calls may be posted (header `X-Callback-Url`), comma-
+    separated: names, `*.example.com`, addresses, each with or without `:PORT`, networks such as
+    `10.0.0.0/8`, `*` for any name. Empty: nowhere. A name counts for public addresses only,
+    unless the address is listed as well (`localhost` lists the loopback addresses)."""
+
+    body_timeout: Seconds = 30.0
+    """How long a request's body is waited for: in each such time it must end, or bring another
+    256 KiB; else 408, and the connection is closed."""
+    body_buffer_bytes: int = Field(default=8 * 1024**2, ge=0)
+    """Bodies up to this size are received whole before a replica is picked; larger ones stream.
+    It should be above the connector's `NATS_BATCH_BYTES`."""
+    body_buffer_total_bytes: int = Field(default=64 * 1024**2, ge=1024**2)
+    """Memory for bodies that are received whole. Where it is used up, the slowest body is
+    ended."""
+    max_streamed_bodies: int = Field(default=2, ge=1)
+    """How many larger bodies one function receives at the same time; others wait. It should be
+    less than the threads of a function."""
+
     namespace: str = "openfaas-fn"
     """The one namespace."""
 
@@ -65,6 +99,43 @@ class GatewaySettings(BaseSettings):
     handler_env: dict[str, dict[str, str]] = Field(default_factory=dict)
     """The same for the replicas of one handler, by its module."""
 
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _hosts_are_names(cls, value: str) -> str:
+        for name in _listed(value):
+            if not _HOST.fullmatch(name) and not _is_address(name):
+                raise ValueError(f"{name} is not a host's name: leave out scheme, port and path")
+        return value
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _origins_have_schemes(cls, value: str) -> str:
+        for origin in _listed(value):
+            if origin not in {"*", "null"} and not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"{origin} is not an origin such as https://shop.example.com")
+        return value
+
+    @field_validator("allowed_callback_hosts")
+    @classmethod
+    def _callback_hosts_are_hosts(cls, value: str) -> str:
+        CallbackRule(_listed(value))
+        return value
+
+    @property
+    def callback_rule(self) -> CallbackRule:
+        """`allowed_callback_hosts` as a rule."""
+        return CallbackRule(_listed(self.allowed_callback_hosts))
+
+    @property
+    def host_names(self) -> frozenset[str]:
+        """`allowed_hosts` as names."""
+        return _listed(self.allowed_hosts)
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """`allowed_origins` one by one."""
+        return _listed(self.allowed_origins)
+
     @property
     def secrets_dir(self) -> Path:
         """The folder of secret files."""
@@ -74,3 +145,15 @@ class GatewaySettings(BaseSettings):
     def logs_dir(self) -> Path:
         """The folder with one folder of log files per function."""
         return self.state_dir.resolve() / "logs"
+
+
+def _listed(value: str) -> frozenset[str]:
+    return frozenset(part.strip().lower() for part in value.split(",") if part.strip())
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

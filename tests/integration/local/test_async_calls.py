@@ -50,7 +50,8 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 @pytest.fixture
 async def gateway(tmp_path: Path, nats_url: str) -> AsyncIterator[RunningGateway]:
-    async with running_gateway(tmp_path, nats_url=nats_url) as running:
+    settings = {"allowed_callback_hosts": "127.0.0.1", "allowed_hosts": "*.example"}
+    async with running_gateway(tmp_path, nats_url=nats_url, **settings) as running:
         yield running
 
 
@@ -185,12 +186,13 @@ async def test_stored_calls_survive_platform_and_broker(
     tmp_path: Path, nats_server: EmbeddedNats, receiver: Receiver
 ) -> None:
     annotations = {"com.openfaas.retry.min_wait": "50ms", "com.openfaas.retry.attempts": "200"}
-    async with running_gateway(tmp_path, nats_url=nats_server.url) as gateway:
+    settings = {"nats_url": nats_server.url, "allowed_callback_hosts": "127.0.0.1"}
+    async with running_gateway(tmp_path, **settings) as gateway:
         await gateway.deploy("echo", "broken", annotations=annotations)
         ids = [await post(gateway, f"echo/{number}", receiver) for number in range(5)]
     nats_server.kill()
     nats_server.start()
-    async with running_gateway(tmp_path, nats_url=nats_server.url) as gateway:
+    async with running_gateway(tmp_path, **settings) as gateway:
         await gateway.deploy("echo", "echo", annotations=annotations)
         await eventually(got(receiver, 5), 60)
     assert {headers["X-Call-Id"] for headers, _ in receiver.received} == set(ids)

@@ -18,8 +18,16 @@ from tests.support.net import eventually
 
 @pytest.fixture
 async def gateway(tmp_path: Path) -> AsyncIterator[RunningGateway]:
-    async with running_gateway(tmp_path) as running:
+    async with running_gateway(tmp_path, allowed_hosts="h, some.host") as running:
         await running.deploy(envVars={"MARKER": str(tmp_path / "marker")})
+        yield running
+
+
+@pytest.fixture
+async def streaming_gateway(tmp_path: Path) -> AsyncIterator[RunningGateway]:
+    """A gateway that receives no body before it has picked a replica, as with very large ones."""
+    async with running_gateway(tmp_path, allowed_hosts="h", body_buffer_bytes=0) as running:
+        await running.deploy()
         yield running
 
 
@@ -119,7 +127,9 @@ async def test_answers_stream(gateway: RunningGateway) -> None:
     assert arrived[0][1] < arrived[-1][0]
 
 
-async def test_requests_stream(gateway: RunningGateway) -> None:
+async def test_requests_stream(streaming_gateway: RunningGateway) -> None:
+    gateway = streaming_gateway
+
     async def slowly() -> AsyncIterator[bytes]:
         for _ in range(4):
             yield b"x" * 1000
@@ -231,7 +241,10 @@ async def test_a_client_that_goes_away_cancels_the_call(
     assert echo.invocations.by_code[499].count == 1
 
 
-async def test_a_malformed_body_ends_with_its_connection(gateway: RunningGateway) -> None:
+async def test_a_malformed_body_ends_with_its_connection(
+    streaming_gateway: RunningGateway,
+) -> None:
+    gateway = streaming_gateway
     host, port = gateway.url.removeprefix("http://").split(":")
     _, writer = await asyncio.open_connection(host, int(port))
     head = b"POST /function/echo/upload HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -8,9 +8,17 @@ from aiohttp import web
 from functions.common.correlation import CALL_ID_HEADER, call_id_from
 from infra.local.async_calls.call import AsyncCall
 from infra.local.async_calls.queue import AsyncCallQueue
-from infra.local.errors import CallTooLargeError, QueueUnavailableError
+from infra.local.errors import (
+    CallbackRefusedError,
+    CallTooLargeError,
+    GatewayRefusalError,
+    QueueUnavailableError,
+)
 from infra.local.functions.registry import Registry
+from infra.local.gateway import refusals
+from infra.local.gateway.bodies import RequestBodies
 from infra.local.gateway.http_io import problem_response
+from infra.local.gateway.operations import is_operation
 from infra.local.gateway.proxy import split_target
 
 _PREFIX = "/async-function/"
@@ -26,13 +34,22 @@ _NOT_STORED = frozenset(
 class AsyncRoutes:
     """Handler of asynchronous invocations."""
 
-    def __init__(self, registry: Registry, calls: AsyncCallQueue | None, max_body: int) -> None:
+    def __init__(
+        self, registry: Registry, calls: AsyncCallQueue | None, bodies: RequestBodies
+    ) -> None:
         self._registry = registry
         self._calls = calls
-        self._max_body = max_body
+        self._bodies = bodies
+        self._callback_rule = registry.settings.callback_rule
+        self._max_body = registry.settings.async_max_body
 
     async def invoke(self, request: web.Request) -> web.Response:
-        """POST: 202 means that the request is stored durably and will be made."""
+        """POST: 202 means that the request is stored durably and will be made.
+
+        Raises:
+            GatewayRefusalError: the callback is not allowed, the body is too large or does not
+                come, or the path is one for operators.
+        """
         name, target = split_target(request.raw_path, _PREFIX)
         function = self._registry.find(name)
         if function is None:
@@ -42,10 +59,15 @@ class AsyncRoutes:
         callback = request.headers.get("X-Callback-Url", "")
         if callback and urlsplit(callback).scheme not in {"http", "https"}:
             return problem_response(400, f"X-Callback-Url is not an HTTP URL: {callback}")
+        if callback:
+            self._check_callback(callback)
+        if is_operation(function.version, target):
+            # it will be made without a login
+            raise GatewayRefusalError(
+                refusals.LOGIN, 403, f"{target} is not called asynchronously: it asks for a login"
+            )
         started = time.time_ns()
-        body = await self._body(request)
-        if body is None:
-            return problem_response(413, "the request is too large for an asynchronous call")
+        body = await self._bodies.receive(request, self._max_body)
         call = AsyncCall(
             function=function.name,
             method=request.method,
@@ -57,18 +79,13 @@ class AsyncRoutes:
         )
         return await _put(self._calls, call, started)
 
-    async def _body(self, request: web.Request) -> bytes | None:
-        """Return the body, or None when it is too large."""
-        if (request.content_length or 0) > self._max_body:
-            return None
-        parts: list[bytes] = []
-        size = 0
-        async for part in request.content.iter_any():
-            size += len(part)
-            if size > self._max_body:
-                return None
-            parts.append(part)
-        return b"".join(parts)
+    def _check_callback(self, url: str) -> None:
+        try:
+            self._callback_rule.check(url)
+        except CallbackRefusedError as error:
+            raise GatewayRefusalError(
+                refusals.CALLBACK, 403, f"X-Callback-Url is refused: {error}"
+            ) from error
 
 
 async def _put(calls: AsyncCallQueue, call: AsyncCall, started: int) -> web.Response:
