@@ -64,12 +64,16 @@ def queries() -> list[Asked]:
 def watched(up: RunningPlatform) -> Iterator[Prometheus]:
     """Prometheus as the repository configures it, but for the platform's place and the pace."""
     config = yaml.safe_load((MONITORING / "prometheus/prometheus.yml").read_text())
-    (scraping,) = config["scrape_configs"]
-    (discovery,) = scraping["http_sd_configs"]
+    of_gateway, of_others = config["scrape_configs"]
+    assert of_gateway["http_sd_configs"] == of_others["http_sd_configs"]
+    assert "basic_auth" not in of_others, "no function is sent the gateway's password"
+    (discovery,) = of_gateway["http_sd_configs"]
     assert discovery["url"] == "http://127.0.0.1:8080/system/http-sd"
     discovery["url"] = f"{up.gateway}/system/http-sd"
     discovery["refresh_interval"] = "1s"
     discovery["basic_auth"]["password_file"] = str(up.state_dir / "secrets/basic-auth-password")
+    of_gateway["basic_auth"] = discovery["basic_auth"]
+    of_others["http_sd_configs"] = of_gateway["http_sd_configs"]
     config["global"] |= {"scrape_interval": "1s", "scrape_timeout": "1s"}
     config["global"]["evaluation_interval"] = "2s"
     config["rule_files"] = [str(MONITORING / "prometheus/alerts.yml")]

@@ -24,6 +24,7 @@ QUEUED = "universe_async_calls_queued_total"
 COMPLETED = "universe_async_calls_completed_total"
 RETRIED = "universe_async_calls_retried_total"
 CALLBACKS = "universe_async_callbacks_total"
+REFUSED = "universe_gateway_refused_requests_total"
 FAILED = f'{SELECTED}, code=~"5.."'
 
 DASHBOARD = (
@@ -166,6 +167,25 @@ DASHBOARD = (
         )
         .unit(units.Seconds)
         .decimals(2),
+    )
+    .row(
+        "Refused at the gateway",
+        TimeSeries(
+            "Refused requests",
+            "By reason: a foreign Host or Origin, no login for metrics or the system API, a "
+            "callback that is not listed, a body that does not come or is too large, no memory.",
+            query(or_zero(rate(REFUSED, by="reason"), reason="none"), "{{reason}}"),
+        ).unit(units.RequestsPerSecond),
+        TimeSeries(
+            "Waiting bodies",
+            "Requests whose bodies are being received; no function has seen them yet.",
+            query("sum(universe_gateway_waiting_bodies)", "bodies"),
+        ),
+        TimeSeries(
+            "Memory of bodies",
+            "What bodies take until a replica has them; at most BODY_BUFFER_TOTAL_BYTES.",
+            query("sum(universe_gateway_body_buffer_bytes)", "bytes"),
+        ).unit(units.BytesIEC),
     )
     .row(
         "Asynchronous calls",

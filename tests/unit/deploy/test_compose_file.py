@@ -44,8 +44,15 @@ def test_what_is_mounted_is_there(compose: dict[str, Any]) -> None:
 
 def test_prometheus_finds_the_password_where_it_is_mounted(compose: dict[str, Any]) -> None:
     config = yaml.safe_load((FILE.parent / "monitoring/prometheus/prometheus.yml").read_text())
-    [scrape] = config["scrape_configs"]
-    file = scrape["http_sd_configs"][0]["basic_auth"]["password_file"]
+    of_gateway, of_others = config["scrape_configs"]
+    [file] = {
+        login["password_file"]
+        for login in (
+            of_gateway["basic_auth"],
+            of_gateway["http_sd_configs"][0]["basic_auth"],
+            of_others["http_sd_configs"][0]["basic_auth"],
+        )
+    }
     mounts = [volume.split(":")[:2] for volume in compose["services"]["prometheus"]["volumes"]]
     [config_folder] = [target for source, target in mounts if source.endswith("/prometheus")]
     assert config_folder == "/etc/prometheus"
