@@ -10,7 +10,6 @@ from aiohttp import hdrs, web
 
 from infra.local.errors import GatewayRefusalError
 from infra.local.gateway import refusals
-
 from infra.local.private_file import write_private
 
 USER = "admin"
