@@ -104,18 +104,22 @@ async def test_unfinished_bodies_do_not_stop_the_pipelines_functions(
 ) -> None:
     """process-batch and analytics-query, which have 4 threads for each core, go on answering."""
     async with running_gateway(tmp_path) as gateway:
-        secrets = tmp_path / "secrets"
-        (secrets / "database-url").write_text(database.writer_url)
-        (secrets / "database-reader-url").write_text(database.reader_url)
-        for name, secret in (
-            ("process-batch", "database-url"),
-            ("analytics-query", "database-reader-url"),
-        ):
-            annotations = {"com.universe.handler": f"functions/{name.replace('-', '_')}"}
-            body = deployment(name, secrets=[secret], annotations=annotations)
+        secrets = {
+            "process-batch": {"database-url": database.writer_url, "batch-signing-key": "k" * 32},
+            "analytics-query": {"database-reader-url": database.reader_url},
+        }
+        for name, values in secrets.items():
+            for secret, value in values.items():
+                (tmp_path / "secrets" / secret).write_text(value)
+            body = deployment(
+                name,
+                secrets=list(values),
+                annotations={"com.universe.handler": f"functions/{name.replace('-', '_')}"},
+                envVars={"ANALYTICS_AUTH": "none"},
+            )
             async with gateway.client.post(f"{gateway.url}/system/functions", json=body) as answer:
                 assert answer.status == 202, await answer.text()
-        for name in ("process-batch", "analytics-query"):
+        for name in secrets:
             request = head("POST", f"/function/{name}/", Content_Length="1000") + b"["
             async with unfinished(gateway, count, request):
                 for path in ("health/liveness", "health/readiness"):

@@ -44,10 +44,10 @@ class GatewaySettings(BaseSettings):
     `*` for all. Pages of other sites are refused. The system API takes none but the gateway's
     own."""
     allowed_callback_hosts: str = ""
-    """Where results of asynchronous calls may be posted (header `X-Callback-Url`), comma-
-    separated: names, `*.example.com`, addresses, each with or without `:PORT`, networks such as
-    `10.0.0.0/8`, `*` for any name. Empty: nowhere. A name counts for public addresses only,
-    unless the address is listed as well (`localhost` lists the loopback addresses)."""
+    """Where results of asynchronous calls may be posted (header `X-Callback-Url`): names,
+    `*.example.com`, addresses, each with or without `:PORT`, networks such as `10.0.0.0/8`, `*`
+    for any name, comma-separated. Empty: nowhere. A name counts for public addresses only, unless
+    the address is listed as well (`localhost` lists the loopback addresses)."""
 
     body_timeout: Seconds = 30.0
     """How long a request's body is waited for: in each such time it must end, or bring another
