@@ -183,7 +183,7 @@ def dlq(secrets: str, *arguments: str) -> str:
     environment = {key: value for key, value in os.environ.items() if key != "NATS_URL"}
     done = subprocess.run(
         [sys.executable, "-m", "infra.connector", "dlq", *arguments],
-        env={**environment, "NATS_URL": (Path(secrets) / "nats-url").read_text()},
+        env={**environment, "SECRETS_DIR": secrets},
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -20,6 +20,7 @@ from functions.common import broker
 from functions.common.broker import EVENTS_DLQ, BrokerSettings, connect, without_login
 from functions.common.durations import parse_duration
 from functions.common.errors import UniverseError
+from functions.common.settings import read_secret
 from infra.connector.dlq.store import (
     DeadLetterFilter,
     DeadLetterStore,
@@ -142,9 +143,14 @@ async def _store(stream: str, nats_url: str | None) -> AsyncGenerator[DeadLetter
 
 
 def _default_broker() -> BrokerSettings:
-    """Return the broker that the calling program knows of: it puts a function into `obj`."""
+    """Return the broker that the calling program knows of: it puts a function into `obj`.
+
+    Without such a program, it is in the secret file nats-url, as the connector has it in a cluster.
+    """
     find_broker: Callable[[], BrokerSettings] | None = click.get_current_context().obj
     if find_broker is None:
+        if read_secret("nats-url"):
+            return BrokerSettings()
         raise DeadLetterStoreError("name the NATS server with --nats-url or NATS_URL")
     return find_broker()
 
@@ -153,8 +159,8 @@ def _default_broker() -> BrokerSettings:
 def dlq() -> None:
     """List, show, replay and purge dead letters.
 
-    They are read from the NATS server named by --nats-url or NATS_URL. `universe dlq` uses the
-    server of the running platform where neither is given.
+    They are read from the NATS server named by --nats-url or NATS_URL, else by the secret file
+    nats-url. `universe dlq` uses the server of the running platform where neither is given.
     """
 
 
