@@ -8,7 +8,7 @@ TEST_ARGS ?=
 BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev up demo test test-all test-unit check format bench bench-analytics lock clean
+.PHONY: help setup setup-dev up demo test test-all test-unit check format bench bench-analytics lock lock-packages lock-images sbom clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,13 +57,18 @@ bench: setup-dev ## run the benchmarks; BENCH_ARGS=--help tells which there are
 bench-analytics: setup-dev ## compare reports with raw SQL and DuckDB on 5 million events
 	@$(BIN)/python -m tests.bench analytics
 
-lock: ## pin again what pyproject.toml allows, with hashes
+lock: lock-packages lock-images ## pin again packages by hashes and images by digests
+
+lock-packages: ## pin again what pyproject.toml allows, with hashes
 	@uv=$$(scripts/uv.sh) \
 	&& compile="$$uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --upgrade" \
 	&& $$compile pyproject.toml --group build -o requirements.lock \
 	&& $$compile pyproject.toml --group build --extra dev -c requirements.lock -o requirements-dev.lock \
 	&& echo uv | $$compile --python-version 3.8 - -o requirements-uv.lock \
 	&& cp requirements-uv.lock templates/python3-functions-framework/
+
+lock-images: ## ask the registries for the digests of images, and write them into infra/images.lock and manifests
+	@python3 scripts/lock_images.py
 
 clean: ## remove .venv and the platform's state
 	rm -rf .venv .venv-* .universe build *.egg-info
