@@ -229,6 +229,23 @@ def test_no_request_makes_an_error(surface: Surface, sequence: list[Sent]) -> No
         surface.send(sent)
 
 
+def test_process_batch_refuses_without_the_secret(surface: Surface) -> None:
+    """process-batch takes nothing from an outsider, in any form."""
+    event = json.dumps(EXAMPLES[0])
+    for media_type, body in (
+        ("application/json", event),
+        ("application/x-ndjson", event),
+        ("application/cloudevents-batch+json", json.dumps(cloud_events(EXAMPLES))),
+        ("application/cloudevents+json", json.dumps(cloud_events(EXAMPLES)[0])),
+        ("application/json", "no json"),
+    ):
+        answer = surface.client.post(
+            "/function/process-batch/", content=body, headers={"Content-Type": media_type}
+        )
+        assert answer.status_code == 401
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
 def schemathesis(surface: Surface, folder: Path, *options: str) -> None:
     """Let schemathesis make up requests from ingest's document and compare each answer with it."""
     address = surface.up.gateway + "/function/ingest"

@@ -1,6 +1,9 @@
 """Section 3: ingest has a reference, and every promise in it is kept by a running ingest."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +13,7 @@ import pytest
 from openapi_spec_validator import validate
 
 from functions.common.events import SOURCES
+from functions.common.paths import ROOT
 from functions.ingest.api import schemas
 from functions.ingest.settings import IngestSettings
 from infra.local.servers.nats import EmbeddedNats
@@ -244,3 +248,29 @@ def test_swagger_ui_needs_no_other_host(live: httpx.Client) -> None:
             assert "content-encoding" not in plain.headers
             assert plain.content == packed.content
         assert client.get(url + "/openapi.json").json()["servers"][0]["url"] == "."
+
+
+def test_the_reference_does_not_slow_the_start() -> None:
+    """Importing OpenAPI must not slow ingest's cold start: it is made at the first request."""
+    script = "import sys, functions.ingest.handler; print(*sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env={**os.environ, "INGEST_AUTH": "none"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = set(run.stdout.split())
+    assert "functions.ingest.handler" in loaded
+    assert (
+        not {
+            "functions.ingest.api.openapi",
+            "functions.ingest.api.schemas",
+            "functions.common.http.openapi",
+            "flask_openapi3",
+            "flask_openapi3_swagger",
+            "flask",
+        }
+        & loaded
+    )

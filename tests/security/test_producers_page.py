@@ -1,5 +1,6 @@
 """Section 3: the snippets of docs/producers.md do what they say, against a running ingest."""
 
+import json
 import os
 import re
 import shutil
@@ -7,7 +8,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,10 +25,11 @@ PAGE = (ROOT / "docs/producers.md").read_text()
 KEY = "open sesame"
 
 
-def snippets(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.M | re.S)
+def snippets(language: str, page: str = PAGE) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page, re.M | re.S)
 
 
+README = (ROOT / "README.md").read_text()
 [_, CURL_ONE, CURL_MANY] = snippets("sh")
 [PYTHON] = snippets("python")
 [JAVASCRIPT] = snippets("js")
@@ -169,6 +173,36 @@ def test_programs_wait_as_long_as_retry_after_says(ingest: Ingest) -> None:
     for each in producers:
         assert finish(each) == ""
     assert ingest.accepted() == before + 2 * len(languages)
+
+
+def readme_program(language: str, url: str, events: list[Any]) -> str:
+    """Return a program that sends events with the README's snippet of a language."""
+    [snippet] = snippets(language, README)
+    if language == "python":
+        return f"{snippet}\nprint(json.dumps(send({events!r}, {url!r}, {KEY!r})))"
+    arguments = f"{json.dumps(events)}, {json.dumps(url)}, {json.dumps(KEY)}"
+    return f"{snippet}\nconsole.log(JSON.stringify(await send({arguments})));"
+
+
+@pytest.mark.parametrize("language", ["python", "js"])
+def test_the_snippets_of_the_readme(ingest: Ingest, language: str) -> None:
+    """The README's functions send its events, both sources', also while the broker is away."""
+    yesterday = (datetime.now(UTC) - timedelta(days=1)).date().isoformat()
+    events = [json.loads(text) for text in snippets("json", README)]
+    for event in events:
+        event["timestamp"] = yesterday + event["timestamp"][10:]
+    assert {event["source"] for event in events} == {"facebook", "tiktok"}
+    [program, file] = command(language, ingest.folder)
+    url = ingest.function.url + "/webhook/event"
+    Path(file).write_text(readme_program(language, url, events))
+    refused = ingest.unavailable()
+    ingest.nats.stop()
+    try:
+        producer = ingest.start(program, file)
+        wait_until(lambda: ingest.unavailable() > refused, 60)
+    finally:
+        ingest.nats.start()
+    assert json.loads(finish(producer)) == {"accepted": len(events), "rejected": []}
 
 
 def test_the_limits_are_those_of_the_settings() -> None:

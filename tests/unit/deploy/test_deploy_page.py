@@ -17,6 +17,8 @@ PAGES = (
     "CONTRIBUTING.md",
     "SECURITY.md",
     "functions/analytics_query/README.md",
+    "functions/process_batch/README.md",
+    "docs/producers.md",
     "infra/connector/README.md",
     "docs/deploy.md",
     "docs/webhooks.md",
