@@ -22,6 +22,8 @@ from typing_extensions import TypedDict
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 MAX_AHEAD = timedelta(days=1)
 _PLAIN_UTC_LENGTHS = (20, 24, 27)
+_MAX_TIME_LENGTH = 64
+"""RFC 3339 has any number of digits after the second."""
 
 STRICT = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False)
 """The configuration of every part of an event: no type is converted, unknown fields are allowed.
@@ -74,6 +76,7 @@ def _rfc3339(timestamp: Any) -> Any:
     # comma before the fraction
     if (
         not isinstance(timestamp, str)
+        or len(timestamp) > _MAX_TIME_LENGTH
         or timestamp[10:11] not in ("T", "t", " ")
         or "," in timestamp
     ):
@@ -98,6 +101,7 @@ EventTime = Annotated[
         {
             "type": "string",
             "format": "date-time",
+            "maxLength": _MAX_TIME_LENGTH,
             "pattern": r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt ]"
             r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]+)?)?"
             r"([Zz]|[+\-\u2212]([01][0-9]|2[0-3]):?[0-5][0-9])$",
@@ -109,6 +113,8 @@ EventTime = Annotated[
 """When an event occurred. JSON Schema cannot say its bounds, or that a day is in the calendar."""
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 """An id or a name that reports may group by; entries of the database's indexes have a limit."""
+Name = Annotated[str, StringConstraints(max_length=200)]
+"""A name of a person, which nothing groups by; it may be empty."""
 Count = Annotated[int, Field(ge=0)]
 Amount = Annotated[
     str,
@@ -119,10 +125,11 @@ Amount = Annotated[
 ActionTime = Annotated[
     str,
     StringConstraints(
+        max_length=_MAX_TIME_LENGTH,
         # \d would be a digit of any script here, and only an ASCII one in JSON Schema
         pattern=r"^[0-9]{4}-(0[0-9]|1[0-2])-([0-2][0-9]|3[01])[Tt ]"
         r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?"
-        r"([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+        r"([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$",
     ),
     Field(description="RFC 3339 with an offset; kept as it was written."),
 ]

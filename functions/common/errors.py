@@ -19,6 +19,8 @@ class RequestRefusedError(UniverseError):
         detail: what is wrong and what to do about it.
         title: what kind of problem it is; None: the phrase of the status.
         headers: further headers of the response.
+        reason: the bound that the request breaks, a label of the metric that counts refusals;
+            None: it is counted by its status only.
         extensions: further members of the problem details.
     """
 
@@ -30,6 +32,7 @@ class RequestRefusedError(UniverseError):
         title: str | None = None,
         headers: dict[str, str] | None = None,
         retry_after: int | None = None,
+        reason: str | None = None,
         **extensions: Any,
     ) -> None:
         """Refuse a request.
@@ -40,12 +43,14 @@ class RequestRefusedError(UniverseError):
             title: as the attribute.
             headers: as the attribute.
             retry_after: seconds after which the same request may succeed, where that is so.
+            reason: as the attribute.
             extensions: as the attribute.
         """
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.title = title
+        self.reason = reason
         self.headers = dict(headers or {})
         if retry_after is not None:
             self.headers["Retry-After"] = str(retry_after)

@@ -1,7 +1,8 @@
 """From a request's body to the bytes of its events."""
 
 import re
-from collections.abc import Callable
+from codecs import getincrementaldecoder
+from collections.abc import Callable, Iterator
 from json import JSONDecodeError, JSONDecoder
 from typing import Any
 
@@ -10,13 +11,14 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from functions.common.errors import RequestRefusedError
-from functions.common.http.body import BYTE_ORDER_MARK, NDJSON_TYPES, body_too_large
+from functions.common.http.body import BYTE_ORDER_MARK, NDJSON_TYPES, body_too_large, lines
 
 # `curl -d` sends x-www-form-urlencoded whatever the body is, and many webhooks send no type
 JSON_TYPES = frozenset(
     {"", "application/json", "text/json", "text/plain", "application/x-www-form-urlencoded"}
 )
 _UTF8 = frozenset({"utf-8", "utf8", "us-ascii"})
+_DECODED_BYTES = 256 * 1024
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\s;\"]+)", re.IGNORECASE)
 
 
@@ -62,14 +64,27 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 
 def split_events(body: bytes, *, ndjson: bool, max_events: int) -> list[bytes]:
-    """Return the bytes of each event in the body: one object, an array, or one per line.
+    """Return what `iter_events` yields, all at once."""
+    return [each for each in iter_events(body, ndjson=ndjson, max_events=max_events) if each]
 
-    A line that is not JSON is returned like the others, to be rejected on its own.
+
+def iter_events(
+    body: bytes, *, ndjson: bool, max_events: int, max_event_bytes: int = 1024**2
+) -> Iterator[bytes | None]:
+    """Yield the bytes of each event in the body: one object, an array, or one per line.
+
+    No element of an array is parsed here, so none takes more memory than its bytes. Where an
+    element may not be JSON, the contract says so later (`require_element`). A line that is not JSON
+    is yielded like the others, to be rejected on its own.
 
     Args:
         body: decompressed.
         ndjson: whether it holds one event per line.
         max_events: the most events.
+        max_event_bytes: what is larger is not parsed at all.
+
+    Yields:
+        An event, or None where it took long to find the next: others may be served meanwhile.
 
     Raises:
         RequestRefusedError: 400, the body is empty or not JSON; 413, it has too many events.
@@ -80,20 +95,23 @@ def split_events(body: bytes, *, ndjson: bool, max_events: int) -> list[bytes]:
             400, "The body is empty: send an event, an array of events, or NDJSON."
         )
     if ndjson:
-        events = [line for line in map(bytes.strip, body.split(b"\n")) if line]
+        for count, line in enumerate(lines(body)):
+            if count == max_events:
+                raise _too_many(max_events)
+            yield line
     elif body.startswith(b"["):
-        events = _elements(body, max_events)
+        yield from _elements(body, max_events, max_event_bytes)
     else:
-        _require_json(body)
-        return [body]
-    if len(events) > max_events:
-        raise _too_many(max_events)
-    return events
+        if len(body) <= max_event_bytes:
+            _require_json(body)
+        yield body
 
 
 def _too_many(max_events: int) -> RequestRefusedError:
     return RequestRefusedError(
-        413, f"The request has more than {max_events} events: send several requests."
+        413,
+        f"The request has more than {max_events} events: send several requests.",
+        reason="too_many_events",
     )
 
 
@@ -108,72 +126,137 @@ def _require_json(event: bytes) -> None:
             raise RequestRefusedError(400, f"The body is not JSON: {text}.") from error
 
 
-# The scanner only finds where elements end. Numbers are not converted: their size does not matter
-# here, and Python refuses to convert very long ones.
+# The scanner tells what is JSON. Numbers are not converted: their size does not matter here, and
+# Python refuses to convert very long ones.
 _decoder = JSONDecoder(parse_int=len, parse_float=len, parse_constant=len)
 _scan: Callable[[str, int], tuple[Any, int]] = _decoder.scan_once  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType] - typeshed leaves it out
-_blank = re.compile(r"[ \t\r\n]*").match
 
 
-def _elements(body: bytes, max_events: int) -> list[bytes]:
+def require_element(event: bytes, index: int) -> None:
+    """Refuse the whole body for an element of its array that is not JSON.
+
+    Args:
+        event: the element.
+        index: its place in the array, from 0.
+
+    Raises:
+        RequestRefusedError: 400.
+    """
+    text = event.decode()
+    where = f"character %d of event {index}"
     try:
-        text = body.decode()
-    except UnicodeDecodeError as error:
-        raise RequestRefusedError(400, f"The body is not UTF-8: byte {error.start}.") from error
-    spans: list[str] = []
-    at = _skip(text, 1)
-    if text.startswith("]", at):
-        at += 1
-    else:
-        while True:
-            if len(spans) == max_events:  # before the rest is scanned, which may be millions
-                raise _too_many(max_events)
-            end = _end_of_element(text, at)
-            spans.append(text[at:end])
-            at = _skip(text, end)
-            if text.startswith("]", at):
-                at += 1
-                break
-            if not text.startswith(",", at):
-                raise _not_json("',' or ']' expected", at)
-            at = _skip(text, at + 1)
-    if at != len(text):
-        raise _not_json("nothing expected after the array", at)
-    return [span.encode() for span in spans]
-
-
-def _end_of_element(text: str, at: int) -> int:
-    try:
-        return _scan(text, at)[1]
+        end = _scan(text, 0)[1]
     except StopIteration as error:
-        raise _not_json("a value expected", error.value) from error
+        raise _not_json("a value expected", where % error.value) from error
     except JSONDecodeError as error:
-        raise _not_json(error.msg, error.pos) from error
+        raise _not_json(error.msg, where % error.pos) from error
     except RecursionError:
-        return _end_by_brackets(text, at)
+        return  # nested too deep to tell; the contract rejects it
+    if end != len(text):
+        raise _not_json("',' or ']' expected", where % end)
 
 
-# possessive, and a string without an end is one token: no byte is scanned twice
-_token = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
+# All quantifiers are possessive, and a text without an end matches nothing: no byte is looked at
+# more often than there are levels.
+_TEXT = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_FLAT = rb'[^"\[\]{}]*+(?:' + _TEXT + rb'[^"\[\]{}]*+)*+'
+_LEVELS = 6
+"""Levels of arrays and objects that one expression finds the end of; events have four."""
 
 
-def _end_by_brackets(text: str, at: int) -> int:
-    """Find the end of an element that is nested too deep for the scanner."""
+def _nested(levels: int) -> bytes:
+    inner = _FLAT if levels == 1 else _FLAT + rb"(?:" + _nested(levels - 1) + _FLAT + rb")*+"
+    return rb"[\[{]" + inner + rb"[\]}]"
+
+
+_container = re.compile(_nested(_LEVELS), re.DOTALL).match
+_text = re.compile(_TEXT, re.DOTALL).match
+_scalar = re.compile(rb"[^\s,\[\]{}\"]++").match
+_blank = re.compile(rb"[ \t\r\n]*+").match
+_token = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[{]++|[\]}]', re.DOTALL)
+_TOKENS_AT_ONCE = 20_000
+
+
+def _elements(body: bytes, max_events: int, max_event_bytes: int) -> Iterator[bytes | None]:
+    """Yield the elements of an array, by its brackets and texts."""
+    _require_utf8(body)
+    at = _skip(body, 1)
+    index = 0
+    end_reached = body[at : at + 1] == b"]"
+    while not end_reached:
+        if index == max_events:  # before the rest is looked at
+            raise _too_many(max_events)
+        end = at
+        for end in _end_of_element(body, at):
+            if not end:
+                yield None
+        if body[at] not in b"[{" and end - at <= max_event_bytes:
+            require_element(body[at:end], index)
+        yield body[at:end]
+        index += 1
+        at = _skip(body, end)
+        end_reached = body[at : at + 1] == b"]"
+        if not end_reached:
+            if body[at : at + 1] != b",":
+                raise _not_json("',' or ']' expected", f"byte {at}")
+            at = _skip(body, at + 1)
+    if at + 1 != len(body):
+        raise _not_json("nothing expected after the array", f"byte {at + 1}")
+
+
+def _end_of_element(body: bytes, at: int) -> Iterator[int]:
+    """Find the end of the element at `at`.
+
+    Yields:
+        0 now and then, while it is not found; last the end.
+    """
+    first = body[at : at + 1]
+    if first in (b"{", b"["):
+        found = _container(body, at)
+        if found is None:
+            yield from _end_by_brackets(body, at)
+            return
+    else:
+        found = _text(body, at) if first == b'"' else _scalar(body, at)
+        if found is None:
+            raise _not_json("a value expected", f"byte {at}")
+    yield found.end()
+
+
+def _end_by_brackets(body: bytes, at: int) -> Iterator[int]:
+    """Do the same for an element that is nested deeper than an expression goes."""
     depth = 0
-    for token in _token.finditer(text, at):
-        if token[0] in "[{":
-            depth += 1
-        elif token[0] in "]}":
+    for number, token in enumerate(_token.finditer(body, at), 1):
+        if token[0][0] in b"[{":
+            depth += len(token[0])
+        elif token[0][0] in b"]}":
             depth -= 1
             if depth == 0:
-                return token.end()
-    raise _not_json("the body ends within a value", len(text))
+                yield token.end()
+                return
+        if number % _TOKENS_AT_ONCE == 0:
+            yield 0
+    raise _not_json("the body ends within a value", f"byte {len(body)}")
 
 
-def _skip(text: str, at: int) -> int:
-    found = _blank(text, at)
+def _require_utf8(body: bytes) -> None:
+    if body.isascii():
+        return
+    decoder = getincrementaldecoder("utf-8")()
+    for at in range(0, len(body), _DECODED_BYTES):
+        waiting = len(decoder.getstate()[0])
+        part = body[at : at + _DECODED_BYTES]
+        try:
+            decoder.decode(part, final=at + len(part) == len(body))
+        except UnicodeDecodeError as error:
+            where = at - waiting + error.start
+            raise RequestRefusedError(400, f"The body is not UTF-8: byte {where}.") from error
+
+
+def _skip(body: bytes, at: int) -> int:
+    found = _blank(body, at)
     return found.end() if found else at
 
 
-def _not_json(what: str, at: int) -> RequestRefusedError:
-    return RequestRefusedError(400, f"The body is not JSON: {what} at character {at}.")
+def _not_json(what: str, where: str) -> RequestRefusedError:
+    return RequestRefusedError(400, f"The body is not JSON: {what} at {where}.")

@@ -5,6 +5,7 @@
 
 import logging
 from functools import cache
+from typing import Any
 
 import orjson
 from starlette.requests import Request
@@ -15,16 +16,17 @@ from functions.common.correlation import CALL_ID
 from functions.common.errors import RequestRefusedError
 from functions.common.health import Checks
 from functions.common.http import asgi
-from functions.common.http.body import decode_body
+from functions.common.http.body import ValueCounter, decode_body
 from functions.common.http.front_door import FrontDoor, Route
 
 from . import metrics
 from .api import routes as api
-from .body import is_ndjson, read_body, split_events
+from .body import is_ndjson, iter_events, read_body
 from .credentials import check_api_key, check_settings, count_refusals
+from .pace import Pace
 from .publisher import Publisher
 from .settings import settings
-from .validation import RejectedEvent, ValidatedEvents, validate
+from .validation import FOREIGN, MAX_DETAILED, EventValidator, ValidatedEvents, validate
 from .webhooks import configuration
 from .webhooks.webhook import Webhook
 
@@ -85,51 +87,61 @@ async def accept(request: Request, sent: bytes, webhook: Webhook | None = None) 
     """
     limits = settings()
     ndjson = is_ndjson(request.headers)
-    encoding = request.headers.get("content-encoding", "")
-    body = decode_body(sent, encoding, limits.max_body_bytes)
-    events = split_events(body, ndjson=ndjson, max_events=limits.max_events)
-    broker = publisher()
-    max_event_bytes = await broker.ready()
-    validated = validate(events, max_event_bytes, webhook)
-    await broker.publish(validated.valid, validated.dead_letters, CALL_ID.get())
+    async with Pace() as pace:
+        encoding = request.headers.get("content-encoding", "")
+        values = ValueCounter(limits.max_body_values)
+        body = decode_body(sent, encoding, limits.max_body_bytes, values)
+        events = iter_events(
+            body,
+            ndjson=ndjson,
+            max_events=limits.max_events,
+            max_event_bytes=limits.max_event_bytes,
+        )
+        max_payload = await publisher().ready()
+        validator = EventValidator(limits, max_payload, webhook, ndjson=ndjson)
+        validated = await validate(events, validator, pace)
+    await publisher().publish(validated.valid, validated.dead_letters, CALL_ID.get())
     _count(validated)
     if validated.rejected:
         logger.info(
             "events rejected",
             extra={"accepted": validated.accepted, "rejected": len(validated.rejected)},
         )
-    accepted = validated.accepted
-    rejected = [_describe(each) for each in validated.rejected]
-    if accepted:
-        body = orjson.dumps({"accepted": accepted, "rejected": rejected})
-        return Response(body, 202, media_type=health.JSON)
-    raise RequestRefusedError(
-        422,
-        _why_nothing_is_accepted(events, webhook),
-        accepted=accepted,
-        rejected=rejected,
-    )
+    answer = _answer(validated)
+    if validated.accepted:
+        return Response(orjson.dumps(answer), 202, media_type=health.JSON)
+    raise RequestRefusedError(422, _why_nothing_is_accepted(validated, webhook), **answer)
 
 
-def _why_nothing_is_accepted(events: list[bytes], webhook: Webhook | None) -> str:
-    if not events:
+def _why_nothing_is_accepted(validated: ValidatedEvents, webhook: Webhook | None) -> str:
+    if not validated.rejected:
         return "The array of events is empty."
-    if webhook and len(events) == 1 and webhook.is_native(events[0]):
+    [first, *others] = validated.rejected
+    if webhook and not others and first.raw and webhook.is_native(first.raw):
         return webhook.native_body
     return "None of the events is valid; 'rejected' says what is wrong with each."
 
 
-def _describe(rejected: RejectedEvent) -> dict[str, object]:
-    return {"index": rejected.index, "eventId": rejected.event_id, "errors": rejected.errors}
+def _answer(validated: ValidatedEvents) -> dict[str, Any]:
+    """Say what became of each event: the first hundred rejected ones in detail."""
+    rejected = [
+        {"index": each.index, "eventId": each.event_id, "errors": each.errors}
+        for each in validated.rejected[:MAX_DETAILED]
+    ]
+    answer: dict[str, Any] = {"accepted": validated.accepted, "rejected": rejected}
+    if rejected:
+        answer["rejectedCount"] = len(validated.rejected)
+    return answer
 
 
 def _count(validated: ValidatedEvents) -> None:
     for source, events in validated.valid.items():
         metrics.ACCEPTED.labels(source).inc(len(events))
-    for each in validated.dead_letters:
-        metrics.REJECTED.labels(each.source).inc()
-    if foreign := len(validated.rejected) - len(validated.dead_letters):
-        metrics.FOREIGN.inc(foreign)
+    for each in validated.rejected:
+        if each.kind == FOREIGN:
+            metrics.FOREIGN.inc()
+        else:
+            metrics.REJECTED.labels(each.source, each.kind).inc()
 
 
 WEBHOOKS = configuration.load(settings().webhooks)
@@ -146,6 +158,7 @@ ROUTES: dict[str, Route[asgi.Handler]] = {
 FRONT_DOOR = FrontDoor(
     metrics.REQUESTS,
     metrics.REQUEST_SECONDS,
+    metrics.OVER_LIMIT,
     routes=ROUTES,
     find_route=lambda path: path.rstrip("/") or "/",
     hint="Send events to /webhook/event; /api has the reference.",

@@ -13,7 +13,6 @@ REQUEST_SECONDS = Histogram(
     buckets=BUCKETS,
 )
 ACCEPTED = Counter("universe_ingest_events_accepted_total", "Events made durable", ["source"])
-REJECTED = Counter("universe_ingest_events_rejected_total", "Events sent to the DLQ", ["source"])
 FOREIGN = Counter(
     "universe_ingest_events_foreign_total",
     "Events of a source that the webhook they arrived at may not write",
@@ -23,6 +22,17 @@ CREDENTIALS_REFUSED = Counter(
     "Requests without a valid key, verify token or signature: missing, malformed, expired, wrong, "
     "or no_secret, where the webhook has none to compare it with",
     ["route", "fault"],
+)
+OVER_LIMIT = Counter(
+    "universe_ingest_requests_over_limit_total",
+    "Requests that break a bound: body_too_large, too_many_values, too_many_events",
+    ["reason"],
+)
+REJECTED = Counter(
+    "universe_ingest_events_rejected_total",
+    "Events that are not accepted, by why: contract, not_json, too_old, in_future, and too_large, "
+    "which are not sent to the DLQ as the others are",
+    ["source", "reason"],
 )
 MESSAGES = Counter("universe_ingest_messages_published_total", "JetStream messages acknowledged")
 MESSAGE_EVENTS = Histogram(

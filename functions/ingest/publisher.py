@@ -23,7 +23,6 @@ from functions.common.broker import (
 from functions.common.correlation import CALL_ID_HEADER
 from functions.common.dead_letter import dead_letter_headers
 from functions.common.errors import RequestRefusedError
-from functions.common.events import summarize
 from functions.common.jetstream_errors import JetStreamErrorCode
 
 from . import metrics
@@ -37,7 +36,7 @@ RETRY_AFTER = 2
 """Seconds after which a caller should try again while the broker is unavailable."""
 RETRY_AFTER_FULL = 10
 """The same while the stream is full, which takes longer to change."""
-MAX_DLQ_PUBLISHES = 256
+MAX_DLQ_PUBLISHES = 128
 """Rejected events that wait for their acknowledgement at the same time."""
 
 
@@ -95,13 +94,14 @@ class Publisher:
             RequestRefusedError: 503, the broker did not acknowledge all of them. Some may be
                 stored: it is safe to send the request again, events are deduplicated.
         """
-        rejected_bytes = sum(len(each.raw) for each in rejected)
+        rejected_bytes = sum(len(each.raw or b"") for each in rejected)
         self._rejected_bytes += rejected_bytes
         by_subject = {f"{EVENTS_SUBJECT}.{source}": events for source, events in valid.items()}
-        tasks = [self._publish_rejected(each, call_id) for each in rejected]
         try:
             results = await asyncio.gather(
-                self._groups.commit(by_subject, call_id), *tasks, return_exceptions=True
+                self._groups.commit(by_subject, call_id),
+                self._publish_all_rejected(rejected, call_id),
+                return_exceptions=True,
             )
         finally:
             self._rejected_bytes -= rejected_bytes
@@ -145,10 +145,25 @@ class Publisher:
         metrics.MESSAGES.inc()
         metrics.MESSAGE_EVENTS.observe(count)
 
-    async def _publish_rejected(self, rejected: RejectedEvent, call_id: str) -> None:
-        reason = summarize(rejected.errors)
+    async def _publish_all_rejected(self, rejected: list[RejectedEvent], call_id: str) -> None:
+        # not all at once: ten thousand tasks would hold up the event loop for half a second
+        for at in range(0, len(rejected), MAX_DLQ_PUBLISHES):
+            some = rejected[at : at + MAX_DLQ_PUBLISHES]
+            results = await asyncio.gather(
+                *(
+                    self._publish_rejected(each, each.raw, call_id)
+                    for each in some
+                    if each.raw is not None
+                ),
+                return_exceptions=True,
+            )
+            for result in results:
+                if isinstance(result, BaseException):
+                    raise result
+
+    async def _publish_rejected(self, rejected: RejectedEvent, raw: bytes, call_id: str) -> None:
         headers = dead_letter_headers(
-            reason=reason,
+            reason=rejected.reason,
             subject=f"{EVENTS_SUBJECT}.{rejected.source}",
             event_id=rejected.event_id,
         )
@@ -156,14 +171,10 @@ class Publisher:
             CALL_ID_HEADER: call_id,
             EVENT_COUNT: "1",
             # deduplicates the rejected events of a request that is sent again
-            MSG_ID: "rejected:" + _digest(rejected.raw),
+            MSG_ID: "rejected:" + _digest(raw),
         }
-        assert self._nc is not None
-        if len(rejected.raw) > largest_payload(self._nc):
-            logger.warning("a rejected event is too large for the DLQ", extra={"reason": reason})
-            return
         async with self._dlq_slots:
-            await self._send(f"{DLQ_SUBJECT}.{rejected.source}", rejected.raw, headers)
+            await self._send(f"{DLQ_SUBJECT}.{rejected.source}", raw, headers)
 
     async def _send(self, subject: str, payload: bytes, headers: dict[str, str]) -> None:
         assert self._js is not None

@@ -9,18 +9,25 @@ from pydantic_settings import NoDecode
 from functions.common.access import Auth
 from functions.common.broker import BrokerSettings
 from functions.common.durations import Seconds
+from functions.common.limits import EventLimits
 from functions.common.settings import SecretLines
 
 from .webhooks.configuration import Webhooks
 
 
-class IngestSettings(BrokerSettings):
+class IngestSettings(BrokerSettings, EventLimits):
     """Limits, credentials of callers, and how events are grouped into messages."""
 
     max_body_bytes: int = Field(
         default=8 * 1024**2, gt=0, description="largest body of a request, decompressed"
     )
     max_events: int = Field(default=10_000, gt=0, description="maximum events in one request")
+    max_body_values: int = Field(
+        default=640_000,
+        gt=0,
+        description="maximum JSON values in one request, counted by its '[', '{', ',' and ':'; an "
+        "event has about 40, so this is half as many again for each of 10,000",
+    )
     max_message_bytes: int = Field(
         default=512 * 1024, gt=0, description="size of a group of events that is published at once"
     )

@@ -2,7 +2,9 @@
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from json import JSONDecoder
 from typing import cast
 
@@ -11,31 +13,58 @@ from pydantic import ValidationError
 
 from functions.common.broker import subject_token
 from functions.common.errors import UniverseError
-from functions.common.events import SOURCES, ErrorDetail, explain, validate_json
+from functions.common.events import (
+    MAX_ERRORS,
+    MAX_SUMMARIZED,
+    SOURCES,
+    ErrorDetail,
+    explain,
+    summarize,
+    validate_json,
+)
+from functions.common.limits import EventLimits, too_large, too_old
 
+from .body import require_element
+from .pace import Pace
 from .webhooks.webhook import Webhook
 
+MAX_DETAILED = 100
+"""Rejected events whose violations are told one by one; the others are counted."""
+_MAX_ID = 200
 
-@dataclass(frozen=True)
+FOREIGN = "foreign"
+"""The kind of an event whose source is one that its sender may not write. Such an event is no dead
+letter: a replay would write it after all."""
+TOO_LARGE = "too_large"
+_KINDS = {
+    "timestamp_too_early": "too_old",
+    "timestamp_in_future": "in_future",
+    "json_invalid": "not_json",
+}
+"""The kind of a rejection by the type of its first error; for all others `contract`."""
+
+
+@dataclass(frozen=True, slots=True)
 class RejectedEvent:
-    """An event that the contract does not allow.
+    """An event that is not accepted.
 
     Attributes:
         index: its position in the request, from 0.
-        raw: its bytes as they were sent.
-        event_id: its id, where one can be read.
+        raw: its bytes as they were sent; None where they are more than an event may have.
+        event_id: its id, where one can be read; at most 200 characters of it.
         source: its source where that is a known one, else `unknown`.
-        errors: the violations of the contract.
-        foreign: whether its source is one that its sender may not write. Such an event is no dead
-            letter: a replay would write it after all.
+        kind: which bound or rule it breaks, a label of the metric; or `FOREIGN`.
+        reason: the violations in one line.
+        errors: the violations; none for events after the first hundred rejected ones.
     """
 
     index: int
-    raw: bytes
+    raw: bytes | None
     event_id: str | None
     source: str
+    kind: str
+    reason: str
     errors: list[ErrorDetail]
-    foreign: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,55 +81,141 @@ class ValidatedEvents:
 
     @property
     def dead_letters(self) -> list[RejectedEvent]:
-        """The events that are kept in the DLQ."""
-        return [each for each in self.rejected if not each.foreign]
+        """The events that are kept in the DLQ: those that its owner may want to replay."""
+        return [each for each in self.rejected if each.kind not in (FOREIGN, TOO_LARGE)]
 
 
-def validate(
-    events: list[bytes], max_bytes: int, webhook: Webhook | None = None
+async def validate(
+    events: Iterable[bytes | None], validator: "EventValidator", pace: Pace
 ) -> ValidatedEvents:
     """Validate each event.
 
     Args:
-        events: the bytes of each.
-        max_bytes: the largest payload of a message, hence of an event.
-        webhook: where they arrived, which takes events of its sources only; None: of any source.
+        events: the bytes of each; None where others may be served first.
+        validator: sorts them.
+        pace: of the request.
+
+    Raises:
+        RequestRefusedError: as `EventValidator.add`.
     """
-    valid: dict[str, list[bytes]] = {}
-    rejected: list[RejectedEvent] = []
-    for index, raw in enumerate(events):
-        errors = _precheck(raw, max_bytes)
-        source = ""
-        if errors is None:
+    for event in events:
+        if event is not None:
+            validator.add(event)
+        if pace.due:
+            await pace.pause()
+    return validator.found
+
+
+class EventValidator:
+    """Sorts the events of one request into valid ones and others.
+
+    Args:
+        limits: bounds on an event.
+        max_payload: the largest payload of a message in bytes, hence of an event.
+        webhook: where they arrived, which takes events of its sources only; None: of any source.
+        ndjson: whether one that is not JSON is rejected by itself, not the whole body refused.
+    """
+
+    def __init__(
+        self,
+        limits: EventLimits,
+        max_payload: int,
+        webhook: Webhook | None = None,
+        *,
+        ndjson: bool = False,
+    ) -> None:
+        self.found = ValidatedEvents({}, [])
+        self._limits = limits
+        self._max_bytes = min(limits.max_event_bytes, max_payload)
+        self._webhook = webhook
+        self._ndjson = ndjson
+        self._oldest = limits.oldest(datetime.now(UTC))
+        self._count = 0
+
+    def add(self, raw: bytes) -> None:
+        """Validate one event.
+
+        Raises:
+            RequestRefusedError: 400, it is not JSON, so the whole body is not.
+        """
+        if len(raw) > self._max_bytes:
+            self._reject_large(raw)
+        elif error := _precheck(raw):
+            self._reject(raw, error)
+        else:
             try:
-                source = validate_json(raw)["source"]
+                event = validate_json(raw)
             except ValidationError as error:
-                errors = explain(error)
-        if errors is None and (webhook is None or source in webhook.sources):
-            valid.setdefault(source, []).append(raw)
-            continue
-        event_id, claimed = _identify(raw)
-        source = source or claimed
-        foreign = webhook is not None and source in SOURCES and source not in webhook.sources
-        if webhook and foreign:
-            errors = [webhook.foreign_source(source)]
-        rejected.append(RejectedEvent(index, raw, event_id, source, errors or [], foreign))
-    return ValidatedEvents(valid, rejected)
+                self._reject(raw, error)
+            else:
+                source = event["source"]
+                if self._webhook and source not in self._webhook.sources:
+                    self._reject_foreign(raw, event["eventId"], source, self._webhook)
+                elif event["timestamp"] < self._oldest:
+                    error = _error("timestamp_too_old", too_old(self._limits), "timestamp")
+                    self._append(source, event["eventId"], [error], "too_old", raw)
+                else:
+                    self.found.valid.setdefault(source, []).append(raw)
+        self._count += 1
+
+    def _reject_foreign(
+        self, raw: bytes, event_id: str | None, source: str, webhook: Webhook
+    ) -> None:
+        self._append(source, event_id, [webhook.foreign_source(source)], FOREIGN, raw)
+
+    def _reject(self, raw: bytes, error: ValidationError | ErrorDetail) -> None:
+        event_id, source = _identify(raw)
+        webhook = self._webhook
+        if webhook and source in SOURCES and source not in webhook.sources:
+            self._reject_foreign(raw, event_id, source, webhook)
+            return
+        detailed = len(self.found.rejected) < MAX_DETAILED
+        if isinstance(error, ValidationError):
+            errors = explain(error, MAX_ERRORS if detailed else MAX_SUMMARIZED)
+            count = error.error_count()
+        else:
+            errors, count = [error], 1
+        kind = _KINDS.get(errors[0]["type"], "contract")
+        if kind == "not_json" and not self._ndjson:
+            require_element(raw, self._count)
+        self._append(source, event_id, errors, kind, raw, count)
+
+    def _reject_large(self, raw: bytes) -> None:
+        # it is not parsed, and not kept: 8 KB of gzip would write 8 MB to the DLQ
+        error = _error("event_too_large", too_large(len(raw), self._max_bytes))
+        event_id, source = _identify_by_head(raw[:_HEAD_BYTES])
+        self._append(source, event_id, [error], TOO_LARGE, None)
+
+    def _append(
+        self,
+        source: str,
+        event_id: str | None,
+        errors: list[ErrorDetail],
+        kind: str,
+        raw: bytes | None,
+        count: int | None = None,
+    ) -> None:
+        reason = summarize(errors, count)
+        if len(self.found.rejected) >= MAX_DETAILED:
+            errors = []
+        short_id = event_id and event_id[:_MAX_ID]
+        self.found.rejected.append(
+            RejectedEvent(self._count, raw, short_id, source, kind, reason, errors)
+        )
 
 
-def _precheck(raw: bytes, max_bytes: int) -> list[ErrorDetail] | None:
-    """Return the errors that pydantic would not report, None where there are none."""
-    if len(raw) > max_bytes:
-        message = f"The event has {len(raw)} bytes; the broker takes {max_bytes}"
-        return [{"loc": [], "msg": message, "type": "event_too_large"}]
+def _error(type_: str, message: str, *loc: str | int) -> ErrorDetail:
+    return {"loc": list(loc), "msg": message, "type": type_}
+
+
+def _precheck(raw: bytes) -> ErrorDetail | None:
+    """Return the error that pydantic would not report, None where there is none."""
     # pydantic accepts NaN and Infinity in unknown fields; they are not JSON, and PostgreSQL refuses
     if (b"NaN" in raw or b"Infinity" in raw) and _has_infinite_number(raw):
-        message = "Invalid JSON: NaN and Infinity are not JSON numbers"
-        return [{"loc": [], "msg": message, "type": "json_invalid"}]
+        return _error("json_invalid", "Invalid JSON: NaN and Infinity are not JSON numbers")
     # and numbers beyond the range of a float, which it would read as Infinity
     if _may_be_infinite(raw) and _has_infinite_number(raw):
-        message = "A number is out of range"
-        return [{"loc": [], "msg": message, "type": "number_out_of_range"}]
+        return _error("number_out_of_range", "A number is out of range")
     return None
 
 
@@ -152,3 +267,16 @@ def _identify(raw: bytes) -> tuple[str | None, str]:
     event_id, source = fields.get("eventId"), fields.get("source")
     known = source if isinstance(source, str) and source in SOURCES else None
     return event_id if isinstance(event_id, str) else None, subject_token(known)
+
+
+_HEAD_BYTES = 2048
+_id_in_head = re.compile(rb'"eventId"\s*:\s*"([^"\\]{1,200})"').search
+_source_in_head = re.compile(rb'"source"\s*:\s*"([^"\\]{1,64})"').search
+
+
+def _identify_by_head(head: bytes) -> tuple[str | None, str]:
+    """Do the same by the first bytes of an event that is too large to be parsed."""
+    event_id, source = _id_in_head(head), _source_in_head(head)
+    name = source[1].decode("utf-8", "replace") if source else None
+    known = name if name in SOURCES else None
+    return event_id and event_id[1].decode("utf-8", "replace"), subject_token(known)

@@ -5,15 +5,25 @@ import binascii
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, cast
 
 import orjson
 
 from functions.common.errors import RequestRefusedError
-from functions.common.http.body import BYTE_ORDER_MARK, NDJSON_TYPES, decode_body
+from functions.common.http.body import (
+    BYTE_ORDER_MARK,
+    NDJSON_TYPES,
+    ValueCounter,
+    decode_body,
+    lines,
+)
 
 BATCH = "application/cloudevents-batch+json"
 STRUCTURED = "application/cloudevents+json"
+
+MAX_ID_CHARACTERS = 40
+"""Characters of a message's id on average; the connector's are a stream's name and two numbers."""
 
 Dump = Callable[[Any], str]
 """Writes a JSON value as text."""
@@ -29,6 +39,7 @@ class EventMessage:
         id: the CloudEvent's id; None for plain events.
         call_ids: correlation ids of the requests that brought the events.
         redelivered: whether it was delivered before.
+        accepted: when the stream stored it, as far as that is known.
         fault: why the message cannot be read at all, or None.
     """
 
@@ -37,21 +48,54 @@ class EventMessage:
     id: str | None = None
     call_ids: list[str] = field(default_factory=list[str])
     redelivered: bool = False
+    accepted: datetime | None = None
     fault: str | None = None
 
 
-def read_messages(body: bytes, headers: Mapping[str, str], limit: int) -> list[EventMessage]:
+def read_messages(
+    body: bytes,
+    headers: Mapping[str, str],
+    limit: int,
+    *,
+    max_values: int | None = None,
+    max_events: int | None = None,
+) -> list[EventMessage]:
     """Return the messages in a request.
 
     Args:
         body: as it was sent.
         headers: looked up in lower case.
         limit: the most bytes, decompressed.
+        max_values: the most JSON values, so that the parsed body does not fill the memory.
+        max_events: the most events; a message that cannot be read counts as one.
 
     Raises:
-        RequestRefusedError: nothing in it can be read.
+        RequestRefusedError: nothing in it can be read; or 413, it is too much. The connector then
+            sends the halves.
     """
-    body = decode_body(body, headers.get("content-encoding", ""), limit)
+    values = ValueCounter(max_values)
+    body = decode_body(body, headers.get("content-encoding", ""), limit, values)
+    messages = _read_messages(body, headers, values)
+    if max_events is not None:
+        if sum(len(message.events) or 1 for message in messages) > max_events:
+            raise RequestRefusedError(
+                413,
+                f"The batch has more than {max_events} events: send it in several requests.",
+                reason="too_many_events",
+            )
+        # an answer may have to name each
+        if sum(len(message.id or "") for message in messages) > MAX_ID_CHARACTERS * max_events:
+            raise RequestRefusedError(
+                413,
+                f"The ids of messages have more than {MAX_ID_CHARACTERS} characters on average.",
+                reason="long_ids",
+            )
+    return messages
+
+
+def _read_messages(
+    body: bytes, headers: Mapping[str, str], values: ValueCounter
+) -> list[EventMessage]:
     kind = _content_type(headers)
     if kind == BATCH:
         # A broken batch is answered 500: the connector splits it to find the message at fault,
@@ -59,10 +103,10 @@ def read_messages(body: bytes, headers: Mapping[str, str], limit: int) -> list[E
         document, dump = _loads(body, 500)
         if not isinstance(document, list):
             raise RequestRefusedError(400, "A CloudEvents batch is a JSON array.")
-        return [_cloud_event(each, dump) for each in cast("list[Any]", document)]
+        return [_cloud_event(each, dump, values) for each in cast("list[Any]", document)]
     if kind == STRUCTURED:
         document, dump = _loads(body, 400)
-        return [_cloud_event(document, dump)]
+        return [_cloud_event(document, dump, values)]
     if headers.get("ce-specversion"):
         return [_binary(body, headers)]
     if kind in NDJSON_TYPES:
@@ -80,11 +124,12 @@ def _content_type(headers: Mapping[str, str]) -> str:
     return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _cloud_event(document: Any, dump: Dump) -> EventMessage:
+def _cloud_event(document: Any, dump: Dump, values: ValueCounter) -> EventMessage:
     envelope = cast("dict[str, Any]", document) if isinstance(document, dict) else {}
     if not isinstance(envelope.get("id"), str):
         raise RequestRefusedError(400, "Each CloudEvent is a JSON object with an id.")
     message = EventMessage([], dump, envelope["id"], _call_ids(envelope.get("callid")))
+    message.accepted = _time(envelope.get("time"))
     message.redelivered = envelope.get("deliverycount") not in (None, 1, "1")
     encoded = envelope.get("data_base64")
     if encoded is None:
@@ -94,17 +139,21 @@ def _cloud_event(document: Any, dump: Dump) -> EventMessage:
             message.events = _events(envelope["data"])
         return message
     try:
-        return _payload(message, base64.b64decode(encoded, validate=True))
+        payload = base64.b64decode(encoded, validate=True)
     except (binascii.Error, TypeError, ValueError):
         message.fault = "data_base64 is not base64"
         return message
+    values.add(payload)
+    return _payload(message, payload)
 
 
 def _binary(body: bytes, headers: Mapping[str, str]) -> EventMessage:
     id_ = headers.get("ce-id")
     if not id_:
         raise RequestRefusedError(400, "A CloudEvent has an id (header ce-id).")
-    return _payload(EventMessage([], dump_json, id_, _call_ids(headers.get("ce-callid"))), body)
+    message = EventMessage([], dump_json, id_, _call_ids(headers.get("ce-callid")))
+    message.accepted = _time(headers.get("ce-time"))
+    return _payload(message, body)
 
 
 def _payload(message: EventMessage, payload: bytes) -> EventMessage:
@@ -125,7 +174,7 @@ def _lines(body: bytes) -> list[EventMessage]:
     # one message, so that a line's index is its event's index
     events: list[Any] = []
     dump = dump_json
-    for line in filter(None, map(bytes.strip, body.split(b"\n"))):
+    for line in lines(body):
         try:
             event, its_dump = _loads(line, 400)
         except RequestRefusedError as error:
@@ -135,6 +184,15 @@ def _lines(body: bytes) -> list[EventMessage]:
                 dump = its_dump
         events.append(event)
     return [EventMessage(events, dump)]
+
+
+def _time(value: Any) -> datetime | None:
+    """Read a CloudEvent's time, where it is written as the connector writes it."""
+    try:
+        time = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return None
+    return time if time.tzinfo else None
 
 
 def _call_ids(value: Any) -> list[str]:

@@ -31,7 +31,7 @@ from .access import check_settings, check_signature, read_signature
 from .body import EventMessage, is_batch, read_messages
 from .database import pool
 from .settings import settings
-from .validation import DeadEvent, ValidationSummary, validated_rows
+from .validation import MAX_REASON, DeadEvent, ValidationSummary, validated_rows
 from .writer import Writer, WriteResult
 
 # A batch makes some hundred thousand objects and no cycles: collecting every 700, and looking at
@@ -44,6 +44,8 @@ logger = logging.getLogger(__name__)
 check_settings()
 
 CALL_IDS_PER_LINE = 100
+MAX_TEXT_BYTES = 400_000
+"""Bytes of reasons and event ids in an answer: then it stays below 1 MB, whatever they are."""
 
 
 @cache
@@ -78,13 +80,21 @@ def _store(request: flask.Request) -> flask.Response:
     signature = read_signature(request)
     body = _body(request)
     check_signature(signature, body)
-    messages = read_messages(body, headers, settings().max_batch_bytes)
+    limits = settings()
+    messages = read_messages(
+        body,
+        headers,
+        limits.max_batch_bytes,
+        max_values=limits.max_batch_values,
+        max_events=limits.max_batch_events,
+    )
     redelivered = any(message.redelivered for message in messages)
     validation = ValidationSummary(seconds=perf_counter() - started)
-    stored = writer().store(validated_rows(messages, validation), redelivered)
+    stored = writer().store(validated_rows(messages, validation, limits), redelivered)
     metrics.observe("validate", validation.seconds)
     dead_events = validation.invalid + [
-        DeadEvent(row.position, row.event_id, reason) for row, reason in stored.rejected
+        DeadEvent(row.position, row.event_id, reason[:MAX_REASON], "database")
+        for row, reason in stored.rejected
     ]
     starts = list(accumulate((len(message.events) for message in messages[:-1]), initial=0))
     waiting = Counter(bisect_right(starts, row.position) - 1 for row in stored.waiting)
@@ -94,7 +104,7 @@ def _store(request: flask.Request) -> flask.Response:
             each for each in dead_events if bisect_right(starts, each.position) - 1 not in waiting
         ]
     dead_events.sort(key=lambda each: each.position)
-    _report(messages, validation, stored, len(dead_events), perf_counter() - started)
+    _report(messages, validation, stored, dead_events, perf_counter() - started)
     if stored.inserted:
         compactor.wake()
     if stored.waiting and not is_batch(headers):
@@ -123,7 +133,7 @@ def _report(
     messages: list[EventMessage],
     validation: ValidationSummary,
     stored: WriteResult,
-    dead: int,
+    dead: list[DeadEvent],
     seconds: float,
 ) -> None:
     duplicates = validation.duplicates + stored.duplicates
@@ -131,15 +141,17 @@ def _report(
     metrics.RECEIVED.inc(validation.received)
     metrics.INSERTED.inc(stored.inserted)
     metrics.DUPLICATE.inc(duplicates)
-    metrics.DEAD.inc(dead)
-    waiting = validation.received - stored.inserted - duplicates - dead
+    metrics.DEAD.inc(len(dead))
+    for kind, count in Counter(each.kind for each in dead).items():
+        metrics.DEAD_BY_REASON.labels(kind).inc(count)
+    waiting = validation.received - stored.inserted - duplicates - len(dead)
     metrics.WAITING.inc(waiting)
     summary = {
         "messages": len(messages),
         "received": validation.received,
         "inserted": stored.inserted,
         "duplicates": duplicates,
-        "dead": dead,
+        "dead": len(dead),
         "waiting": waiting,
         "seconds": round(seconds, 4),
     }
@@ -173,6 +185,7 @@ def _batch_answer(
     ]
     if not failures:
         return flask.Response(status=200, content_type=health.JSON)
+    _shorten(failures)
     return _json(200, {"batchItemFailures": failures})
 
 
@@ -190,32 +203,42 @@ def _failures_of_events(
             "itemIdentifier": messages[place].id,
             "disposition": "dead",
             "reason": events[0].reason,
-            "events": [
-                {
-                    "index": each.position - starts[place],
-                    "eventId": each.event_id,
-                    "reason": each.reason,
-                }
-                for each in events
-            ],
+            "events": [_describe(each, starts[place]) for each in events],
         }
         for place, events in by_message.items()
     ]
 
 
+def _describe(dead: DeadEvent, start: int = 0) -> dict[str, Any]:
+    return {"index": dead.position - start, "eventId": dead.event_id, "reason": dead.reason}
+
+
+def _shorten(failures: list[dict[str, Any]]) -> None:
+    """Leave out texts once they have filled `MAX_TEXT_BYTES`; what failed is always said.
+
+    An event without a reason takes that of its message, as the connector reads it.
+    """
+    room = MAX_TEXT_BYTES
+    for failure in failures:
+        for each in (failure, *failure.get("events", ())):
+            room -= len(orjson.dumps((each["reason"], each.get("eventId"))))
+            if room < 0:
+                del each["reason"]
+                each.pop("eventId", None)
+
+
 def _plain_answer(
     validation: ValidationSummary, stored: WriteResult, dead_events: list[DeadEvent]
 ) -> flask.Response:
+    dead = [_describe(each) for each in dead_events]
+    _shorten(dead)
     return _json(
         200,
         {
             "received": validation.received,
             "inserted": stored.inserted,
             "duplicates": validation.duplicates + stored.duplicates,
-            "dead": [
-                {"index": each.position, "eventId": each.event_id, "reason": each.reason}
-                for each in dead_events
-            ],
+            "dead": dead,
         },
     )
 
@@ -227,6 +250,7 @@ def _json(status: int, content: dict[str, Any]) -> flask.Response:
 FRONT_DOOR = FrontDoor(
     metrics.REQUESTS,
     metrics.REQUEST_SECONDS,
+    metrics.OVER_LIMIT,
     routes={"/": Route(("POST",), store)},
     find_route=lambda path: "/",  # the connector and gateways differ in the path that they send to
     hint="Send batches to /.",

@@ -14,6 +14,18 @@ REQUEST_SECONDS = Histogram(
     "Time from a request's arrival to its response; a streamed body comes after that",
     buckets=BUCKETS,
 )
+OVER_LIMIT = Counter(
+    "universe_process_batch_requests_over_limit_total",
+    "Requests that break a bound: body_too_large, too_many_values, too_many_events, long_ids; "
+    "the connector sends their halves",
+    ["reason"],
+)
+DEAD_BY_REASON = Counter(
+    "universe_process_batch_dead_events_total",
+    "Events that cannot be stored, by why: contract, not_json, too_old, too_large, not_storable, "
+    "database",
+    ["reason"],
+)
 _events = Counter(
     "universe_process_batch_events_total",
     "Events by what became of them; received = inserted + duplicate + dead + waiting, "

@@ -6,13 +6,14 @@ from pydantic import Field
 
 from functions.common.access import Auth
 from functions.common.durations import Seconds
+from functions.common.limits import EventLimits
 from functions.common.postgres import PoolSettings
 from functions.common.settings import SecretLines
 from functions.common.signature import TOLERANCE_SECONDS
 
 
-class ProcessBatchSettings(PoolSettings):
-    """The database, who may send batches, and how often rollup deltas are compacted."""
+class ProcessBatchSettings(PoolSettings, EventLimits):
+    """The database, who may send batches, their bounds, and how often deltas are compacted."""
 
     database_url: str = Field(
         default="postgresql://universe_writer@127.0.0.1:5432/universe",
@@ -33,7 +34,20 @@ class ProcessBatchSettings(PoolSettings):
         default=2, ge=0, description="seconds a caller should wait after a 503"
     )
     max_batch_bytes: int = Field(
-        default=64 * 1024**2, gt=0, description="largest batch, decompressed"
+        default=12 * 1024**2,
+        gt=0,
+        description="largest batch, decompressed; the connector sends 4 MiB, or one message of 8",
+    )
+    max_batch_events: int = Field(
+        default=10_000,
+        gt=0,
+        description="maximum events in one batch; the connector halves a larger one",
+    )
+    max_batch_values: int = Field(
+        default=500_000,
+        gt=0,
+        description="maximum JSON values in one batch, counted by its '[', '{', ',' and ':'; an "
+        "event has about 40; the connector halves a batch of more",
     )
     max_new_partitions: int = Field(
         default=60,

@@ -1,5 +1,6 @@
 """From messages to rows: validation, and removal of duplicates within the batch."""
 
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,14 +10,20 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
-from functions.common.errors import RequestRefusedError
-from functions.common.events import EVENT, explain, summarize
+from functions.common.errors import RequestRefusedError, UniverseError
+from functions.common.events import EVENT, MAX_SUMMARIZED, explain, summarize
+from functions.common.limits import EventLimits, too_large
 
 from .body import EventMessage
 from .rows import EventRow, make_row
 
 ROWS_PER_PART = 500
 """Enough for few writes, and few enough that rows are written while others are still made."""
+
+
+MAX_REASON = 300
+"""Characters of the reason of a dead event."""
+_MAX_ID = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +34,13 @@ class DeadEvent:
         position: its place in the batch.
         event_id: its id, as far as there is one.
         reason: for a person to read.
+        kind: which bound or rule it breaks, a label of the metric.
     """
 
     position: int
     event_id: str | None
     reason: str
+    kind: str = "contract"
 
 
 @dataclass(slots=True)
@@ -51,8 +60,21 @@ class ValidationSummary:
     seconds: float = 0.0
 
 
+class _TooOldError(UniverseError, ValueError):
+    """An event is older than `MAX_EVENT_AGE_DAYS` allows."""
+
+
+class _TooLargeError(UniverseError, ValueError):
+    """An event is larger than `MAX_EVENT_BYTES` allows."""
+
+
+_KINDS: dict[type[Exception], str] = {_TooOldError: "too_old", _TooLargeError: "too_large"}
+
+
 def validated_rows(
-    messages: list[EventMessage], validation: ValidationSummary
+    messages: list[EventMessage],
+    validation: ValidationSummary,
+    limits: EventLimits | None = None,
 ) -> Iterator[list[EventRow]]:
     """Validate every event and yield the rows of valid ones, some hundred at a time.
 
@@ -62,20 +84,32 @@ def validated_rows(
     Args:
         messages: positions of events count through all of them.
         validation: is filled in, and complete after the last row.
+        limits: bounds on an event; None: of any size and age.
     """
     started = perf_counter()
-    now = datetime.now(UTC).isoformat()
+    arrival = datetime.now(UTC)
+    now = arrival.isoformat()
+    max_bytes = limits.max_event_bytes if limits else sys.maxsize
+    oldest = datetime.min.replace(tzinfo=UTC)
     validate = EVENT.validator.validate_python
     event_ids_of: dict[str, set[str]] = defaultdict(set)
     part: list[EventRow] = []
     for message in messages:
         dump, events = message.dump, message.events
+        if limits:
+            oldest = limits.oldest_replayed(message.accepted or arrival)
         for index, event in enumerate(events):
             events[index] = None
             position = validation.received
             validation.received += 1
             try:
-                row = make_row(event, validate(event), position, now, dump)
+                valid = validate(event)
+                if valid["timestamp"] < oldest:
+                    raise _TooOldError("timestamp: it is older than MAX_EVENT_AGE_DAYS allows")
+                row = make_row(event, valid, position, now, dump)
+                # the row holds what the event does, so few are looked at twice
+                if len(row.line) > max_bytes and (size := len(dump(event))) > max_bytes:
+                    raise _TooLargeError(too_large(size, max_bytes))
             except Exception as error:
                 validation.invalid.append(_dead_event(event, position, error))
                 continue
@@ -97,19 +131,21 @@ def validated_rows(
 
 def _dead_event(event: Any, position: int, error: Exception) -> DeadEvent:
     if isinstance(event, RequestRefusedError):
-        return DeadEvent(position, None, event.detail)
+        return DeadEvent(position, None, event.detail[:MAX_REASON], "not_json")
+    kind = "contract"
     if isinstance(error, ValidationError):
-        reason = summarize(explain(error))
+        reason = summarize(explain(error, MAX_SUMMARIZED), error.error_count())
     elif isinstance(error, ValueError | TypeError | RecursionError):
         # what JSON cannot hold, or text that is too long
         reason = str(error) or type(error).__name__
+        kind = _KINDS.get(type(error), "not_storable")
     else:
         raise error
-    return DeadEvent(position, _event_id(event), reason)
+    return DeadEvent(position, _event_id(event), reason[:MAX_REASON], kind)
 
 
 def _event_id(event: Any) -> str | None:
     event_id = cast("dict[str, Any]", event).get("eventId") if isinstance(event, dict) else None
     if not isinstance(event_id, str):
         return None
-    return event_id.encode("utf-8", "replace").decode()  # it may hold what no answer can
+    return event_id[:_MAX_ID].encode("utf-8", "replace").decode()  # it may hold what no answer can

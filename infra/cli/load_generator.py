@@ -154,12 +154,15 @@ def _count(text: bytes, sent: int, summary: Summary) -> None:
     try:
         response = orjson.loads(text)
         accepted, rejected = response["accepted"], response["rejected"]
+        rejected_count = response.get("rejectedCount", len(rejected))
     except (orjson.JSONDecodeError, KeyError, TypeError):
         summary.failed += sent
         summary.error = "the response is not that of ingest: check the URL"
         return
     summary.accepted += accepted
-    summary.rejected += len(rejected)
+    summary.rejected += rejected_count
+    if rejected_count > len(rejected):  # only the first hundred are told one by one
+        summary.reasons["not told by ingest"] += rejected_count - len(rejected)
     for each in rejected:
         first = each["errors"][0]
         path = ".".join(str(step) for step in first["loc"])

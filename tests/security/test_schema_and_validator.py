@@ -18,7 +18,8 @@ from pydantic import ValidationError
 
 from functions.common.events import SOURCES, validate_json
 from functions.ingest.api import schemas
-from functions.ingest.validation import validate
+from functions.ingest.settings import IngestSettings
+from functions.ingest.validation import EventValidator
 
 
 def ecma_pattern(_: Any, pattern: str, instance: Any, __: Any) -> Any:
@@ -104,7 +105,9 @@ def accepted(event: dict[str, Any]) -> tuple[bool, list[str]]:
         validate_json(raw)
     except ValidationError as error:
         return False, [each["type"] for each in error.errors()]
-    result = validate([raw], max_bytes=10**6)
+    validator = EventValidator(IngestSettings(), 10**6)
+    validator.add(raw)
+    result = validator.found
     return result.accepted == 1, [each["type"] for r in result.rejected for each in r.errors]
 
 

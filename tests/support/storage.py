@@ -184,7 +184,12 @@ def process_batch(url: str, log: Path, **environment: str) -> Iterator[Function]
     with running(
         "functions.process_batch.handler",
         log,
-        **{"DATABASE_URL": url, "COMPACTION_INTERVAL": "0.1", **environment},
+        **{
+            "DATABASE_URL": url,
+            "COMPACTION_INTERVAL": "0.1",
+            "MAX_EVENT_AGE_DAYS": "0",  # most tests' events are of 2024
+            **environment,
+        },
     ) as function:
         yield function
 

@@ -34,6 +34,13 @@ validate_json = EVENT.validator.validate_json
 """Check the JSON text of one event. Raises pydantic's `ValidationError`."""
 
 
+MAX_ERRORS = 20
+"""Things that are wrong with one event and are told; there are hardly more fields."""
+MAX_SUMMARIZED = 3
+_MAX_MESSAGE = 200
+_MAX_SUMMARY = 300
+
+
 class ErrorDetail(TypedDict):
     """One thing that is wrong with an event."""
 
@@ -42,7 +49,7 @@ class ErrorDetail(TypedDict):
     type: str
 
 
-def explain(error: ValidationError, most: int = 20) -> list[ErrorDetail]:
+def explain(error: ValidationError, most: int = MAX_ERRORS) -> list[ErrorDetail]:
     """Return what is wrong with an event, at most `most` things; `loc` is a path in the event."""
     return [_detail(each) for each in error.errors(include_url=False, include_input=False)[:most]]
 
@@ -60,16 +67,24 @@ def _detail(error: ErrorDetails) -> ErrorDetail:
         path.append(str(context["discriminator"]).strip("'"))
         expected = context.get("expected_tags")
         message = f"Input should be one of {expected}" if expected else "Field required"
-    return {"loc": path, "msg": message, "type": kind}
+    if kind == "string_unicode":
+        message = "Input should be a valid unicode string, without lone surrogates"
+    return {"loc": path, "msg": message[:_MAX_MESSAGE], "type": kind}
 
 
-def summarize(details: list[ErrorDetail], most: int = 3) -> str:
-    """Return what is wrong with an event as one line for people."""
+def summarize(details: list[ErrorDetail], count: int | None = None) -> str:
+    """Return what is wrong with an event as one line for people.
+
+    Args:
+        details: what is wrong.
+        count: how many things there are, where that is more than `details` tell.
+    """
     parts = [
-        ".".join(map(str, d["loc"])) + ": " + d["msg"] if d["loc"] else d["msg"] for d in details
+        ".".join(map(str, d["loc"])) + ": " + d["msg"] if d["loc"] else d["msg"]
+        for d in details[:MAX_SUMMARIZED]
     ]
-    more = f" (and {len(parts) - most} more)" if len(parts) > most else ""
-    return "; ".join(parts[:most]) + more
+    more = (len(details) if count is None else count) - MAX_SUMMARIZED
+    return "; ".join(parts)[:_MAX_SUMMARY] + (f" (and {more} more)" if more > 0 else "")
 
 
 def columns(event: dict[str, Any]) -> tuple[str, str | None, str | None, Decimal | None]:

@@ -10,6 +10,7 @@ from functions.common.contract import (
     ActionTime,
     Amount,
     Envelope,
+    Name,
     ReportFields,
     Source,
     Text,
@@ -32,7 +33,7 @@ class User(TypedDict):
     """Who acted."""
 
     userId: Text
-    name: str
+    name: Name
     age: Annotated[int, Field(ge=0, le=OLDEST)]
     gender: Literal["male", "female", "non-binary"]
     location: Location

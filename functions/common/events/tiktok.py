@@ -12,6 +12,7 @@ from functions.common.contract import (
     Amount,
     Count,
     Envelope,
+    Name,
     ReportFields,
     Source,
     Text,
@@ -24,7 +25,7 @@ class User(TypedDict):
     """Who acted."""
 
     userId: Text
-    username: str
+    username: Name
     followers: Count
 
 

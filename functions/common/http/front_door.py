@@ -90,6 +90,7 @@ class FrontDoor(Generic[HandlerT]):
     Args:
         requests: counts requests by `route` and `status`.
         seconds: the time from a request's arrival to its response; a streamed body comes after it.
+        over_limit: counts, by `reason`, requests that break a bound.
         routes: by path. The path is the label `route` in metrics, so there is a fixed number.
         find_route: returns the key in `routes` of a request's path where they differ, for example
             by a slash at the end; a key that is not there means that the path leads nowhere.
@@ -100,6 +101,7 @@ class FrontDoor(Generic[HandlerT]):
         self,
         requests: Counter,
         seconds: Histogram,
+        over_limit: Counter | None = None,
         *,
         routes: Mapping[str, Route[HandlerT]],
         hint: str,
@@ -108,6 +110,7 @@ class FrontDoor(Generic[HandlerT]):
         self.requests = requests
         self.seconds = seconds
         self.routes = routes
+        self.over_limit = over_limit
         self.hint = hint
         self._find_route = find_route
 
@@ -178,6 +181,8 @@ class Exchange(Generic[HandlerT]):
     def failed(self, error: Exception) -> RawResponse:
         """Return the response to a request that raised an error: what it says, or 500."""
         if isinstance(error, RequestRefusedError):
+            if error.reason and self._door.over_limit:
+                self._door.over_limit.labels(error.reason).inc()
             return problem_response(error)
         logger.error("request failed", exc_info=error)
         detail = f"An unexpected error occurred; the log has it under call id {self.call_id}."

@@ -11,11 +11,19 @@ from functions.common.http.openapi import RESPONSES, SCHEMAS, problem_response, 
 
 from ..publisher import RETRY_AFTER
 from ..settings import IngestSettings
+from ..validation import MAX_DETAILED
 from ..webhooks.configuration import with_built_in
 from . import schemas, webhook_paths
 
 NDJSON = "application/x-ndjson"
-LIMITS = ("max_body_bytes", "max_events", "max_pending_bytes")
+LIMITS = (
+    "max_body_bytes",
+    "max_body_values",
+    "max_events",
+    "max_event_bytes",
+    "max_event_age_days",
+    "max_pending_bytes",
+)
 """Settings that say what a request may hold."""
 
 DESCRIPTION = """\
@@ -28,7 +36,7 @@ is stored exactly once.
   others cannot guess, such as UUIDs: who knows an id and may send can take its place.
 * **Batches.** A body is one event, an array of events, or NDJSON with an event on each line
   (`application/x-ndjson`), with `Content-Encoding: gzip` or without. Events are judged one by one:
-  202 lists those that were rejected.
+  202 lists those that were rejected, the first hundred of them; `rejectedCount` says how many.
 * **Media types.** JSON is also taken as `text/json`, `text/plain`,
   `application/x-www-form-urlencoded` (which `curl -d` sends), any `+json`, or without a type.
 * **Schemas.** Each source's events as JSON Schema: `schemas/<source>.json`.
@@ -60,7 +68,7 @@ REJECTED_EVENT: dict[str, Any] = {
     "type": "object",
     "title": "RejectedEvent",
     "description": "An event that is not stored; it is kept in the dead letter queue with the "
-    "reason. Sending it again unchanged has the same result.",
+    "reason, unless it is too large. Sending it again unchanged has the same result.",
     "required": ["index", "eventId", "errors"],
     "properties": {
         "index": {"type": "integer", "minimum": 0, "description": "Place in the request, from 0."},
@@ -73,13 +81,27 @@ ACCEPTED_COUNT: dict[str, Any] = {
     "minimum": 0,
     "description": "Events that are on disk.",
 }
-REJECTED_LIST: dict[str, Any] = {"type": "array", "items": {"$ref": SCHEMAS + "RejectedEvent"}}
+REJECTED_LIST: dict[str, Any] = {
+    "type": "array",
+    "items": {"$ref": SCHEMAS + "RejectedEvent"},
+    "maxItems": MAX_DETAILED,
+    "description": "The first rejected events.",
+}
+REJECTED_COUNT: dict[str, Any] = {
+    "type": "integer",
+    "minimum": 1,
+    "description": "How many events are rejected; there if any is.",
+}
 ACCEPTED: dict[str, Any] = {
     "type": "object",
     "title": "Accepted",
     "description": "What became of the events of a request.",
     "required": ["accepted", "rejected"],
-    "properties": {"accepted": ACCEPTED_COUNT, "rejected": REJECTED_LIST},
+    "properties": {
+        "accepted": ACCEPTED_COUNT,
+        "rejected": REJECTED_LIST,
+        "rejectedCount": REJECTED_COUNT,
+    },
 }
 REJECTED_EXAMPLE = {
     "index": 1,
@@ -114,7 +136,13 @@ def _responses() -> dict[str, Any]:
                     "schema": {"$ref": SCHEMAS + "Accepted"},
                     "examples": {
                         "all": {"value": {"accepted": 1, "rejected": []}},
-                        "some": {"value": {"accepted": 1, "rejected": [REJECTED_EXAMPLE]}},
+                        "some": {
+                            "value": {
+                                "accepted": 1,
+                                "rejected": [REJECTED_EXAMPLE],
+                                "rejectedCount": 1,
+                            }
+                        },
                     },
                 }
             },
@@ -123,7 +151,7 @@ def _responses() -> dict[str, Any]:
             "The body is empty, is no JSON, or is not what its `Content-Encoding` says. Nothing is "
             "stored. Do not send it again unchanged.",
             400,
-            "The body is not JSON: ',' or ']' expected at character 17.",
+            "The body is not JSON: ',' or ']' expected at byte 17.",
             headers=CALL_ID,
         ),
         "Unauthorized": problem_response(
@@ -139,8 +167,8 @@ def _responses() -> dict[str, Any]:
             headers=CALL_ID | allow,
         ),
         "TooLarge": problem_response(
-            "The body has more bytes, or more events, than the limits allow. Nothing is stored. "
-            "Send it in several requests.",
+            "The body has more bytes, events or JSON values than the limits allow. Nothing is "
+            "stored. Send it in several requests.",
             413,
             "The request has more than 10000 events: send several requests.",
             headers=CALL_ID,
@@ -160,6 +188,7 @@ def _responses() -> dict[str, Any]:
             headers=CALL_ID,
             accepted=0,
             rejected=[REJECTED_EXAMPLE],
+            rejectedCount=1,
         ),
         "UnexpectedError": problem_response(
             "A defect; the log has it under the call id. Send the same request again later.",
@@ -360,7 +389,9 @@ def document(limits: IngestSettings) -> dict[str, Any]:
         },
         "components": {
             "schemas": {
-                "Problem": problem_schema(accepted=ACCEPTED_COUNT, rejected=REJECTED_LIST),
+                "Problem": problem_schema(
+                    accepted=ACCEPTED_COUNT, rejected=REJECTED_LIST, rejectedCount=REJECTED_COUNT
+                ),
                 "Accepted": ACCEPTED,
                 "RejectedEvent": REJECTED_EVENT,
                 "ErrorDetail": ERROR_DETAIL,

@@ -55,6 +55,18 @@ DASHBOARD = (
         .unit(units.RequestsPerSecond)
         .stacked(),
         TimeSeries(
+            "Refused requests",
+            "Requests that break a bound: bytes, JSON values or events of a body.",
+            query(
+                or_zero(
+                    rate("universe_ingest_requests_over_limit_total", by="reason"), reason="none"
+                ),
+                "{{reason}}",
+            ),
+        )
+        .unit(units.RequestsPerSecond)
+        .stacked(),
+        TimeSeries(
             "Latency",
             "From a request's arrival to its response, including JetStream's acknowledgement.",
             *quantiles("universe_ingest_request_seconds"),
@@ -79,6 +91,14 @@ DASHBOARD = (
             "Invalid events, kept in the DLQ with their reason. unknown: the source itself is "
             "invalid.",
             query(or_zero(rate(REJECTED, by="source"), source="none"), "{{source}}"),
+        )
+        .unit(units.EventsPerSecond)
+        .stacked(),
+        TimeSeries(
+            "Rejected by reason",
+            "contract: a field is wrong; not_json; too_old: MAX_EVENT_AGE_DAYS; in_future; "
+            "too_large: MAX_EVENT_BYTES, not kept in the DLQ.",
+            query(or_zero(rate(REJECTED, by="reason"), reason="none"), "{{reason}}"),
         )
         .unit(units.EventsPerSecond)
         .stacked(),

@@ -121,6 +121,34 @@ DASHBOARD = (
                 "{{state}}",
             ),
         ).unit(units.OpsPerSecond),
+        TimeSeries(
+            "Dead events by reason",
+            "contract: a field is wrong; not_json; too_old: MAX_EVENT_AGE_DAYS; too_large: "
+            "MAX_EVENT_BYTES; not_storable: text that PostgreSQL has no place for; database.",
+            query(
+                or_zero(
+                    rate("universe_process_batch_dead_events_total", by="reason"), reason="none"
+                ),
+                "{{reason}}",
+            ),
+        )
+        .unit(units.EventsPerSecond)
+        .stacked()
+        .wide(),
+        TimeSeries(
+            "Refused batches",
+            "Batches that break a bound: bytes, JSON values or events. The connector halves them.",
+            query(
+                or_zero(
+                    rate("universe_process_batch_requests_over_limit_total", by="reason"),
+                    reason="none",
+                ),
+                "{{reason}}",
+            ),
+        )
+        .unit(units.RequestsPerSecond)
+        .stacked()
+        .wide(),
     )
     .row(
         "Durations",

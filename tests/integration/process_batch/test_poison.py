@@ -64,7 +64,12 @@ POISON: dict[str, tuple[Any, str | None]] = {
     "lone surrogate in a column": (lambda e: json.dumps(e | {"eventId": "\ud800"}), "unicode"),
     "100 levels of nesting": (lambda e: with_unknown(e, json.dumps(deep(100))), None),
     "500 levels of nesting": (lambda e: with_unknown(e, json.dumps(deep(500))), None),
-    "1 MiB string": (lambda e: with_name(e, json.dumps("x" * 2**20)), None),
+    "1 MiB string": (lambda e: with_unknown(e, json.dumps("x" * 2**20)), "at most 262144 are"),
+    "1 MiB name": (lambda e: with_name(e, json.dumps("x" * 2**20)), "at most 200 characters"),
+    "string as long as an event may have": (
+        lambda e: with_unknown(e, json.dumps("x" * (250 * 2**10))),
+        None,
+    ),
     "duplicate keys": (lambda e: json.dumps(e)[:-1] + ',"eventId":"the last one"}', None),
     "timestamp before 2000": (
         lambda e: json.dumps(e | {"timestamp": "1999-12-31T23:59:59Z"}),
