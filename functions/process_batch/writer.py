@@ -148,7 +148,7 @@ class Writer:
 
         try:
             with self._pool.connection() as connection:
-                if self._ensure_partitions(connection, days):
+                if self._ensure_partitions(connection, days, self._max_new_partitions):
                     return False  # some have to wait
                 _copy(connection, on_known_days(), taken)
         except _UnexpectedDaysError:
@@ -170,16 +170,21 @@ class Writer:
         batch.sort(key=_event_id)
         batch.sort(key=_day, reverse=True)
         stored = WriteResult()
+        limit = self._max_new_partitions
         for part in _parts(batch):
-            stored.add(self._store_part(part))
+            known = len(self._partitions)
+            stored.add(self._store_part(part, limit))
+            if limit is not None and len(self._partitions) > known:
+                limit = 0  # one part's partitions take a second; others are waiting for a turn
         return stored
 
-    def _store_part(self, part: list[EventRow]) -> WriteResult:
+    def _store_part(self, part: list[EventRow], max_new_partitions: int | None) -> WriteResult:
         attempt = 1
         while True:
             try:
                 with self._pool.connection() as connection:
-                    waiting = self._ensure_partitions(connection, {row.day for row in part})
+                    days = {row.day for row in part}
+                    waiting = self._ensure_partitions(connection, days, max_new_partitions)
                     if not waiting:
                         return self._store_rows(connection, part)
                     stored = WriteResult()
@@ -195,18 +200,20 @@ class Writer:
                 self._partitions.clear()
                 attempt += 1
 
-    def _ensure_partitions(self, connection: Connection, days: set[str]) -> set[str]:
+    def _ensure_partitions(
+        self, connection: Connection, days: set[str], max_per_minute: int | None
+    ) -> set[str]:
         """Make the partitions of some days; return the days that have to wait for theirs."""
         missing = sorted(days - self._partitions)
         if not missing:
             return set()
         waiting: set[str] = set()
         try:
-            if self._max_new_partitions is None:
+            if max_per_minute is None:
                 _queries.ensure_partitions(connection, days=missing)
             else:
                 rows = _queries.ensure_partitions_within(
-                    connection, days=missing, max_per_minute=self._max_new_partitions
+                    connection, days=missing, max_per_minute=max_per_minute
                 )
                 waiting = {day for (day,) in rows}
         except errors.DatetimeFieldOverflow as error:

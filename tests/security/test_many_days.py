@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from nats.js import JetStreamContext
 
-from functions.process_batch.writer import Writer
+from functions.process_batch.writer import MAX_DAYS, Writer
 from infra.cli.generate import generate
 from tests.conftest import Database
 from tests.support.connector import ConnectorProcess
@@ -118,6 +118,14 @@ def test_events_wait_one_by_one_and_are_stored_once(database: Database) -> None:
     assert stored(database) == 330
     compact_all(database)
     assert_rollups_exact(database)
+
+
+def test_one_batch_makes_few_partitions_whatever_a_minute_allows(database: Database) -> None:
+    """A batch of very many days ends soon: others wait for its place, and for the same lock."""
+    with pool_of(database) as pool:
+        result = Writer(pool, 100_000).store(parts(on_days(400)))
+    assert result.inserted == partitions(database) == MAX_DAYS
+    assert len(result.waiting) == 400 - MAX_DAYS
 
 
 def test_waiting_messages_are_deferred_and_nothing_is_dead_twice(
