@@ -94,12 +94,12 @@ async def test_functions_are_shown_scaled_and_invoked(
         form.find_element(By.CSS_SELECTOR, "button").click()
 
     await asyncio.to_thread(fill)
-    await shows(browser, "#answer-head", "200 OK")
-    await shows(browser, "#answer", '"rawPath": "/some/path"')
+    await shows(browser, "#response-head", "200 OK")
+    await shows(browser, "#response", '"rawPath": "/some/path"')
     await shows(browser, "tr[data-function=echo]", "1 of 1")
     await click(browser, "#invoke [name=async]")
     await click(browser, "#invoke button")
-    await shows(browser, "#answer-head", "202 Accepted")
+    await shows(browser, "#response-head", "202 Accepted")
     problems = [
         entry
         for entry in browser.get_log("browser")  # type: ignore[attr-defined]

@@ -307,7 +307,7 @@ async def test_the_broker_goes_and_comes_back(
             assert sorted(int(json.loads(x.data)["eventId"]) for x in letters) == [
                 *range(0, number, 50)
             ]
-            # what was in hand when the connection broke was not delivered a second time
+            # what was in flight when the connection broke was not delivered a second time
             assert len(function.done()) == len(healthy)
             await conserved(connector, number)
     await nc.close()
@@ -359,7 +359,7 @@ async def test_messages_of_a_stream_that_was_made_anew_are_not_taken_for_done(
             "events.>", consumer.config.durable_name, "EVENTS", config=consumer.config
         )
         taken = await subscription.fetch(3)
-        assert len(taken) == 3, "somebody else has them in hand"
+        assert len(taken) == 3, "another consumer has them in flight"
         connector.signal(signal.SIGCONT)
         await publish(js, event("later"))
         wait_until(lambda: "later" in function.done())

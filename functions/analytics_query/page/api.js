@@ -1,6 +1,6 @@
 // Questions to the API beside this page.
 
-/** An answer that is not a report: `status` 0 means that nothing answered. */
+/** A response that is not a report: `status` 0 means that there was none. */
 export class ApiError extends Error {
   constructor(status, message) {
     super(message);
@@ -49,7 +49,7 @@ async function request(report, params, signal) {
 }
 
 /** Asks for a report. */
-export async function ask(report, params, signal) {
+export async function fetchReport(report, params, signal) {
   return (await request(report, params, signal)).json();
 }
 

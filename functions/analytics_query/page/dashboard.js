@@ -1,6 +1,6 @@
-// The dashboard: asks the API for what the state in the URL says, and shows it.
+// The dashboard: fetches the reports that the state in the URL names, and shows them.
 
-import { ApiError, ask, fetchExport, rememberKey } from "./api.js";
+import { ApiError, fetchReport, fetchExport, rememberKey } from "./api.js";
 import { Card } from "./card.js";
 import * as cards from "./cards.js";
 import { download, fileName } from "./csv.js";
@@ -59,10 +59,10 @@ async function load() {
   clearTimeout(timer);
   range = resolve(state.range);
   const { from, to } = range;
-  const question = { from, to, ...filters() };
-  const get = (report, params = {}) => ask(report, { ...question, ...params }, attempt.signal);
+  const query = { from, to, ...filters() };
+  const get = (report, params = {}) => fetchReport(report, { ...query, ...params }, attempt.signal);
   loadingTotals(byId("totals"));
-  for (const one of Object.values(card)) one.loading();
+  for (const each of Object.values(card)) each.loading();
 
   const overview = get("overview");
   const before = range.previous ? get("overview", range.previous) : Promise.resolve(null);
@@ -80,25 +80,25 @@ async function load() {
     audience: [[get("demographics")], cards.audience],
     latest: [[get("events", { limit: LATEST })], (page) => cards.latest(page, exportButtons())],
   };
-  const shown = Object.entries(reports).map(([name, [answers, show]]) =>
-    settle(attempt, answers, (...reports) => card[name].show(show(...reports)), (error) => card[name].fail(error)));
+  const shown = Object.entries(reports).map(([name, [pending, show]]) =>
+    settle(attempt, pending, (...reports) => card[name].show(show(...reports)), (error) => card[name].fail(error)));
   shown.push(settle(attempt, [overview, before, bySource],
     (now, then, split) => showTotals(byId("totals"), now, then, allPoints(split)),
     (error) => failTotals(byId("totals"), error, retry)));
-  const fine = await Promise.all(shown);
+  const arrived = await Promise.all(shown);
   if (attempt.signal.aborted) return;
-  say(fine.every(Boolean) ? `Updated ${format.timeOfDay(Date.now())} UTC` : "Some figures did not load");
-  document.documentElement.dataset.loaded = fine.every(Boolean) ? "yes" : "partly";
+  say(arrived.every(Boolean) ? `Updated ${format.timeOfDay(Date.now())} UTC` : "Some figures did not load");
+  document.documentElement.dataset.loaded = arrived.every(Boolean) ? "yes" : "partly";
   if (state.live) timer = setTimeout(refresh, REFRESH_MS);
 }
 
-/** Whether money is shown by the day: by the hour it would be a hedgehog. */
+/** Whether money is shown by the day: by the hour there are too many bars to read. */
 const byDay = (from, to) => from !== null && Date.parse(to) - Date.parse(from) > 3 * 86_400_000;
 
-/** Shows answers when they are there; returns whether that went well. */
-async function settle(attempt, answers, show, fail) {
+/** Shows reports when all have arrived; returns whether they did. */
+async function settle(attempt, pending, show, fail) {
   try {
-    const reports = await Promise.all(answers);
+    const reports = await Promise.all(pending);
     await plotly;
     if (!attempt.signal.aborted) show(...reports);
     return true;
@@ -170,7 +170,7 @@ async function learnChoices() {
   const learn = async (name, report, of) => {
     if (!state[name] || known[name].size > 1) return;
     try {
-      const { items } = await ask(report, { from, to });
+      const { items } = await fetchReport(report, { from, to });
       known[name] = new Set(items.map(of));
       showChoices(name, name === "country" ? "All countries" : "All campaigns", name === "country" ? format.country : (x) => x);
     } catch { /* the filters still work with what is known */ }
@@ -233,7 +233,7 @@ async function start() {
     const theme = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
     document.documentElement.dataset.theme = theme;
     try { localStorage.setItem("theme", theme); } catch { /* for this page only */ }
-    for (const one of Object.values(card)) if (one.drawn) one.draw();
+    for (const each of Object.values(card)) if (each.drawn) each.draw();
   });
   byId("share").addEventListener("click", async () => {
     try {

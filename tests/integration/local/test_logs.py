@@ -110,7 +110,7 @@ async def test_followers_do_not_hold_up_the_end(tmp_path: Path) -> None:
         answer = await gateway.client.get(url)
         started = time.monotonic()
         await gateway.server.stop()
-        assert time.monotonic() - started < 9  # the limit for requests in hand is 10 s
+        assert time.monotonic() - started < 9  # the limit for requests in flight is 10 s
         await answer.read()
 
 

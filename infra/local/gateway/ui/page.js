@@ -14,9 +14,9 @@ function element(tag, properties = {}, ...children) {
 
 async function refresh() {
   try {
-    const answer = await fetch(at("state"));
-    if (!answer.ok) throw new Error(`status ${answer.status}`);
-    const state = await answer.json();
+    const response = await fetch(at("state"));
+    if (!response.ok) throw new Error(`status ${response.status}`);
+    const state = await response.json();
     show(state);
     before = state;
     status("live", "live");
@@ -115,19 +115,19 @@ async function invoke(event) {
     options.body = form.get("body");
     options.headers["Content-Type"] = form.get("type");
   }
-  const head = find("#answer-head");
-  const body = find("#answer");
+  const head = find("#response-head");
+  const body = find("#response");
   head.textContent = "…";
   body.hidden = true;
   const started = performance.now();
   try {
-    const answer = await fetch(at(`../${route}/${form.get("function")}${path}`), options);
-    const text = await answer.text();
+    const response = await fetch(at(`../${route}/${form.get("function")}${path}`), options);
+    const text = await response.text();
     const milliseconds = (performance.now() - started).toFixed(0);
-    const type = answer.headers.get("Content-Type") ?? "";
+    const type = response.headers.get("Content-Type") ?? "";
     head.textContent =
-      `${answer.status} ${answer.statusText} in ${milliseconds} ms · ${type} · ` +
-      `call ${answer.headers.get("X-Call-Id") ?? "without id"}`;
+      `${response.status} ${response.statusText} in ${milliseconds} ms · ${type} · ` +
+      `call ${response.headers.get("X-Call-Id") ?? "without id"}`;
     body.textContent = readable(text, type);
     body.hidden = !text;
   } catch (error) {
