@@ -19,6 +19,7 @@ from functions.common.broker import (
     connect,
     ensure_streams,
     largest_payload,
+    without_login,
 )
 from functions.common.correlation import CALL_ID_HEADER
 from functions.common.dead_letter import dead_letter_headers
@@ -128,9 +129,8 @@ class Publisher:
                 await nc.close()
                 raise _unavailable(f"the streams cannot be set up: {error}") from error
             self._nc, self._js = nc, js
-            logger.info(
-                "connected to NATS", extra={"server": nc.connected_url and nc.connected_url.netloc}
-            )
+            server = without_login(nc.connected_url.netloc) if nc.connected_url else None
+            logger.info("connected to NATS", extra={"server": server})
 
     async def _publish_events(
         self, subject: str, payload: bytes, count: int, call_ids: Sequence[str]
