@@ -167,6 +167,25 @@ def requests(draw: st.DrawFn) -> Sent:
     return Sent(method, path, draw(QUERIES), headers, body)
 
 
+def bomb(element: bytes, size: int) -> bytes:
+    """Return a small gzip body that becomes `size` bytes of JSON."""
+    return gzip.compress(b"[" + element * (size // len(element)) + b"1]", mtime=0)
+
+
+GZIP = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+BOMBS = {
+    "empty arrays": bomb(b"[],", 8_300_000),
+    "empty objects": bomb(b"{},", 8_300_000),
+    "few empty objects": bomb(b"{},", 29_997),
+    "digits": bomb(b"1,", 8_300_000),
+    "spaces": gzip.compress(b" " * 60_000_000, mtime=0),
+    "one event": gzip.compress(
+        json.dumps(EXAMPLES[0]).encode()[:-1] + b',"x":[' + b"[]," * 2_700_000 + b"1]}", mtime=0
+    ),
+    "nested": gzip.compress(b'{"a":' * 1_000_000, mtime=0),
+}
+
+
 @dataclass(frozen=True)
 class Surface:
     """A running platform and a client without any key."""
@@ -227,6 +246,18 @@ def test_no_request_makes_an_error(surface: Surface, sequence: list[Sent]) -> No
     """A hypothesis run of the whole HTTP surface shows no 5xx."""
     for sent in sequence:
         surface.send(sent)
+
+
+@pytest.mark.parametrize("name", BOMBS)
+@pytest.mark.parametrize("function", ["ingest", "process-batch", "analytics-query"])
+def test_no_small_body_takes_much_memory(surface: Surface, function: str, name: str) -> None:
+    """Bodies that decompress to a lot are refused or taken within the bounds."""
+    for path in (
+        "/",
+        *(f"/webhook/{name}" for name in (*SOURCES, "event") if function == "ingest"),
+    ):
+        surface.send(Sent("POST", f"/function/{function}{path}", {}, GZIP, BOMBS[name]))
+    surface.check_memory()
 
 
 def test_process_batch_refuses_without_the_secret(surface: Surface) -> None:
