@@ -80,7 +80,10 @@ def _count_rows(settings: PlatformSettings) -> int:
     url = state_dir.read_secret(settings.state_dir, "database-reader-url")
     try:
         with psycopg.connect(url, connect_timeout=TIMEOUT_SECONDS) as connection:
-            row = connection.execute("SELECT count(*) FROM events").fetchone()
+            # from the sums, which are exact: counting the events locks each of their partitions
+            row = connection.execute(
+                "SELECT coalesce(sum(events), 0)::bigint FROM live_day_types"
+            ).fetchone()
     except psycopg.Error as error:
         raise PlatformError(f"the database does not respond: {error}") from error
     assert row is not None
