@@ -4,7 +4,10 @@ import logging
 import os
 import sys
 import time
-from typing import TextIO
+import traceback
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, TextIO
 
 from pythonjsonlogger.json import JsonFormatter
 
@@ -15,6 +18,28 @@ class _UtcJsonFormatter(JsonFormatter):
     converter = time.gmtime
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
+
+    def formatException(  # noqa: N802 - logging's name
+        self,
+        ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, ...],
+    ) -> str:
+        """Return classes and lines of code: messages may hold the data that raised the error."""
+        error: Any = ei[1]
+        return "\n".join(_lines_of(error)) if isinstance(error, BaseException) else ""
+
+
+def _lines_of(error: BaseException) -> Iterator[str]:
+    earlier = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if earlier is not None:
+        yield from _lines_of(earlier)
+        yield "which led to:"
+    yield from "".join(traceback.format_tb(error.__traceback__)).splitlines()
+    name = f"{type(error).__module__}.{type(error).__qualname__}"
+    yield f"{name}: {error.strerror}" if isinstance(error, OSError) else name
+    if isinstance(error, BaseExceptionGroup):
+        group: BaseExceptionGroup[BaseException] = error  # pyright: ignore[reportUnknownVariableType] - isinstance leaves the type open
+        for each in group.exceptions:
+            yield from _lines_of(each)
 
 
 class _CallId(logging.Filter):

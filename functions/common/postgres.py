@@ -24,6 +24,8 @@ T = TypeVar("T")
 
 CHECK_SECONDS = 2
 """How long a readiness check waits for a connection, and again for its statement."""
+_DATA_CLASSES = frozenset({"22", "23", "54"})
+"""Classes of SQLSTATE whose messages quote data."""
 _POOL_STATES = {"open": "pool_size", "idle": "pool_available", "waiting": "requests_waiting"}
 
 
@@ -147,11 +149,17 @@ def unavailable(error: psycopg.Error) -> DatabaseUnavailableError:
         return DatabaseUnavailableError(
             "No database connection: the database is unavailable or busy.", "pool"
         )
-    lines = str(error).strip().splitlines()
-    detail = lines[0] if lines else type(error).__name__
     return DatabaseUnavailableError(
-        f"The database cannot be used now: {detail}.", error.sqlstate or "none"
+        f"The database cannot be used now: {summary(error)}.", error.sqlstate or "none"
     )
+
+
+def summary(error: psycopg.Error) -> str:
+    """Return what an error says, for logs: one line without values of rows or statements."""
+    if (error.sqlstate or "")[:2] in _DATA_CLASSES:
+        return type(error).__name__
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def fault(pool: ConnectionPool[Connection[Any]], statement: LiteralString) -> str | None:

@@ -8,6 +8,8 @@ import psycopg
 from psycopg import Connection, errors
 from psycopg_pool import ConnectionPool
 
+from functions.common.postgres import summary
+
 from .compaction import MAX_DELTAS, MAX_EVENTS, compact, is_far_behind
 from .database import pool
 from .settings import settings
@@ -54,7 +56,7 @@ class Compactor:
                 self._keeps_up.set()
                 self._woken.set()
             except psycopg.Error as error:
-                logger.info("rollup deltas not compacted", extra={"reason": str(error)})
+                logger.info("rollup deltas not compacted", extra={"reason": summary(error)})
                 self._keeps_up.set()
                 sleep(_PAUSE_AFTER_ERROR_SECONDS)
                 self._woken.set()

@@ -22,7 +22,7 @@ from psycopg_pool import ConnectionPool
 
 from functions.common.errors import DatabaseUnavailableError, UniverseError
 from functions.common.paths import ROOT
-from functions.common.postgres import unavailable
+from functions.common.postgres import summary, unavailable
 
 from . import rows
 from .database import is_data_error
@@ -196,7 +196,7 @@ class Writer:
             except _TRANSIENT_ERRORS as error:
                 if is_data_error(error) or attempt == _ATTEMPTS:
                     raise
-                logger.info("batch is tried again", extra={"reason": str(error)})
+                logger.info("batch is tried again", extra={"reason": summary(error)})
                 self._partitions.clear()
                 attempt += 1
 

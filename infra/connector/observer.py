@@ -10,7 +10,7 @@ from infra.connector import metrics
 from infra.connector.delivery.circuit_breaker import BreakerState
 from infra.connector.delivery.gate import Gate
 from infra.connector.delivery.message import Delivery
-from infra.connector.delivery.response import Failed, Rejected, Unavailable
+from infra.connector.delivery.response import Failed, Rejected, Unavailable, summary
 from infra.connector.http.invoker import Invocation
 from infra.connector.jetstream.inflight import InFlightMessages
 
@@ -84,7 +84,7 @@ class BindingObserver:
         logger.warning(
             "%s failed: %s",
             self._function,
-            response.reason,
+            summary(response),
             extra={
                 "messages": len(delivery.messages),
                 "first": delivery.messages[0].id,
@@ -98,7 +98,7 @@ class BindingObserver:
             text = f"{self._function} refuses the connector; messages wait: {response.reason}"
             self._changes.log("function", text, level=logging.ERROR)
         else:
-            self._changes.log("function", f"{self._function} is unavailable: {response.reason}")
+            self._changes.log("function", f"{self._function} is unavailable: {summary(response)}")
 
     def retried(self, delivery: Delivery, *, charged: bool) -> None:
         """Report that messages are delivered again."""

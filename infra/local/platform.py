@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 import logging
 import os
 import sys
@@ -29,7 +30,7 @@ from infra.local.errors import PlatformError
 from infra.local.functions.secrets import DOORS, link_secrets, open_doors
 from infra.local.gateway.app import LocalGateway
 from infra.local.gateway.settings import GatewaySettings
-from infra.local.process.logfile import LogFile
+from infra.local.process.logfile import LogFile, open_private
 from infra.local.process.process import Command, Process, spawn
 from infra.local.process.supervisor import Supervisor
 from infra.local.servers.embedded_server import EmbeddedServer
@@ -333,7 +334,9 @@ def _service(name: str, module: str, environment: dict[str, str], folder: Path) 
 
 @contextlib.contextmanager
 def _log_to(file: Path) -> Generator[None]:
-    with file.open("a", encoding="utf-8") as stream:
+    if file.exists() and file.stat().st_size > MAX_LOG_BYTES:
+        file.replace(file.with_name(file.name + ".1"))
+    with io.TextIOWrapper(open_private(file), encoding="utf-8", line_buffering=True) as stream:
         logs.configure("platform", stream=stream)
         try:
             yield

@@ -41,7 +41,8 @@ def lock_state_dir(folder: Path) -> IO[str]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "secrets").mkdir(mode=0o700, exist_ok=True)
-        (folder / "logs").mkdir(exist_ok=True)
+        (folder / "logs").mkdir(mode=0o700, exist_ok=True)
+        (folder / "logs").chmod(0o700)  # where an earlier version made it
         lock = (folder / "lock").open("a+")
     except OSError as error:
         raise PlatformError(

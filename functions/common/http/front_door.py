@@ -202,7 +202,7 @@ class Exchange(Generic[HandlerT]):
         if logger.isEnabledFor(level):
             fields = {
                 "method": self._method,
-                "path": self._path,
+                "route": route,
                 "parameters": _parameter_names(self._query),
                 "status": status,
                 "seconds": round(seconds, 6),

@@ -2,6 +2,7 @@
 
 import email.utils
 import json
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -109,6 +110,14 @@ class Rejected:
 
 
 Response = Success | Unavailable | Failed | Rejected
+
+_quoting = re.compile(r"(HTTP \d+|malformed response|the connection was lost during the call): ")
+
+
+def summary(response: Unavailable | Failed | Rejected) -> str:
+    """Return the reason for logs, without what it quotes of the response: that may quote events."""
+    quoting = _quoting.match(response.reason)
+    return quoting[1] if quoting else response.reason
 
 
 def classify(

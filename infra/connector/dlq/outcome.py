@@ -139,11 +139,11 @@ class OutcomeHandler:
             letters += dead_letters_for_message(message, reason, attempts, self._publisher.subject)
         if not letters or not await self._publish(letters):
             return []
-        for message, reason in outcome.dead:
-            self._log_dead(message, reason, message.events)
+        for message, _ in outcome.dead:
+            self._log_dead(message, message.events)
             await self._resolve(message, message.events)
         for message, its_letters in outcome.partly_dead:
-            self._log_dead(message, "some of its events", len(its_letters))
+            self._log_dead(message, len(its_letters))
             await self._resolve(message, len(its_letters))
         return []
 
@@ -201,10 +201,12 @@ class OutcomeHandler:
                 return False
             await asyncio.sleep(DLQ_BACKOFF.delay(failures, random.random()))  # noqa: S311
 
-    def _log_dead(self, message: Message, reason: str, events: int) -> None:
+    def _log_dead(self, message: Message, events: int) -> None:
+        # the reason is in the dead letter: it may quote the event
         logger.warning(
-            "dead: %s",
-            reason,
+            "%d of %d events of a message are dead; the dead-letter queue has the reason",
+            events,
+            message.events,
             extra={
                 "message_id": message.id,
                 "subject": message.subject,

@@ -200,8 +200,10 @@ class DeadLetterPublisher:
             headers = {k: v for k, v in added.items() if not k.startswith(ORIGINAL_PREFIX)}
             headers[DLQ_REASON] = header_text(headers[DLQ_REASON], MAX_SHORT_REASON_LENGTH)
             if self._too_large(letter.payload, headers):
-                reason = letter.headers[DLQ_REASON]
-                logger.error("dead letter published without headers, it is too large: %s", reason)
+                logger.error(
+                    "dead letter published without headers, it is too large",
+                    extra={"subject": letter.subject},
+                )
                 headers = None
         await self._js.publish(
             letter.subject,

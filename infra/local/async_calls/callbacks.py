@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 import time
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -86,7 +87,7 @@ class Callbacks:
             logger.error(
                 "callback of %s to %s failed: %s",
                 call.function,
-                call.callback_url,
+                _host(call.callback_url),
                 failure,
                 extra={"callId": call.call_id},
             )
@@ -112,10 +113,20 @@ class Callbacks:
                     if answer.status < 500 and answer.status not in RETRIED_STATUSES:
                         return ""
             except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-                failure = str(error) or type(error).__name__
+                # the text of a ValueError quotes the URL
+                said = "" if isinstance(error, ValueError) else str(error)
+                failure = said or type(error).__name__
             if attempt < MAX_CALLBACK_ATTEMPTS:
                 await asyncio.sleep(CALLBACK_BACKOFF.delay(attempt))
         return failure
+
+
+def _host(url: str) -> str:
+    """Return a URL's host, for logs: its query may name a person."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _headers(call: AsyncCall, response: HttpResponse, started_at: float) -> dict[str, str]:

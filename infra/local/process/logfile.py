@@ -21,6 +21,13 @@ class LogLine:
     text: str
 
 
+def open_private(path: Path) -> BinaryIO:
+    """Open a log file for appending; only its owner may read it, also if it was there before."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.fchmod(descriptor, 0o600)
+    return os.fdopen(descriptor, "ab")
+
+
 class LogFile:
     """Lines of all instances of one function, in the order they were written.
 
@@ -32,8 +39,8 @@ class LogFile:
         self.path = path
         self._max_bytes = max_bytes
         self._followers: set[asyncio.Queue[LogLine | None]] = set()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("ab")
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._file = open_private(path)
         self._size = self._file.tell()
 
     def write(self, instance: str, lines: list[bytes]) -> None:
@@ -88,7 +95,7 @@ class LogFile:
     def _rotate(self) -> None:
         self._file.close()
         self.path.replace(self.path.with_name(self.path.name + ".1"))
-        self._file = self.path.open("ab")
+        self._file = open_private(self.path)
         self._size = 0
 
 

@@ -22,7 +22,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.local.process.logfile import LogFile
+from infra.local.process.logfile import LogFile, open_private
 from infra.local.process.reaper import Reaper
 
 logger = logging.getLogger(__name__)
@@ -148,7 +148,7 @@ def spawn(command: Command, output: LogFile | Path) -> Process:
     """
     if isinstance(output, LogFile):
         return _spawn_with_pipe(command, output)
-    with output.open("ab") as file:
+    with open_private(output) as file:
         popen = _popen(command, file.fileno())
     process = Process(command, popen.pid, lambda: _tail(output))
     _watch(popen, process.exited.set_result)

@@ -37,7 +37,14 @@ SERVER_SETTINGS = {
     "random_page_cost": "1.1",
     "jit": "off",
     "timezone": "UTC",
-    "log_min_messages": "warning",
+    # Texts, details and statements of errors quote rows and parameters. Those who caused an error
+    # are told it; what stops the server is logged.
+    "log_min_messages": "log",
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
+    "log_statement": "none",
+    "log_parameter_max_length": "0",
+    "log_parameter_max_length_on_error": "0",
 }
 
 

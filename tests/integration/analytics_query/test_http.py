@@ -212,7 +212,7 @@ def test_the_correlation_id_is_answered_and_logged(live: Analytics) -> None:
     def logged() -> bool:
         lines = [json.loads(line) for line in live.function.log.read_text().splitlines()]
         return any(
-            line.get("callId") == "abc-123" and line.get("path") == "/analytics/funnel"
+            line.get("callId") == "abc-123" and line.get("route") == "/analytics/funnel"
             for line in lines
         )
 

@@ -206,7 +206,7 @@ def test_requests_are_logged(serve: Any, caplog: pytest.LogCaptureFixture) -> No
     served = [each for each in caplog.records if each.message == "request served"]
     assert [each.levelno for each in served] == [logging.INFO, logging.DEBUG]
     fields = served[0].__dict__
-    assert (fields["method"], fields["path"], fields["parameters"], fields["status"]) == (
+    assert (fields["method"], fields["route"], fields["parameters"], fields["status"]) == (
         "POST",
         "/",
         ["a"],
