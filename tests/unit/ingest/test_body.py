@@ -1,6 +1,7 @@
 """Taking request bodies apart."""
 
 import gzip
+import hashlib
 import json
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
 from functions.common.errors import RequestRefusedError
-from functions.common.http.body import decode_body
+from functions.common.http.body import ValueCounter, decode_body
 from functions.ingest.body import is_ndjson, split_events
 
 LIMIT = 1000
@@ -56,6 +57,22 @@ def test_gzip_with_several_members() -> None:
 def test_gzip_that_grows_beyond_the_limit_is_refused() -> None:
     refused(413, decode_body, gzip.compress(b" " * (LIMIT + 1)), "gzip", LIMIT)
     assert len(decode_body(gzip.compress(b" " * LIMIT), "gzip", LIMIT)) == LIMIT
+
+
+def test_large_gzip_is_decompressed_part_by_part() -> None:
+    body = b"".join(hashlib.sha256(bytes([n % 256, n // 256])).digest() for n in range(30_000))
+    text = body.hex().encode()
+    for data in (body, text, text + b" " * 700_000):
+        members = gzip.compress(data) + gzip.compress(b"") + gzip.compress(data[:1000])
+        assert decode_body(members, "gzip", 10**7) == data + data[:1000]
+        assert "truncated" in refused(400, decode_body, members[:-3], "gzip", 10**7)
+
+
+def test_values_are_counted_before_the_body_is_parsed() -> None:
+    body = b'{"a": [1, 2, {"b": "c"}]}'
+    for encoding, sent in (("", body), ("gzip", gzip.compress(body))):
+        assert decode_body(sent, encoding, LIMIT, ValueCounter(7)) == body
+        assert "JSON values" in refused(413, decode_body, sent, encoding, LIMIT, ValueCounter(6))
 
 
 def test_broken_gzip_is_refused() -> None:
