@@ -4,7 +4,8 @@ The function is `handle` of the module named by `FUNCTION_MODULE` (in an image `
 A coroutine function is served as ASGI and takes a `starlette.requests.Request`; any other is served
 as WSGI and takes a `flask.Request`. Functions Framework's own production server runs it.
 
-Environment: `HOST`, `PORT`, `THREADS` (WSGI only), `GRACEFUL_TIMEOUT` (seconds that requests in
+Environment: `HOST`, `PORT`, `THREADS` (WSGI only), `BODY_TIMEOUT` (WSGI only: seconds
+in which a body, or its first 64 KiB, must come), `GRACEFUL_TIMEOUT` (seconds that requests in
 hand get on SIGTERM), `KEEP_ALIVE` (seconds an idle connection stays open), `DRAIN_DELAY` (seconds
 that new requests are still taken after SIGTERM, while the senders learn of it),
 `READY_FILE` (a file that is there once requests can be taken).
@@ -12,12 +13,21 @@ that new requests are still taken after SIGTERM, while the senders learn of it),
 
 import importlib
 import inspect
+import io
 import os
+import select
 import signal
+import socket
 import sys
+import threading
 import traceback
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+MAX_WAITING_BODIES = 512
+FIRST_BYTES = 64 * 1024
 
 # In an image the function's folder holds what `configuration.copy` of stack.yml brought.
 sys.path.insert(0, str(Path(__file__).resolve().parent / "function"))
@@ -68,8 +78,117 @@ def serve() -> None:
         from functions_framework import create_app  # noqa: PLC0415
 
         app = create_app("handle", __file__, "http")
+        options["worker_class"] = body_first_worker(
+            int(os.environ.get("THREADS", (os.cpu_count() or 1) * 4)),
+            float(os.environ.get("BODY_TIMEOUT", "30")),
+        )
     host, port = os.environ.get("HOST", "0.0.0.0"), int(os.environ.get("PORT", "8080"))  # noqa: S104
     create_server(app, False, **options).run(host, port)
+
+
+def body_first_worker(threads: int, body_timeout: float) -> type:
+    """Return gunicorn's worker with threads, in which bodies that do not come occupy none of them.
+
+    gunicorn gives a connection to a thread as soon as its first byte is there. Here it is another
+    one, of which there are many, that receives the request and the beginning of its body.
+
+    Args:
+        threads: how many run `handle`.
+        body_timeout: seconds after which a body that brings nothing is ended with 408.
+    """
+    from gunicorn import util  # noqa: PLC0415
+    from gunicorn.workers.gthread import ThreadWorker  # noqa: PLC0415
+
+    class BodyFirstWorker(ThreadWorker):
+        def get_thread_pool(self) -> ThreadPoolExecutor:
+            self.slots = threading.BoundedSemaphore(threads)
+            return ThreadPoolExecutor(threads + MAX_WAITING_BODIES)
+
+        def handle_request(self, req: Any, conn: Any) -> bool:
+            try:
+                receive_beginning(req, conn, body_timeout)
+            except TimeoutError:
+                reason = f"The body did not come within {body_timeout:g} s."
+                util.write_error(conn.sock, 408, "Request Timeout", reason)
+                return False
+            with self.slots:
+                return super().handle_request(req, conn)
+
+    return BodyFirstWorker
+
+
+def receive_beginning(req: Any, conn: Any, timeout: float) -> None:
+    """Wait for a small body, or the beginning of a large one.
+
+    Raises:
+        TimeoutError: it does not come.
+    """
+    from gunicorn.http.body import LengthReader  # noqa: PLC0415
+
+    sock, body = conn.sock, req.body
+    if req._expected_100_continue:
+        sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        req._expected_100_continue = False
+    if isinstance(body.reader, LengthReader):
+        # left in the socket: to read a part and put it back would copy the rest several times
+        missing = min(body.reader.length, FIRST_BYTES) - len(conn.parser.unreader.buf.getbuffer())
+        if missing > 0:
+            wait_for_bytes(sock, missing, timeout)
+        return
+    sock.settimeout(timeout)
+    beginning = body.read(FIRST_BYTES)
+    sock.settimeout(None)
+    req.body = Continued(beginning, body)
+
+
+def wait_for_bytes(sock: socket.socket, size: int, timeout: float) -> None:
+    """Wait until a socket has so many bytes to read, or is closed.
+
+    Raises:
+        TimeoutError: it does not within so many seconds.
+    """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
+    try:
+        poll = select.poll()
+        poll.register(sock, select.POLLIN)
+        if not poll.poll(timeout * 1000):
+            raise TimeoutError
+    finally:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+
+
+class Continued:
+    """A body whose beginning has been read, as WSGI has it."""
+
+    def __init__(self, beginning: bytes, body: Any) -> None:
+        self._beginning = io.BytesIO(beginning)
+        self._body = body
+
+    @property
+    def failed(self) -> bool:
+        """Whether it broke off, as gunicorn asks."""
+        return self._body.failed
+
+    def read(self, size: int | None = None) -> bytes:
+        """Return so many bytes, fewer at the end; all without a size."""
+        if size is None or size < 0:
+            return self._beginning.read() + self._body.read()
+        part = self._beginning.read(size)
+        return part if len(part) == size else part + self._body.read(size - len(part))
+
+    def readline(self, size: int | None = None) -> bytes:
+        """Return the next line, or so many bytes of it."""
+        line = self._beginning.readline(-1 if size is None else size)
+        if line.endswith(b"\n") or (size is not None and len(line) == size):
+            return line
+        return line + self._body.readline(None if size is None else size - len(line))
+
+    def readlines(self, hint: int | None = None) -> list[bytes]:
+        """Return all lines."""
+        return list(self)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.readline, b"")
 
 
 def delay_sigterm(server: Any, seconds: float) -> None:

@@ -41,8 +41,8 @@ def test_images_end_slow_bodies() -> None:
     for function in stack["functions"].values():
         assert function["environment"].get("read_timeout", "30s") == "30s"
     page = (TEMPLATE / "README.md").read_text()
-    assert "`read_timeout`" in page
-    assert "gunicorn" in page
+    for limit in ("`read_timeout`", "gunicorn", "`BODY_TIMEOUT`", "`THREADS`"):
+        assert limit in page
 
 
 def test_a_batch_of_the_connector_is_received_whole() -> None:
