@@ -618,7 +618,7 @@ ALTER TABLE public.erasures ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
 CREATE TABLE public.event_days (
     day date NOT NULL,
     sealed_at timestamp with time zone,
-    created_at timestamp with time zone DEFAULT clock_timestamp()
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 );
 
 
@@ -1795,7 +1795,4 @@ CREATE TRIGGER prepare_rollup AFTER INSERT ON public.rollups FOR EACH ROW EXECUT
 --
 
 INSERT INTO public.schema_migrations (version) VALUES
-    ('20261124000000'),
-    ('20261124230000'),
-    ('20261124231500'),
     ('20261125000000');

@@ -1,4 +1,4 @@
--- The schema: roles, tables, functions, the catalogue of rollups, monitoring. sql/README.md explains it.
+-- The schema: roles, tables, functions, the catalogue of rollups, rights, monitoring. sql/README.md explains it.
 --
 -- The functions between "-- functions/NAME" and "-- end" are the files of sql/functions, put here by
 -- python -m infra.database.include_functions; change them there. sql/schema.sql is what this makes.
@@ -10,7 +10,7 @@ DO $$
 DECLARE
     found text;
 BEGIN
-    SELECT max(version) INTO found FROM public.schema_migrations WHERE version < '20261124';
+    SELECT max(version) INTO found FROM public.schema_migrations WHERE version < '20261125';
     IF found IS NOT NULL THEN
         RAISE EXCEPTION 'the database was made by an older version of Universe (migration %), which '
             'this version cannot take over: migrate an empty database (for "universe up", set '
@@ -89,8 +89,9 @@ COMMENT ON COLUMN events.revenue IS 'amount of the purchase, where the event is 
 COMMENT ON COLUMN events.extra IS 'fields of the envelope that the contract does not know';
 
 CREATE TABLE event_days (
-    day       date PRIMARY KEY,
-    sealed_at timestamptz
+    day        date PRIMARY KEY,
+    sealed_at  timestamptz,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 COMMENT ON COLUMN event_days.sealed_at IS
     'when the look-up indexes of the day''s partition and the rollups of sealed days were built';
@@ -118,6 +119,24 @@ INSERT INTO sealed_day_indexes (place, name, definition) VALUES
     (7, 'sample', 'btree (occurred_at) INCLUDE (day, user_id, source, funnel_stage, event_type, '
                   'country, campaign_id) WHERE in_user_sample(user_id)'),
     (8, 'data', 'gin (data jsonb_path_ops) WITH (fastupdate = on)');
+
+-- What was erased. Nothing in it names the person: not even a hash, which anybody who has a list of user
+-- ids turns back by hashing the list. `reference` is what the operator calls the request.
+CREATE TABLE erasures (
+    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    reference    text,
+    source       text,
+    started_at   timestamptz NOT NULL DEFAULT now(),
+    finished_at  timestamptz,
+    events       bigint NOT NULL DEFAULT 0,
+    days         integer NOT NULL DEFAULT 0,
+    dead_letters bigint NOT NULL DEFAULT 0
+);
+COMMENT ON TABLE erasures IS 'a row for each run of "universe erase"; nothing in it names the person';
+COMMENT ON COLUMN erasures.reference IS 'what the operator calls the request, if anything';
+COMMENT ON COLUMN erasures.source IS 'only events of this source; null: of all';
+COMMENT ON COLUMN erasures.finished_at IS 'null: it was interrupted, or something was out of reach';
+COMMENT ON COLUMN erasures.days IS 'how many days were counted again';
 
 -- ROLLUPS
 --
@@ -430,6 +449,16 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN advisory_lock_class() + 3;
 -- end
 
+-- functions/try_rollups_lock.sql
+-- Whether this transaction now holds the lock `rollups_lock()`, until it ends. Writers take it through
+-- this function, which runs as its owner: they may take no other advisory lock, and readers none.
+CREATE OR REPLACE FUNCTION try_rollups_lock() RETURNS boolean
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
+RETURN pg_try_advisory_xact_lock(public.rollups_lock());
+REVOKE ALL ON FUNCTION try_rollups_lock () FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION try_rollups_lock () TO universe_writer;
+-- end
+
 -- functions/user_sample.sql
 -- Questions about users that no sketch answers are estimated from the events of one user in this many
 -- (a power of two). functions/analytics_query has the same number.
@@ -484,6 +513,45 @@ END
 $$;
 REVOKE ALL ON FUNCTION ensure_partitions (date[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ensure_partitions (date[]) TO universe_writer;
+-- end
+
+-- functions/ensure_partitions_within.sql
+-- Makes the missing partitions of some days as ensure_partitions does, but no more than
+-- `max_per_minute` in a minute, of all sessions together: each costs five relations, and every plan
+-- and every report of all days looks at each. The latest days come first. Days from two days ago
+-- on are always made, so that what happens now never waits for what happened long ago.
+-- Returns the days that have to wait.
+CREATE OR REPLACE FUNCTION ensure_partitions_within(wanted date[], max_per_minute integer)
+RETURNS SETOF date
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    first_recent date := (now() AT TIME ZONE 'UTC')::date - 2;
+    missing date[];
+    allowed integer;
+BEGIN
+    -- once without the lock, for those that only learn that they have to wait
+    FOR step IN 1 .. 2 LOOP
+        missing := ARRAY (SELECT DISTINCT w.d FROM unnest(wanted) AS w (d)
+                          WHERE NOT EXISTS (SELECT FROM public.event_days AS e WHERE e.day = w.d)
+                          ORDER BY 1 DESC);
+        SELECT greatest(max_per_minute - count(*), 0) INTO allowed FROM public.event_days
+        WHERE created_at > clock_timestamp() - interval '1 minute';
+        IF missing = '{}' OR (allowed = 0 AND missing[1] < first_recent) THEN
+            RETURN QUERY SELECT * FROM unnest(missing);
+            RETURN;
+        END IF;
+        PERFORM pg_advisory_xact_lock(public.partitions_lock());
+    END LOOP;
+    PERFORM public.ensure_partitions(ARRAY (
+        SELECT m.d FROM unnest(missing) WITH ORDINALITY AS m (d, place)
+        WHERE m.place <= allowed OR m.d >= first_recent));
+    RETURN QUERY
+    SELECT m.d FROM unnest(missing) AS m (d)
+    WHERE NOT EXISTS (SELECT FROM public.event_days AS e WHERE e.day = m.d);
+END
+$$;
+REVOKE ALL ON FUNCTION ensure_partitions_within (date[], integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ensure_partitions_within (date[], integer) TO universe_writer;
 -- end
 
 -- functions/prepare_rollup.sql
@@ -638,6 +706,31 @@ $$;
 REVOKE ALL ON FUNCTION seal_day (date) FROM PUBLIC;
 -- end
 
+-- functions/clear_rollups.sql
+-- Empties the rollups of one day, of some kinds, and drops what was not compacted yet. The caller holds
+-- rollups_lock().
+CREATE OR REPLACE FUNCTION clear_rollups(
+    cleared date, kinds text[] DEFAULT '{sums,sketches,sealed}'
+) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    starts timestamptz := cleared::timestamp AT TIME ZONE 'UTC';
+    rollup record;
+BEGIN
+    DELETE FROM rollup_deltas WHERE hour >= starts AND hour < starts + interval '24 hours';
+    FOR rollup IN SELECT name, grain FROM rollups WHERE kind = ANY (kinds) LOOP
+        IF rollup.grain = 'hour' THEN
+            EXECUTE format('DELETE FROM public.%I WHERE hour >= $1 AND hour < $2', rollup.name)
+                USING starts, starts + interval '24 hours';
+        ELSE
+            EXECUTE format('DELETE FROM public.%I WHERE day = $1', rollup.name) USING cleared;
+        END IF;
+    END LOOP;
+END
+$$;
+REVOKE ALL ON FUNCTION clear_rollups (date, text[]) FROM PUBLIC;
+-- end
+
 -- functions/drop_day.sql
 -- Drops one day: its events and all that was derived from them. Writers of that day wait meanwhile;
 -- other sessions only for an instant at the end.
@@ -645,8 +738,6 @@ CREATE OR REPLACE FUNCTION drop_day(dropped date) RETURNS void
 LANGUAGE plpgsql SET lock_timeout = '5s' AS $$
 DECLARE
     partition_name text := format('events_%s', to_char(dropped, 'YYYYMMDD'));
-    starts timestamptz := dropped::timestamp AT TIME ZONE 'UTC';
-    rollup record;
 BEGIN
     PERFORM pg_advisory_xact_lock(partitions_lock());
     PERFORM pg_advisory_xact_lock(rollups_lock());
@@ -655,15 +746,7 @@ BEGIN
     END IF;
     -- transactions that write to the day have ended after this, and later ones see it gone
     EXECUTE format('LOCK TABLE public.%I IN ACCESS EXCLUSIVE MODE', partition_name);
-    DELETE FROM rollup_deltas WHERE hour >= starts AND hour < starts + interval '24 hours';
-    FOR rollup IN SELECT name, grain FROM rollups LOOP
-        IF rollup.grain = 'hour' THEN
-            EXECUTE format('DELETE FROM public.%I WHERE hour >= $1 AND hour < $2', rollup.name)
-                USING starts, starts + interval '24 hours';
-        ELSE
-            EXECUTE format('DELETE FROM public.%I WHERE day = $1', rollup.name) USING dropped;
-        END IF;
-    END LOOP;
+    PERFORM clear_rollups(dropped);
     DELETE FROM event_days WHERE day = dropped;
     EXECUTE format('ALTER TABLE public.events DETACH PARTITION public.%I', partition_name);
     EXECUTE format('DROP TABLE public.%I', partition_name);
@@ -687,6 +770,77 @@ BEGIN
 END
 $$;
 REVOKE ALL ON PROCEDURE drop_days_before (date) FROM PUBLIC;
+-- end
+
+-- functions/traces_of_user.sql
+-- What one day holds of a user: events, and whether only derived rows are left of them (as after a
+-- DELETE of events by hand). One day a call: each takes locks on its partition only.
+CREATE OR REPLACE FUNCTION traces_of_user(
+    searched date, wanted_user text, only_source text DEFAULT NULL,
+    OUT user_events bigint, OUT derived boolean
+)
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    starts timestamptz := searched::timestamp AT TIME ZONE 'UTC';
+    rollup text;
+BEGIN
+    EXECUTE 'SELECT count(*) FROM public.events '
+            'WHERE day = $1 AND user_id = $2 AND ($3 IS NULL OR source = $3)'
+        INTO user_events USING searched, wanted_user, only_source;
+    derived := EXISTS (SELECT FROM rollup_deltas
+                       WHERE hour >= starts AND hour < starts + interval '24 hours'
+                         AND wanted_user = ANY (users)
+                         AND (only_source IS NULL OR source = only_source));
+    FOR rollup IN SELECT name FROM rollups WHERE kind = 'sealed' LOOP
+        EXIT WHEN derived;
+        EXECUTE format(
+            'SELECT EXISTS (SELECT FROM public.%I AS r WHERE day = $1 AND user_id = $2 '
+            'AND ($3 IS NULL OR coalesce(to_jsonb(r) ->> ''source'', $3) = $3))', rollup)
+            INTO derived USING searched, wanted_user, only_source;
+    END LOOP;
+END
+$$;
+REVOKE ALL ON FUNCTION traces_of_user (date, text, text) FROM PUBLIC;
+-- end
+
+-- functions/delete_user_events.sql
+-- Deletes a user's events of one day, and all sums and sketches of that day: a sketch cannot forget one
+-- user. Rollups of sealed days keep other users' rows. The caller counts the day's events again in the
+-- same transaction (functions/process_batch/recount.py). It holds rollups_lock() since before the
+-- transaction began, and the isolation level is REPEATABLE READ: so events that others write meanwhile
+-- keep their own deltas, and nothing is counted twice. Returns how many events were deleted.
+CREATE OR REPLACE FUNCTION delete_user_events(
+    of_day date, deleted_user text, only_source text DEFAULT NULL
+) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+    starts timestamptz := of_day::timestamp AT TIME ZONE 'UTC';
+    deleted bigint;
+    late_users text[];
+    rollup text;
+BEGIN
+    IF current_setting('transaction_isolation') <> 'repeatable read' THEN
+        RAISE EXCEPTION 'delete_user_events() wants a transaction that is REPEATABLE READ';
+    END IF;
+    EXECUTE 'DELETE FROM public.events '
+            'WHERE day = $1 AND user_id = $2 AND ($3 IS NULL OR source = $3)'
+        USING of_day, deleted_user, only_source;
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    -- users of late events, whom compaction would have counted anew
+    late_users := ARRAY(SELECT DISTINCT unnest(users) FROM rollup_deltas
+                        WHERE hour >= starts AND hour < starts + interval '24 hours');
+    PERFORM clear_rollups(of_day, '{sums,sketches}');
+    IF EXISTS (SELECT FROM event_days WHERE day = of_day AND sealed_at IS NOT NULL) THEN
+        FOR rollup IN SELECT name FROM rollups WHERE kind = 'sealed' LOOP
+            EXECUTE format('DELETE FROM public.%I WHERE day = $1 AND user_id = $2', rollup)
+                USING of_day, deleted_user;
+        END LOOP;
+        PERFORM count_sealed_rollups(of_day, late_users || deleted_user);
+    END IF;
+    RETURN deleted;
+END
+$$;
+REVOKE ALL ON FUNCTION delete_user_events (date, text, text) FROM PUBLIC;
 -- end
 
 -- CATALOGUE OF ROLLUPS
@@ -773,6 +927,53 @@ INSERT INTO rollups (name, kind, grain, keys, measures, total_key) VALUES
     ('rollup_day_users', 'sketches', 'day', '{source, funnel_stage, event_type}', '{hll, theta}',
      'event_type');
 
+-- RIGHTS OF EVERY ROLE
+--
+-- Rights that PostgreSQL gives to every role and that none of ours needs: to make temporary tables, to
+-- store large objects, and to take advisory locks, with which a reader could stop compaction.
+
+-- Temporary tables: process-batch copies into one.
+DO $$
+BEGIN
+    IF (SELECT pg_has_role(datdba, 'USAGE') FROM pg_database WHERE datname = current_database()) THEN
+        EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+        EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO universe_writer', current_database());
+    ELSE
+        RAISE WARNING 'every role may make temporary tables: % does not own the database %', current_user,
+            current_database();
+    END IF;
+END
+$$;
+
+-- Functions of PostgreSQL itself belong to its first superuser. Where the migrations run as another
+-- role, that superuser does the same beforehand: overlays/production/postgres.yaml shows how.
+DO $$
+DECLARE
+    function record;
+    left_open text[];
+BEGIN
+    FOR function IN
+        SELECT p.oid::regprocedure AS signature, pg_has_role(p.proowner, 'USAGE') AS owned
+        FROM pg_proc AS p
+        WHERE p.pronamespace = 'pg_catalog'::regnamespace
+          AND p.proname ~ '^(lo_|lo(read|write)$|pg_(try_)?advisory_)'
+          AND has_function_privilege('public', p.oid, 'EXECUTE')
+    LOOP
+        IF function.owned THEN
+            EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', function.signature);
+        ELSE
+            left_open := left_open || function.signature::text;
+        END IF;
+    END LOOP;
+    IF left_open IS NOT NULL THEN
+        RAISE WARNING 'every role may call %, among others: % does not own these functions',
+            left_open[1], current_user
+            USING HINT = 'as a superuser: REVOKE EXECUTE ON FUNCTION ... FROM PUBLIC, then GRANT it to '
+                || current_user;
+    END IF;
+END
+$$;
+
 -- MONITORING
 --
 -- What the exporter asks and the role universe_reader may not see by itself.
@@ -833,6 +1034,26 @@ GRANT EXECUTE ON FUNCTION monitored_bloat () TO universe_reader;
 -- end
 
 -- migrate:down
+DO $$
+DECLARE
+    function record;
+BEGIN
+    FOR function IN
+        SELECT p.oid::regprocedure AS signature
+        FROM pg_proc AS p
+        WHERE p.pronamespace = 'pg_catalog'::regnamespace
+          AND p.proname ~ '^(lo_|lo(read|write)$|pg_(try_)?advisory_)'
+          AND p.proname NOT IN ('lo_import', 'lo_export')
+          AND pg_has_role(p.proowner, 'USAGE')
+    LOOP
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO PUBLIC', function.signature);
+    END LOOP;
+    IF (SELECT pg_has_role(datdba, 'USAGE') FROM pg_database WHERE datname = current_database()) THEN
+        EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO PUBLIC', current_database());
+        EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM universe_writer', current_database());
+    END IF;
+END
+$$;
 DROP FUNCTION monitored_bloat (), monitored_sessions ();
 DO $$
 DECLARE
@@ -845,11 +1066,12 @@ END
 $$;
 DROP TABLE rollups, rollup_measures;
 DROP PROCEDURE drop_days_before (date);
-DROP FUNCTION drop_day (date), seal_day (date), mark_sealed (date), sealing_indexes (date),
+DROP FUNCTION delete_user_events (date, text, text), traces_of_user (date, text, text),
+    clear_rollups (date, text[]), drop_day (date), seal_day (date), mark_sealed (date), sealing_indexes (date),
     days_to_seal (interval), count_sealed_rollups (date, text[]), prepare_rollup (),
-    ensure_partitions (date[]);
+    ensure_partitions_within (date[], integer), ensure_partitions (date[]);
 DROP VIEW live_pending_users, pending_groups;
-DROP TABLE rollup_deltas, sealed_day_indexes, event_days, events;
-DROP FUNCTION in_user_sample (text), sampling_modulus (), sealing_lock (), rollups_lock (),
+DROP TABLE erasures, rollup_deltas, sealed_day_indexes, event_days, events;
+DROP FUNCTION try_rollups_lock (), in_user_sample (text), sampling_modulus (), sealing_lock (), rollups_lock (),
     partitions_lock (), advisory_lock_class ();
 REVOKE USAGE ON SCHEMA public FROM universe_writer, universe_reader;
