@@ -120,6 +120,7 @@ def _require_json(event: bytes) -> None:
     try:
         orjson.loads(event)
     except orjson.JSONDecodeError as error:
+        _require_utf8(event)
         # orjson is stricter than JSON about depth, lone surrogates and large numbers
         text = str(error)
         if not any(word in text.lower() for word in ("surrogate", "recursion", "infinity")):

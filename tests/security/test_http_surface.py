@@ -103,6 +103,7 @@ BODIES = st.one_of(
         lambda parts: json.dumps({**parts[0], parts[1]: parts[2]}).encode()
     ),
     st.sampled_from([
+        b"\xff", b'{"eventId": "\xff"}',
         b"[" * 5000, b"[" + b"{}," * 9000 + b"{}]", b"9" * 5000, b'{"a":1e999}', b'"\\ud800"',
         b"\xef\xbb\xbf[]", b'{"eventId":"x"}\n' * 50, b'{"a":' * 900 + b"1" + b"}" * 900,
     ]),

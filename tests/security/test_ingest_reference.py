@@ -124,6 +124,9 @@ def test_a_source_that_is_none_has_no_schema(live: httpx.Client) -> None:
 
 ERRORS = [
     (b"", {}, 400),
+    (b"\xff", {}, 400),
+    (b'{"eventId": "\xff"}', {}, 400),
+    (b'[{"eventId": "\xff"}]', {}, 400),
     (b"{}", {"Content-Encoding": "gzip"}, 400),
     (b" " * (8 * 1024**2 + 1), {}, 413),
     (b"<event/>", {"Content-Type": "application/xml"}, 415),
