@@ -57,6 +57,9 @@ bench: setup-dev ## run the benchmarks; BENCH_ARGS=--help tells which there are
 bench-analytics: setup-dev ## compare reports with raw SQL and DuckDB on 5 million events
 	@$(BIN)/python -m tests.bench analytics
 
+sbom: setup-dev ## write software bills of materials (CycloneDX) into build/sbom
+	@VENV="$(VENV)" scripts/sbom.sh
+
 lock: lock-packages lock-images ## pin again packages by hashes and images by digests
 
 lock-packages: ## pin again what pyproject.toml allows, with hashes

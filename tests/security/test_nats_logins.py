@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import nats
@@ -33,6 +34,9 @@ from tests.support.jetstream import backlog, dead_letters, drained
 from tests.support.manifests import copy, render
 from tests.support.net import eventually, plain_http
 from tests.support.stored_events import generated
+
+LIMIT = 64 * 1024**2
+"""Bytes of each stream: the disk of this machine may be smaller than what a cluster has."""
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +112,7 @@ async def test_rights_suffice_for_what_the_components_ask(
     """The requests of ingest, the connector and the exporter are answered, each with its login."""
     settings = {
         user: BrokerSettings.model_validate(
-            {"nats_url": server.url(user), "stream_max_bytes": 64 * 1024**2}
+            {"nats_url": server.url(user), "stream_max_bytes": LIMIT, "dlq_max_bytes": LIMIT}
         )
         for user in ("ingest", "connector", "exporter")
     }
@@ -147,19 +151,23 @@ async def test_components_do_their_work_with_their_own_logins(
         folders[user] = str(tmp_path / user)
         (tmp_path / user).mkdir()
         (tmp_path / user / "nats-url").write_text(server.url(user))
-    valid = generated(3)
+    valid = generated(3, until=datetime.now(UTC))
     body = json.dumps([valid[0], valid[1] | {"do": "dead"}, valid[2], {"source": "facebook"}])
-    environment = {"SECRETS_DIR": folders["ingest"], "STREAM_MAX_BYTES": str(64 * 1024**2)}
+    limits = {"STREAM_MAX_BYTES": str(LIMIT), "DLQ_MAX_BYTES": str(LIMIT)}
+    environment = {"SECRETS_DIR": folders["ingest"], **limits}
     with running("functions.ingest.handler", tmp_path / "ingest.log", **environment) as ingest:
         answer = plain_http.post(f"{ingest.url}/webhook/event", content=body, timeout=30)
         assert answer.status_code == 202, answer.text + ingest.log.read_text()
         assert answer.json()["accepted"] == 3, answer.text
+        log = ingest.log.read_text()
+        assert "connected to NATS" in log
+        assert not [p for p in server.passwords.values() if p in log], "a password is in the log"
     assert [letter.subject for letter in await dead_letters(admin)] == ["dlq.events.facebook"]
 
     with (
         FakeFunction(tmp_path).start().ready() as function,
         ConnectorProcess(
-            tmp_path, "", FUNCTION_URL=function.url, SECRETS_DIR=folders["connector"]
+            tmp_path, "", FUNCTION_URL=function.url, SECRETS_DIR=folders["connector"], **limits
         ) as connector,
     ):
         connector.start().bound()
