@@ -47,7 +47,7 @@ def unfinished(function: Function, count: int, request: bytes) -> Iterator[list[
     [KNOWN + b"x", KNOWN + b"x" * 60_000, CHUNKED + b"3\r\nabc\r\n", KNOWN[:30]],
     ids=["a byte", "most of it", "chunks", "half a head"],
 )
-@pytest.mark.parametrize("count", [40, 400])
+@pytest.mark.parametrize("count", [pytest.param(40, marks=pytest.mark.slow), 400])
 def test_unfinished_bodies_take_no_threads(
     function: Function, count: int, request_bytes: bytes
 ) -> None:
