@@ -9,7 +9,6 @@ passes through any gateway.
 
 import base64
 import binascii
-import hashlib
 import hmac
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -84,11 +83,6 @@ def decode(text: str, encoding: Encoding) -> bytes:
         return base64.b64decode(text, validate=True)
     except (ValueError, binascii.Error):
         return b""
-
-
-def is_algorithm(name: str) -> bool:
-    """Return whether `HmacScheme` can use a hash function of this name."""
-    return name in hashlib.algorithms_guaranteed and not name.startswith("shake_")
 
 
 def check_time(text: str, now: float, tolerance: float = TOLERANCE_SECONDS) -> None:

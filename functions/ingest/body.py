@@ -63,11 +63,6 @@ async def read_body(request: Request, limit: int) -> bytes:
     return b"".join(chunks)
 
 
-def split_events(body: bytes, *, ndjson: bool, max_events: int) -> list[bytes]:
-    """Return what `iter_events` yields, all at once."""
-    return [each for each in iter_events(body, ndjson=ndjson, max_events=max_events) if each]
-
-
 def iter_events(
     body: bytes, *, ndjson: bool, max_events: int, max_event_bytes: int = 1024**2
 ) -> Iterator[bytes | None]:

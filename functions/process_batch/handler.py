@@ -115,8 +115,10 @@ def _store(request: flask.Request) -> flask.Response:
             retry_after=ceil(settings().deferral_interval),
         )
     if messages and messages[0].id is not None:
-        return _batch_answer(messages, _failures_of_events(messages, starts, dead_events), waiting)
-    return _plain_answer(validation, stored, dead_events)
+        return _batch_response(
+            messages, _failures_of_events(messages, starts, dead_events), waiting
+        )
+    return _plain_response(validation, stored, dead_events)
 
 
 def _body(request: flask.Request) -> bytes:
@@ -162,7 +164,7 @@ def _report(
         logger.info("batch stored, further calls", extra={"callIds": more})
 
 
-def _batch_answer(
+def _batch_response(
     messages: list[EventMessage], failures_of_events: list[dict[str, Any]], waiting: Counter[int]
 ) -> flask.Response:
     """Answer with what failed and what waits, by message; an empty body when nothing did."""
@@ -227,7 +229,7 @@ def _shorten(failures: list[dict[str, Any]]) -> None:
                 each.pop("eventId", None)
 
 
-def _plain_answer(
+def _plain_response(
     validation: ValidationSummary, stored: WriteResult, dead_events: list[DeadEvent]
 ) -> flask.Response:
     dead = [_describe(each) for each in dead_events]

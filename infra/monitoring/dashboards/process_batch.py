@@ -133,8 +133,7 @@ DASHBOARD = (
             ),
         )
         .unit(units.EventsPerSecond)
-        .stacked()
-        .wide(),
+        .stacked(),
         TimeSeries(
             "Refused batches",
             "Batches that break a bound: bytes, JSON values or events. The connector halves them.",
@@ -147,8 +146,7 @@ DASHBOARD = (
             ),
         )
         .unit(units.RequestsPerSecond)
-        .stacked()
-        .wide(),
+        .stacked(),
     )
     .row(
         "Durations",

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import psycopg
@@ -299,7 +300,7 @@ def test_without_a_database_the_function_still_starts(tmp_path: Path) -> None:
 def test_the_reader_cannot_write(
     live: Analytics, postgres: EmbeddedPostgres, read_only: str
 ) -> None:
-    database = live.owner_url.rsplit("/", 1)[1]
+    database = urlsplit(live.owner_url).path.removeprefix("/")
     with psycopg.connect(postgres.url("universe_reader", database), autocommit=True) as connection:
         connection.execute(f"SET default_transaction_read_only = {read_only}")  # pyright: ignore
         with pytest.raises(

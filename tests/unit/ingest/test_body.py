@@ -11,9 +11,13 @@ from starlette.datastructures import Headers
 
 from functions.common.errors import RequestRefusedError
 from functions.common.http.body import ValueCounter, decode_body
-from functions.ingest.body import is_ndjson, split_events
+from functions.ingest.body import is_ndjson, iter_events
 
 LIMIT = 1000
+
+
+def split_events(body: bytes, *, ndjson: bool, max_events: int) -> list[bytes]:
+    return [each for each in iter_events(body, ndjson=ndjson, max_events=max_events) if each]
 
 
 def refused(status: int, call, *args, **kwargs) -> str:
