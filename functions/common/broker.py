@@ -13,6 +13,7 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 from nats.js.errors import APIError, NotFoundError
 from pydantic import Field
 
+from functions.common.dead_letter import DLQ_DAYS
 from functions.common.jetstream_errors import JetStreamErrorCode
 from functions.common.log_on_change import LogOnChange
 from functions.common.settings import ComponentSettings, secrets_dir
@@ -27,7 +28,6 @@ DLQ_SUBJECT = "dlq.events"
 EVENT_COUNT = "Event-Count"
 MSG_ID = "Nats-Msg-Id"
 
-DLQ_DAYS = 30
 _HEADER_BYTES = 4096
 _NOT_A_TOKEN = re.compile(r"[^A-Za-z0-9_-]")
 

@@ -2,6 +2,9 @@
 
 from datetime import UTC, datetime
 
+DLQ_DAYS = 30
+"""Days that dead letters are kept."""
+
 DLQ_REASON = "Dlq-Reason"
 DLQ_STREAM = "Dlq-Stream"
 DLQ_SEQUENCE = "Dlq-Sequence"

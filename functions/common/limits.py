@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import Field
 
-from functions.common.broker import DLQ_DAYS
+from functions.common.dead_letter import DLQ_DAYS
 from functions.common.settings import ComponentSettings
 
 MAX_REPLAY_AGE = timedelta(days=DLQ_DAYS + 1)

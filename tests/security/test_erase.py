@@ -7,7 +7,6 @@ same report over events afterwards, sketches included; resumable; a record witho
 
 import json
 import random
-import signal
 import subprocess
 import threading
 import time
@@ -34,6 +33,7 @@ from tests.support.reports import assert_reports_exact, assert_users_exact
 from tests.support.sketches import unite_hll, unite_theta
 from tests.support.storage import Event, ask, assert_rollups_exact, compact_all
 from tests.support.stored_events import compact_deltas, generated, store
+from tests.support.tied_process import TiedProcess
 
 EVENTS = generated(1800, seed=21, mix=Mix(days=6, users=60, shuffled=7200))
 LATE = generated(200, seed=22, mix=Mix(days=6, users=60))
@@ -275,22 +275,27 @@ def test_killed_at_any_moment_while_events_come_and_reports_run(live: Analytics)
         for name in ("overview", "users", "demographics"):
             live.report(name)
 
+    def progress() -> list[tuple[object, ...]]:
+        return ask(database_of(live), "SELECT count(*), sum(days) FROM erasures")
+
     beside = [Beside(write), Beside(fold), Beside(read)]
     command = [UNIVERSE, "erase", "--user", PERSON, "--url", url, "--no-nats", "--yes"]
     kills = 0
     try:
         for _ in range(12):
-            process = subprocess.Popen(
+            before = progress()
+            process = TiedProcess(
                 [*command, "--reference", "request-18"],
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
             )
-            # starting takes about a second; the work itself some tenths
-            time.sleep(1.0 + chance.random() * 1.5)
+            while process.poll() is None and progress() == before:
+                time.sleep(0.005)
+            time.sleep(chance.random() * 0.1)  # about what a day takes
             if process.poll() is None:
-                process.send_signal(signal.SIGKILL)
+                process.kill()
                 kills += 1
-            process.communicate()
+            process.wait()
         done = erase(url, "--yes", "--reference", "request-18")
         assert done.exit_code == 0, done.output
     finally:
