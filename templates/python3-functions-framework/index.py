@@ -100,6 +100,10 @@ def body_first_worker(threads: int, body_timeout: float) -> type:
     from gunicorn.workers.gthread import ThreadWorker  # noqa: PLC0415
 
     class BodyFirstWorker(ThreadWorker):
+        def load_wsgi(self) -> None:
+            super().load_wsgi()
+            self.wsgi = announce_close(self.wsgi)
+
         def get_thread_pool(self) -> ThreadPoolExecutor:
             self.slots = threading.BoundedSemaphore(threads)
             return ThreadPoolExecutor(threads + MAX_WAITING_BODIES)
@@ -115,6 +119,28 @@ def body_first_worker(threads: int, body_timeout: float) -> type:
                 return super().handle_request(req, conn)
 
     return BodyFirstWorker
+
+
+def announce_close(app: Any) -> Any:
+    """Return the application, whose responses say so where gunicorn will close the connection.
+
+    gunicorn discards what the application leaves of a body, but not more than `FIRST_BYTES`. Beyond
+    that it closes a connection of which the response has said that it stays open, and the client's
+    next request is lost.
+    """
+
+    def call(environ: dict[str, Any], start_response: Any) -> Any:
+        body = environ["wsgi.input"]
+
+        def start(status: str, headers: Any, exc_info: Any = None) -> Any:
+            unread = body.unread if isinstance(body, Continued) else body.reader.length
+            if unread >= FIRST_BYTES:
+                start_response.__self__.force_close()
+            return start_response(status, headers, exc_info)
+
+        return app(environ, start)
+
+    return call
 
 
 def receive_beginning(req: Any, conn: Any, timeout: float) -> None:
@@ -163,6 +189,11 @@ class Continued:
     def __init__(self, beginning: bytes, body: Any) -> None:
         self._beginning = io.BytesIO(beginning)
         self._body = body
+
+    @property
+    def unread(self) -> int:
+        """How many bytes of the beginning have not been read."""
+        return self._beginning.getbuffer().nbytes - self._beginning.tell()
 
     @property
     def failed(self) -> bool:

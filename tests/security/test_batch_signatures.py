@@ -2,10 +2,12 @@
 
 import asyncio
 import gzip
+import http.client
 import json
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -116,6 +118,23 @@ def test_a_wrong_header_is_refused_before_the_body_has_arrived(
         head = f"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000\r\n{header}\r\n"
         client.sendall(head.encode() + b"[" * FIRST_BYTES)
         assert b" 401 " in client.recv(1024).split(b"\r\n")[0]
+
+
+@pytest.mark.parametrize(("size", "connection"), [(1000, "keep-alive"), (100_000, "close")])
+def test_a_connection_is_closed_only_where_the_answer_says_so(
+    function: Function, size: int, connection: str
+) -> None:
+    """A client that is told to keep the connection of a refused body may go on with it."""
+    address = urlsplit(function.url)
+    client = http.client.HTTPConnection(address.hostname or "", address.port, timeout=20)
+    with closing(client):
+        client.request("POST", "/", b"[" * size, BATCH)
+        answer = client.getresponse()
+        answer.read()
+        assert (answer.status, answer.headers["Connection"]) == (401, connection)
+        # http.client connects again where it was told so, and only there
+        client.request("GET", "/health/liveness")
+        assert client.getresponse().status == 200
 
 
 def peak_mib(function: Function) -> float:
