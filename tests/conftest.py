@@ -19,6 +19,7 @@ from infra.database.migrate import migrate
 from infra.local.servers.nats import EmbeddedNats
 from infra.local.servers.postgres import READER, WRITER, EmbeddedPostgres
 from tests.support import kinds
+from tests.support.functions import Function, running
 from tests.support.net import wait_until
 from tests.support.workers import FixtureScheduling
 
@@ -78,6 +79,16 @@ async def nats_url(session_nats: EmbeddedNats) -> str:
     # the server deletes files after its response: a stream of the same name made meanwhile may fail
     wait_until(lambda: not any(session_nats.folder.glob("jetstream/*/streams/*")), 30)
     return session_nats.url
+
+
+@pytest.fixture(scope="module")
+def ingest(
+    session_nats: EmbeddedNats, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Function]:
+    """A running ingest that asks for no key, on the session's NATS server."""
+    log = tmp_path_factory.mktemp("ingest") / "log"
+    with running("functions.ingest.handler", log, NATS_URL=session_nats.url) as function:
+        yield function
 
 
 @pytest.fixture

@@ -71,3 +71,9 @@ def configure(component: str, level: str | None = None, stream: TextIO | None = 
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel((level or os.environ.get("LOG_LEVEL") or "INFO").upper())
+
+
+def first_line(error: Exception) -> str:
+    """Return what an error says, without the details that a server adds; its class if nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -18,6 +18,7 @@ from pydantic import Field
 
 from functions.common.durations import Seconds
 from functions.common.errors import DatabaseUnavailableError
+from functions.common.logs import first_line
 from functions.common.settings import ComponentSettings
 
 T = TypeVar("T")
@@ -158,8 +159,7 @@ def summary(error: psycopg.Error) -> str:
     """Return what an error says, for logs: one line without values of rows or statements."""
     if (error.sqlstate or "")[:2] in _DATA_CLASSES:
         return type(error).__name__
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return first_line(error)
 
 
 def fault(pool: ConnectionPool[Connection[Any]], statement: LiteralString) -> str | None:

@@ -135,8 +135,10 @@ class ComponentSettings(BaseSettings):
         return init_settings, environment, _SecretFiles(settings_cls)
 
 
-def setting_faults(error: ValidationError) -> list[str]:
-    """Return a line for each invalid setting: its environment variable and what is wrong."""
+def setting_faults(error: ValidationError | SecretError) -> list[str]:
+    """Return a line for each invalid setting or secret: which it is, and what is wrong."""
+    if isinstance(error, SecretError):
+        return [str(error)]
     return [
         f"{'_'.join(str(part) for part in fault['loc']).upper()}: {fault['msg']}"
         for fault in error.errors()

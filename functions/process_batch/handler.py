@@ -97,11 +97,11 @@ def _store(request: flask.Request) -> flask.Response:
         for row, reason in stored.rejected
     ]
     starts = list(accumulate((len(message.events) for message in messages[:-1]), initial=0))
-    waiting = Counter(bisect_right(starts, row.position) - 1 for row in stored.waiting)
+    waiting = Counter(_message_at(starts, row.position) for row in stored.waiting)
     if waiting:
         # those of the same messages are reported when the messages come again
         dead_events = [
-            each for each in dead_events if bisect_right(starts, each.position) - 1 not in waiting
+            each for each in dead_events if _message_at(starts, each.position) not in waiting
         ]
     dead_events.sort(key=lambda each: each.position)
     _report(messages, validation, stored, dead_events, perf_counter() - started)
@@ -195,11 +195,8 @@ def _failures_of_events(
     messages: list[EventMessage], starts: list[int], dead_events: list[DeadEvent]
 ) -> list[dict[str, Any]]:
     by_message: dict[int, list[DeadEvent]] = defaultdict(list)
-    place = 0
-    for each in dead_events:  # ordered by position
-        while place + 1 < len(starts) and starts[place + 1] <= each.position:
-            place += 1
-        by_message[place].append(each)
+    for each in dead_events:
+        by_message[_message_at(starts, each.position)].append(each)
     return [
         {
             "itemIdentifier": messages[place].id,
@@ -209,6 +206,11 @@ def _failures_of_events(
         }
         for place, events in by_message.items()
     ]
+
+
+def _message_at(starts: list[int], position: int) -> int:
+    """Return the place of the message with the event at a position; `starts`: of each message."""
+    return bisect_right(starts, position) - 1
 
 
 def _describe(dead: DeadEvent, start: int = 0) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """`universe export`: what is stored of a person."""
 
-import os
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from infra.cli.person_options import (
 from infra.cli.run import run
 from infra.local.async_calls.worker import STREAM as ASYNC_CALLS
 from infra.local.errors import PlatformError
+from infra.local.private_file import open_private
 from infra.privacy.dead_letters import letters_of
 from infra.privacy.erase import open_database, stored_days
 from infra.privacy.export import dead_events, stored_events
@@ -121,9 +121,7 @@ def _open(output: Path | None) -> Generator[BinaryIO]:
         yield sys.stdout.buffer
         return
     try:
-        descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        os.fchmod(descriptor, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
+        with open_private(output, "wb") as file:
             yield file
     except OSError as error:
         raise PlatformError(f"{output} cannot be written: {error.strerror}") from error

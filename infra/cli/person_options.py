@@ -1,23 +1,19 @@
 """What `erase` and `export` share: whom, which servers, and the progress bars."""
 
-import logging
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
 import click
-import nats.errors
-from nats.aio.client import Client
 from nats.js import JetStreamContext
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from functions.common import broker
-from functions.common.broker import EVENTS_DLQ, BrokerSettings, connect
+from functions.common.broker import EVENTS_DLQ, BrokerSettings
 from infra.cli.options import platform_broker
 from infra.cli.owner_url import owner_url
-from infra.connector.dlq.store import DeadLetterStore
+from infra.connector.dlq.store import DeadLetterStore, DeadLetterStoreError, open_store
 from infra.local.errors import PlatformError
 from infra.privacy.errors import StreamUnavailableError
 
@@ -95,19 +91,14 @@ async def jetstream(
     Raises:
         StreamUnavailableError: NATS does not respond.
     """
-    logging.getLogger(broker.__name__).setLevel(logging.CRITICAL)  # the error is printed once
-    try:
-        nc: Client = await connect(settings, "universe-privacy", forever=False)
-    except (nats.errors.Error, OSError, TimeoutError) as error:
-        raise StreamUnavailableError(
-            f"NATS does not respond: {str(error) or type(error).__name__}; "
-            "say --no-nats to leave it out"
-        ) from error
-    try:
-        js = JetStreamContext(nc)
-        yield js, DeadLetterStore(nc, js, EVENTS_DLQ)
-    finally:
-        await nc.close()
+    async with AsyncExitStack() as stack:
+        try:
+            opened = await stack.enter_async_context(
+                open_store(settings, EVENTS_DLQ, "universe-privacy")
+            )
+        except DeadLetterStoreError as error:
+            raise StreamUnavailableError(f"{error}; say --no-nats to leave it out") from error
+        yield opened
 
 
 def progress_bars() -> Progress:

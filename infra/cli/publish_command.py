@@ -15,6 +15,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from functions.common.access import API_KEY_HEADER
 from infra.cli.generate import Mix, generate
 from infra.cli.load_generator import LoadPlan, Summary
 from infra.cli.load_generator import publish as publish_events
@@ -106,7 +107,7 @@ def publish(
 
 def api_key_header(key: str | None) -> dict[str, str]:
     """Return the header with the API key of a function, where there is one."""
-    return {"X-Api-Key": key} if key else {}
+    return {API_KEY_HEADER: key} if key else {}
 
 
 async def publish_with_progress_bar(events: int, plan: LoadPlan, mix: Mix, seed: int) -> Summary:

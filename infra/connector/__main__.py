@@ -46,11 +46,8 @@ def run() -> int:
     """Run the connector with the settings of the environment, and return its exit status."""
     try:
         settings = ConnectorSettings()
-    except ValidationError as error:
+    except (ValidationError, SecretError) as error:
         sys.stderr.writelines(f"{fault}\n" for fault in setting_faults(error))
-        return 2
-    except SecretError as error:
-        sys.stderr.write(f"{error}\n")
         return 2
     logs.configure("connector", settings.log_level)
     try:

@@ -39,9 +39,3 @@ def retry_when_locked(work: Callable[[], object]) -> None:
             sleep(min(0.2 * attempt, 1.0))
         else:
             return
-
-
-def first_line(error: psycopg.Error) -> str:
-    """Return what an error says, without the details that the server adds."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -5,7 +5,8 @@ from datetime import UTC, date, datetime, timedelta
 
 import psycopg
 
-from infra.database.connection import connect, first_line, retry_when_locked
+from functions.common.logs import first_line
+from infra.database.connection import connect, retry_when_locked
 from infra.database.errors import DatabaseError
 
 

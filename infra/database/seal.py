@@ -10,7 +10,8 @@ from time import sleep
 import psycopg
 from psycopg import Connection, sql
 
-from infra.database.connection import connect, first_line, retry_when_locked
+from functions.common.logs import first_line
+from infra.database.connection import connect, retry_when_locked
 from infra.database.errors import DatabaseError
 
 _POLL_SECONDS = 0.1

@@ -30,7 +30,8 @@ from infra.local.errors import PlatformError
 from infra.local.functions.secrets import DOORS, link_secrets, open_doors
 from infra.local.gateway.app import LocalGateway
 from infra.local.gateway.settings import GatewaySettings
-from infra.local.process.logfile import LogFile, open_private
+from infra.local.private_file import open_private
+from infra.local.process.logfile import LogFile
 from infra.local.process.process import Command, Process, spawn
 from infra.local.process.supervisor import Supervisor
 from infra.local.servers.embedded_server import EmbeddedServer
@@ -64,11 +65,11 @@ SECRET_VARIABLES = (
 CONNECTOR_SECRETS = ("nats-url", "batch-signing-key", "basic-auth-user", "basic-auth-password")
 EXPORTER_SECRETS = ("nats-url", "database-reader-url")
 DOOR_EFFECTS = {
-    "INGEST_AUTH": ("anybody who reaches the gateway may send events", "ingest-api-key"),
-    "ANALYTICS_AUTH": ("anybody who reaches the gateway may read", "analytics-api-key"),
-    "BATCH_AUTH": ("anybody who reaches the gateway may store events", "batch-signing-key"),
+    "INGEST_AUTH": "anybody who reaches the gateway may send events",
+    "ANALYTICS_AUTH": "anybody who reaches the gateway may read",
+    "BATCH_AUTH": "anybody who reaches the gateway may store events",
 }
-"""The settings that open a door, what that means, and the secret that closes it."""
+"""The settings that open a door, and what that means."""
 
 ProgressCallback = Callable[[str], None]
 
@@ -204,12 +205,12 @@ def _open_doors(gateway: LocalGateway) -> Generator[str]:
         version = function.version
         opened = open_doors(settings.secrets_dir, version.deployment.secrets)
         given = version.deployment.env_vars | settings.handler_env.get(version.handler.module, {})
-        for variable, (effect, secret) in DOOR_EFFECTS.items():
+        for secret, variable in (DOORS | {"batch-signing-key": "BATCH_AUTH"}).items():
             if (opened | given).get(variable) == "none":
                 path = settings.secrets_dir / secret
                 closes = f"unset {variable}" if path.exists() else f"put a key into {path}"
                 hint = f"to close it, {closes} and start again"
-                yield f"{function.name}: {effect} ({variable}=none); {hint}"
+                yield f"{function.name}: {DOOR_EFFECTS[variable]} ({variable}=none); {hint}"
 
 
 def _environment_of(settings: type[BaseSettings]) -> dict[str, str]:

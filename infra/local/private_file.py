@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import BinaryIO, Literal
 
 
 def write_private(path: Path, content: bytes) -> None:
@@ -12,3 +13,11 @@ def write_private(path: Path, content: bytes) -> None:
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
     temporary.replace(path)
+
+
+def open_private(path: Path, mode: Literal["ab", "wb"] = "ab") -> BinaryIO:
+    """Open a file for appending, or anew, that only its owner may read from now on."""
+    flag = os.O_APPEND if mode == "ab" else os.O_TRUNC
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | flag, 0o600)
+    os.fchmod(descriptor, 0o600)
+    return os.fdopen(descriptor, mode)

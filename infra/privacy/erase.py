@@ -13,8 +13,9 @@ from datetime import date
 import psycopg
 from psycopg import Connection, IsolationLevel, errors
 
+from functions.common.logs import first_line
 from functions.process_batch.recount import recount_day
-from infra.database.connection import connect, first_line, retry_when_locked
+from infra.database.connection import connect, retry_when_locked
 from infra.database.errors import DatabaseError
 from infra.privacy.person import Person
 

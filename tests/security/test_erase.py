@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
@@ -96,6 +96,16 @@ def check(live: Analytics, expected: list[Event]) -> None:
             compact_all(database)
 
 
+def users_in(database: Database, table: LiteralString) -> dict[tuple[Any, Any, Any], list[str]]:
+    """Return the users in a table by day, source and stage."""
+    grouped = ask(
+        database,
+        f"SELECT day, source, funnel_stage, array_agg(DISTINCT user_id) FROM {table}"
+        " GROUP BY 1, 2, 3",
+    )
+    return {(day, source, stage): users for day, source, stage, users in grouped}
+
+
 def assert_sketches_exact(database: Database) -> None:
     """Compare each day's sketches with those made of the users of the events."""
     stored = ask(
@@ -103,22 +113,7 @@ def assert_sketches_exact(database: Database) -> None:
         "SELECT day, source, funnel_stage, hll, theta FROM rollup_day_users"
         " WHERE event_type = '' ORDER BY 1, 2, 3",
     )
-    raw = {
-        (day, source, stage): users
-        for day, source, stage, users in ask(
-            database,
-            "SELECT day, source, funnel_stage, array_agg(DISTINCT user_id) FROM events"
-            " GROUP BY 1, 2, 3",
-        )
-    }
-    pending = {
-        (day, source, stage): users
-        for day, source, stage, users in ask(
-            database,
-            "SELECT day, source, funnel_stage, array_agg(DISTINCT user_id) FROM live_pending_users"
-            " GROUP BY 1, 2, 3",
-        )
-    }
+    raw, pending = users_in(database, "events"), users_in(database, "live_pending_users")
     sketches = {(day, source, stage): (hll, theta) for day, source, stage, hll, theta in stored}
     for key, users in raw.items():
         hll, theta = sketches.pop(key, (None, None))

@@ -1,7 +1,6 @@
 """An event is neither too old nor too large, and so are its names; refusals have a reason."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 
 from functions.common.broker import EVENTS_DLQ
 from infra.cli.generate import generate
-from infra.local.servers.nats import EmbeddedNats
 from tests.conftest import Database
 from tests.support.functions import Function, running
 from tests.support.net import plain_http
@@ -30,15 +28,6 @@ def event(source: str = "facebook", *, days: float = 0.5, **more: Any) -> dict[s
         "timestamp": until.isoformat(),
         **more,
     }
-
-
-@pytest.fixture(scope="module")
-def ingest(
-    session_nats: EmbeddedNats, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Function]:
-    log = tmp_path_factory.mktemp("ingest") / "log"
-    with running("functions.ingest.handler", log, NATS_URL=session_nats.url) as function:
-        yield function
 
 
 def send(function: Function, *events: Any) -> httpx.Response:

@@ -17,7 +17,7 @@ from functions.common.paths import ROOT
 from functions.ingest.api import schemas
 from functions.ingest.settings import IngestSettings
 from infra.local.servers.nats import EmbeddedNats
-from tests.support.functions import running
+from tests.support.functions import Function, running
 from tests.support.prefix_proxy import mounted
 
 PROBLEM = "application/problem+json"
@@ -25,15 +25,9 @@ EXAMPLES = [(name, event) for name in SOURCES for event in schemas.examples(name
 
 
 @pytest.fixture(scope="module")
-def live(
-    session_nats: EmbeddedNats, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[httpx.Client]:
+def live(ingest: Function) -> Iterator[httpx.Client]:
     """A client of a running ingest that asks for no key."""
-    log = tmp_path_factory.mktemp("ingest") / "log"
-    with (
-        running("functions.ingest.handler", log, NATS_URL=session_nats.url) as function,
-        httpx.Client(base_url=function.url, timeout=60, verify=False) as client,
-    ):
+    with httpx.Client(base_url=ingest.url, timeout=60, verify=False) as client:
         yield client
 
 

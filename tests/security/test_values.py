@@ -17,10 +17,9 @@ from functions.ingest.settings import IngestSettings
 from functions.ingest.validation import EventValidator, validate
 from infra.cli.generate import generate
 from infra.connector.delivery.response import Success, classify
-from infra.local.servers.nats import EmbeddedNats
 from infra.local.servers.postgres import EmbeddedPostgres
 from tests.conftest import Database, fresh_database
-from tests.support.functions import Function, running
+from tests.support.functions import Function
 from tests.support.memory import peak_bytes, processor_seconds
 from tests.support.net import plain_http
 from tests.support.storage import BATCH, ask, cloud_event, post, process_batch
@@ -82,15 +81,6 @@ INGEST_BODIES: dict[str, tuple[bytes, str, int]] = {
 def gzipped(body: bytes, kind: str) -> dict[str, Any]:
     headers = {"Content-Type": kind or "application/json", "Content-Encoding": "gzip"}
     return {"content": gzip.compress(body, mtime=0), "headers": headers}
-
-
-@pytest.fixture(scope="module")
-def ingest(
-    session_nats: EmbeddedNats, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Function]:
-    log = tmp_path_factory.mktemp("ingest") / "log"
-    with running("functions.ingest.handler", log, NATS_URL=session_nats.url) as function:
-        yield function
 
 
 def post_at_once(url: str, request: dict[str, Any]) -> list[httpx.Response]:

@@ -4,8 +4,6 @@ A response is cached with the version of the database snapshot it was computed f
 changes with every commit, so a cached response is never stale.
 """
 
-import gzip
-import hashlib
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -37,9 +35,8 @@ class CachedReport:
 
 def cached_report(body: bytes, version: str) -> CachedReport:
     """Return a response with its compressed body and its entity tag."""
-    compressed = gzip.compress(body, 4, mtime=0) if len(body) >= MIN_COMPRESSED_BYTES else None
-    etag = hashlib.blake2b(body, digest_size=12).hexdigest()
-    return CachedReport(CacheableBody(body, compressed, etag, health.JSON), version)
+    response = CacheableBody.of(body, health.JSON, min_bytes=MIN_COMPRESSED_BYTES, level=4)
+    return CachedReport(response, version)
 
 
 class ReportCache:

@@ -38,9 +38,23 @@ class CacheableBody:
     content_type: str
 
     @classmethod
-    def of(cls, body: bytes, content_type: str) -> "CacheableBody":
-        """Compress a body and make its entity tag."""
-        compressed = gzip.compress(body, 6, mtime=0) if len(body) >= MIN_COMPRESSED_BYTES else None
+    def of(
+        cls,
+        body: bytes,
+        content_type: str,
+        *,
+        min_bytes: int = MIN_COMPRESSED_BYTES,
+        level: int = 6,
+    ) -> "CacheableBody":
+        """Compress a body and make its entity tag.
+
+        Args:
+            body: as it is.
+            content_type: its media type.
+            min_bytes: the size from which it is kept compressed too.
+            level: of gzip, from 1 (fast) to 9 (small).
+        """
+        compressed = gzip.compress(body, level, mtime=0) if len(body) >= min_bytes else None
         etag = hashlib.blake2b(body, digest_size=12).hexdigest()
         return cls(body, compressed, etag, content_type)
 

@@ -5,6 +5,7 @@ from typing import Any
 import orjson
 
 from functions.common import health
+from functions.common.access import API_KEY_HEADER
 from functions.common.correlation import CALL_ID_HEADER
 from functions.common.events import SOURCES
 from functions.common.http.openapi import RESPONSES, SCHEMAS, problem_response, problem_schema
@@ -337,7 +338,7 @@ def _schema_path() -> dict[str, Any]:
                 "200": {
                     "description": "The schema.",
                     "headers": CALL_ID,
-                    "content": {"application/schema+json": {"schema": {"type": "object"}}},
+                    "content": {schemas.MEDIA_TYPE: {"schema": {"type": "object"}}},
                 },
                 "304": {"$ref": RESPONSES + "NotModified"},
                 "404": {"$ref": RESPONSES + "NotFound"},
@@ -402,7 +403,7 @@ def document(limits: IngestSettings) -> dict[str, Any]:
                 "apiKey": {
                     "type": "apiKey",
                     "in": "header",
-                    "name": "X-Api-Key",
+                    "name": API_KEY_HEADER,
                     "description": "The key in the secret `ingest-api-key`.",
                 },
                 "bearer": {

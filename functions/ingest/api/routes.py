@@ -17,8 +17,6 @@ from functions.common.http.front_door import READ_METHODS, RawResponse, Route
 
 from ..settings import settings
 
-SCHEMA_JSON = "application/schema+json"
-
 
 @cache
 def _openapi_document() -> CacheableBody:
@@ -29,9 +27,9 @@ def _openapi_document() -> CacheableBody:
 
 @cache
 def _schema(source: str) -> CacheableBody:
-    from .schemas import source_schema  # noqa: PLC0415 - the same
+    from .schemas import MEDIA_TYPE, source_schema  # noqa: PLC0415 - the same
 
-    return CacheableBody.of(orjson.dumps(source_schema(source)), SCHEMA_JSON)
+    return CacheableBody.of(orjson.dumps(source_schema(source)), MEDIA_TYPE)
 
 
 def _openapi(request: Request) -> RawResponse:

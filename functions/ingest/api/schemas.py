@@ -12,6 +12,7 @@ from pydantic_core import core_schema
 from functions.common.contract import Source
 from functions.common.events import SOURCES
 
+MEDIA_TYPE = "application/schema+json"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 EXAMPLES = Path(__file__).resolve().parent / "examples"
 """A file for each source with one event of each type."""

@@ -6,19 +6,18 @@ from typing import Any
 from functions.common.http.openapi import RESPONSES
 
 from ..webhooks.configuration import WebhookSettings
-
-PREFIX = "/webhook/"
+from ..webhooks.webhook import path_of, secret_of, verify_token_of
 
 
 def security_schemes(webhooks: Mapping[str, WebhookSettings]) -> dict[str, Any]:
     """Return a security scheme for each webhook: the header with its signature."""
     return {
-        _security(name): {
+        secret_of(name): {
             "type": "apiKey",
             "in": "header",
             "name": each.scheme.header,
             "description": f"HMAC-{each.scheme.algorithm.upper()} of `{each.scheme.signed}`, in "
-            f"{each.scheme.encoding}, with the secret `webhook-{name}`.",
+            f"{each.scheme.encoding}, with the secret `{secret_of(name)}`.",
         }
         for name, each in webhooks.items()
     }
@@ -37,7 +36,7 @@ def paths(
         body: returns the request body for events of some sources.
     """
     return {
-        PREFIX + name: {
+        path_of(name): {
             "post": _post(name, each, take_events, body(sorted(each.sources))),
             **({"get": _get(name)} if each.scheme.verifies_subscription else {}),
         }
@@ -73,7 +72,7 @@ def _post(
         "summary": f"Send events of {sources}, signed",
         "description": description,
         "tags": ["webhooks"],
-        "security": [{_security(name): []}],
+        "security": [{secret_of(name): []}],
         "parameters": [*take_events["parameters"], *signed_headers],
         "requestBody": body,
     }
@@ -98,17 +97,13 @@ def _get(name: str) -> dict[str, Any]:
         "responses": {
             "200": {
                 "description": "`hub.challenge`, because the verify token is that of the secret "
-                f"`webhook-{name}-verify-token`.",
+                f"`{verify_token_of(name)}`.",
                 "content": {"text/plain": {"schema": {"type": "string"}}},
             },
             "403": {"$ref": RESPONSES + "Forbidden"},
             "405": {"$ref": RESPONSES + "MethodNotAllowed"},
         },
     }
-
-
-def _security(name: str) -> str:
-    return f"webhook-{name}"
 
 
 def _operation(verb: str, name: str) -> str:

@@ -20,11 +20,9 @@ from functions.common.settings import read_secrets
 
 from .scheme import Scheme
 from .schemes import SCHEMES
-from .webhook import Webhook
+from .webhook import VERIFY_TOKEN, Webhook, secret_of, verify_token_of
 
 logger = logging.getLogger(__name__)
-
-VERIFY_TOKEN = "-verify-token"  # noqa: S105 - the end of a secret's name
 
 
 def _parse(value: object) -> object:
@@ -101,13 +99,13 @@ def load(configured: Mapping[str, WebhookSettings]) -> tuple[Webhook, ...]:
 
 
 def _load(name: str, settings: WebhookSettings, *, warn: bool) -> Webhook:
-    secret = f"webhook-{name}"
+    secret = secret_of(name)
     scheme = settings.scheme
     try:
         keys = tuple(scheme.key(each) for each in read_secrets(secret))
     except ValueError as error:
         raise SecretError(f"the secret {secret} cannot be used: {error}") from error
-    tokens = read_secrets(secret + VERIFY_TOKEN) if scheme.verifies_subscription else ()
+    tokens = read_secrets(verify_token_of(name)) if scheme.verifies_subscription else ()
     if warn and not keys:
         logger.warning("webhook closed: no secret", extra={"webhook": name, "secret": secret})
     return Webhook(name, scheme, settings.sources, keys, tokens)

@@ -16,8 +16,24 @@ from .scheme import Scheme, Signature
 
 _CHALLENGE = re.compile(r"[A-Za-z0-9_.~+/=-]{1,256}")
 """Meta sends a number. What is sent back is short and can be no markup, whatever is asked for."""
+VERIFY_TOKEN = "-verify-token"  # noqa: S105 - the end of a secret's name
 MAX_NATIVE_BYTES = 64 * 1024
 """Larger bodies are not parsed once more only to say more of them."""
+
+
+def path_of(name: str) -> str:
+    """Return where the requests of a webhook arrive."""
+    return f"/webhook/{name}"
+
+
+def secret_of(name: str) -> str:
+    """Return the name of the secret that a webhook's requests are signed with."""
+    return f"webhook-{name}"
+
+
+def verify_token_of(name: str) -> str:
+    """Return the name of the secret with the verify token of a webhook's subscription."""
+    return secret_of(name) + VERIFY_TOKEN
 
 
 @dataclass(frozen=True)
@@ -41,7 +57,7 @@ class Webhook:
     @property
     def path(self) -> str:
         """Where its requests arrive."""
-        return f"/webhook/{self.name}"
+        return path_of(self.name)
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -56,7 +72,7 @@ class Webhook:
         """
         if not self.keys:
             raise CredentialsRefusedError(
-                "no_secret", f"{self.path} is closed: it needs the secret webhook-{self.name}."
+                "no_secret", f"{self.path} is closed: it needs the secret {secret_of(self.name)}."
             )
         try:
             return self.scheme.read(headers, time.time())
@@ -92,7 +108,7 @@ class Webhook:
             raise CredentialsRefusedError(
                 "wrong",
                 "hub.verify_token is not that of the secret "
-                f"webhook-{self.name}-verify-token, or hub.mode is not subscribe.",
+                f"{verify_token_of(self.name)}, or hub.mode is not subscribe.",
                 status=403,
             )
         challenge = query.get("hub.challenge", "")

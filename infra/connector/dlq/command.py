@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import sys
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
@@ -11,13 +10,11 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
-from nats.errors import Error as NatsError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from functions.common import broker
-from functions.common.broker import EVENTS_DLQ, BrokerSettings, connect, without_login
+from functions.common.broker import EVENTS_DLQ, BrokerSettings
 from functions.common.durations import parse_duration
 from functions.common.errors import UniverseError
 from functions.common.settings import read_secret
@@ -27,6 +24,7 @@ from infra.connector.dlq.store import (
     StoredDeadLetter,
     ago,
     by_reason,
+    open_store,
 )
 from infra.connector.errors import DeadLetterStoreError
 from infra.connector.jetstream.subjects import is_subject
@@ -130,16 +128,8 @@ def _with_store(
 @asynccontextmanager
 async def _store(stream: str, nats_url: str | None) -> AsyncGenerator[DeadLetterStore]:
     settings = BrokerSettings(nats_url=nats_url) if nats_url else _default_broker()
-    logging.getLogger(broker.__name__).setLevel(logging.CRITICAL)  # the error is printed once
-    try:
-        nc = await connect(settings, "universe-dlq", forever=False)
-    except (NatsError, OSError) as error:
-        url = without_login(settings.nats_url)
-        raise DeadLetterStoreError(f"NATS does not respond at {url}: {error}") from error
-    try:
-        yield DeadLetterStore(nc, nc.jetstream(), stream)  # pyright: ignore[reportUnknownMemberType] - untyped arguments in nats-py
-    finally:
-        await nc.close()
+    async with open_store(settings, stream, "universe-dlq") as (_, store):
+        yield store
 
 
 def _default_broker() -> BrokerSettings:

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -17,7 +19,8 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 
-from functions.common.broker import MSG_ID
+from functions.common import broker
+from functions.common.broker import MSG_ID, BrokerSettings, connect, without_login
 from functions.common.dead_letter import (
     DLQ_ATTEMPTS,
     DLQ_EVENT_ID,
@@ -363,3 +366,30 @@ def by_reason(letters: Iterable[StoredDeadLetter]) -> list[tuple[str, int]]:
 def ago(seconds: float) -> datetime:
     """Return the time that was `seconds` ago, in UTC."""
     return datetime.fromtimestamp(time.time() - seconds, UTC)
+
+
+@asynccontextmanager
+async def open_store(
+    settings: BrokerSettings, stream: str, client: str
+) -> AsyncGenerator[tuple[JetStreamContext, DeadLetterStore]]:
+    """Connect to NATS for the block; for commands.
+
+    Args:
+        settings: how to reach NATS.
+        stream: the stream with the dead letters.
+        client: the name of the connection.
+
+    Raises:
+        DeadLetterStoreError: NATS does not respond.
+    """
+    logging.getLogger(broker.__name__).setLevel(logging.CRITICAL)  # the error is printed once
+    try:
+        nc = await connect(settings, client, forever=False)
+    except (NatsError, OSError) as error:
+        url, reason = without_login(settings.nats_url), str(error) or type(error).__name__
+        raise DeadLetterStoreError(f"NATS does not respond at {url}: {reason}") from error
+    try:
+        js = JetStreamContext(nc)
+        yield js, DeadLetterStore(nc, js, stream)
+    finally:
+        await nc.close()

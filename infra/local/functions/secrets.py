@@ -6,7 +6,7 @@ from pathlib import Path
 
 from infra.local.errors import DeploymentError
 
-DOORS: Mapping[str, str] = {
+DOORS: dict[str, str] = {
     "ingest-api-key": "INGEST_AUTH",
     "analytics-api-key": "ANALYTICS_AUTH",
 }

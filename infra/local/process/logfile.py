@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from infra.local.private_file import open_private
+
 _FOLLOWER_QUEUE = 10_000
 
 
@@ -19,13 +21,6 @@ class LogLine:
     time: datetime
     instance: str
     text: str
-
-
-def open_private(path: Path) -> BinaryIO:
-    """Open a log file for appending; only its owner may read it, also if it was there before."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.fchmod(descriptor, 0o600)
-    return os.fdopen(descriptor, "ab")
 
 
 class LogFile:

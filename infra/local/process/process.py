@@ -22,7 +22,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.local.process.logfile import LogFile, open_private
+from infra.local.private_file import open_private
+from infra.local.process.logfile import LogFile
 from infra.local.process.reaper import Reaper
 
 logger = logging.getLogger(__name__)

@@ -23,11 +23,8 @@ def main(arguments: list[str]) -> int:
         return 0 if known else 2
     try:
         settings = ExporterSettings()
-    except ValidationError as error:
+    except (ValidationError, SecretError) as error:
         sys.stderr.writelines(f"{fault}\n" for fault in setting_faults(error))
-        return 2
-    except SecretError as error:
-        sys.stderr.write(f"{error}\n")
         return 2
     logs.configure("exporter", settings.log_level)
     try:

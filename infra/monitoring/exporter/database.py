@@ -12,6 +12,7 @@ from psycopg import Connection
 from psycopg.rows import DictRow, dict_row
 
 from functions.common.log_on_change import LogOnChange
+from functions.common.logs import first_line
 from functions.common.paths import ROOT
 from infra.monitoring.exporter.database_metrics import STATEMENT_METRICS
 from infra.monitoring.exporter.errors import DatabaseNotConfiguredError
@@ -61,7 +62,7 @@ class DatabaseCollector:
             except (psycopg.Error, OSError, DatabaseNotConfiguredError) as error:
                 up, metrics = 0.0, []
                 self._on_change.log(
-                    "database", f"the database does not answer: {_first_line(error)}"
+                    "database", f"the database does not answer: {first_line(error)}"
                 )
                 self.close()
                 self._connection = None
@@ -93,7 +94,7 @@ class DatabaseCollector:
         except psycopg.Error as error:
             if connection.closed:
                 raise
-            self._on_change.log(statement, f"no metrics of {statement}: {_first_line(error)}")
+            self._on_change.log(statement, f"no metrics of {statement}: {first_line(error)}")
             return None
         self._on_change.recovered(statement)
         return rows
@@ -117,8 +118,3 @@ class DatabaseCollector:
             )
             self._connection.prepare_threshold = None
         return self._connection
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -19,22 +19,16 @@ from nats.js import JetStreamContext
 from functions.common.broker import EVENTS, EVENTS_DLQ
 from infra.cli.generate import Mix, generate
 from infra.local.servers.nats import EmbeddedNats
-from tests.support.functions import running
+from tests.support.functions import Function, running
 from tests.support.net import plain_http, wait_until
 
 EVENTS_PATH = "/webhook/event"
 
 
 @pytest.fixture(scope="module")
-def http(
-    session_nats: EmbeddedNats, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[httpx.Client]:
+def http(ingest: Function) -> Iterator[httpx.Client]:
     """A client of one process for most tests, which makes the streams again that are removed."""
-    log = tmp_path_factory.mktemp("ingest") / "log"
-    with (
-        running("functions.ingest.handler", log, NATS_URL=session_nats.url) as function,
-        httpx.Client(base_url=function.url, timeout=60, verify=False) as client,
-    ):
+    with httpx.Client(base_url=ingest.url, timeout=60, verify=False) as client:
         yield client
 
 
