@@ -2,9 +2,8 @@
 
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Annotated, Any
+from typing import Annotated
 
-import orjson
 from pydantic import Field
 from typing_extensions import TypedDict
 
@@ -49,8 +48,3 @@ def ratio(part: int, whole: int) -> float | None:
     if whole == 0:
         return None if part else 0.0
     return round(part / whole, 6)
-
-
-def to_json(response: Any) -> bytes:
-    """Return the JSON of a report's response."""
-    return orjson.dumps(response)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
-import orjson
 from rich.progress import Progress
 
 from functions.common.broker import EVENTS, BrokerSettings
+from functions.common.json_text import to_json
 from infra.cli.options import errors_as_one_line
 from infra.cli.person_options import (
     error_console,
@@ -42,7 +42,7 @@ class _Output:
         """Write one object."""
         if self._array:
             self._file.write(b",\n" if self.written else b"[\n")
-        self._file.write(orjson.dumps(value) + (b"" if self._array else b"\n"))
+        self._file.write(to_json(value) + (b"" if self._array else b"\n"))
         self.written += 1
 
     def end(self) -> None:

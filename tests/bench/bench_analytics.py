@@ -103,8 +103,8 @@ def _ours(
     os.environ["DB_STATEMENT_TIMEOUT"] = "120"
     # imported here: the function reads its configuration once
     from functions.analytics_query import database
-    from functions.analytics_query.formatting import to_json
     from functions.analytics_query.reports import REPORTS
+    from functions.common.json_text import to_json
 
     report_name, params = QUESTIONS[name]
     report = REPORTS[report_name]

@@ -114,6 +114,20 @@ def test_event_with_too_much_data_is_listed_without(live: Analytics) -> None:
     assert (item["data"], item["extra"], item["omitted"]) == (None, {"other": "kept"}, ["data"])
 
 
+@pytest.mark.parametrize("form", ["json", "ndjson", "csv"])
+def test_a_number_of_any_size_is_answered_as_it_was_sent(live: Analytics, form: str) -> None:
+    """One event with an integer of more than 64 bits made every list of events a 500."""
+    [event] = generated(1, seed=11, until=UNTIL - timedelta(days=60))
+    event |= {"eventId": "large-number", "other": 10**30}
+    store(live.owner_url, [event])
+    moment = datetime.fromisoformat(event["timestamp"]).astimezone(UTC)
+    question = {"from": moment.isoformat(), "to": (moment + timedelta(seconds=1)).isoformat()}
+    answer = live.get("events", **question, **({} if form == "json" else {"format": form}))
+    assert answer.status_code == 200
+    assert "large-number" in answer.text
+    assert str(10**30) in answer.text
+
+
 @pytest.mark.parametrize("form", ["ndjson", "csv"])
 def test_exports_are_whole_and_streamed_in_bounded_memory(live: Analytics, form: str) -> None:
     """An export has what a page leaves out, and holds no more than an event at a time."""

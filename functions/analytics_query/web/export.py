@@ -11,9 +11,9 @@ from itertools import chain
 from typing import Any, Literal
 
 import flask
-import orjson
 
 from functions.common.errors import RequestRefusedError
+from functions.common.json_text import to_json
 
 from .. import database, metrics
 from ..database import Row
@@ -105,7 +105,7 @@ def _to_ndjson(rows: Iterable[Row]) -> Iterator[tuple[bytes, int]]:
     size = 0
     chunks = 0
     for row in rows:
-        lines.append(orjson.dumps(to_event(row), option=orjson.OPT_APPEND_NEWLINE))
+        lines.append(to_json(to_event(row)) + b"\n")
         size += len(lines[-1])
         del row  # it may be large, and the next one is read before it would be replaced
         if size >= CHUNK_BYTES:
@@ -149,7 +149,7 @@ def _to_csv(rows: Iterable[Row]) -> Iterator[tuple[bytes, int]]:
 
 
 def _quoted_json(value: dict[str, Any] | None) -> bytes:
-    return b'"%b"' % orjson.dumps(value).replace(b'"', b'""') if value is not None else b""
+    return b'"%b"' % to_json(value).replace(b'"', b'""') if value is not None else b""
 
 
 def _escape_formula(name: str, value: str | None) -> str | None:

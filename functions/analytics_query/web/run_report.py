@@ -10,10 +10,10 @@ from werkzeug.datastructures import MultiDict
 
 from functions.common.http.cacheable import respond
 from functions.common.http.wsgi import to_response
+from functions.common.json_text import to_json
 
 from .. import database, metrics
 from ..errors import UnsupportedQueryError
-from ..formatting import to_json
 from ..problems import faults_of, invalid_parameter, invalid_parameters
 from ..query.filters import QueryParameters
 from ..reports.events import EventsQuery
