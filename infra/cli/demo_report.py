@@ -9,7 +9,7 @@ from rich.columns import Columns
 from rich.console import Console
 from rich.table import Table
 
-from infra.cli.load_generator import Summary
+from infra.cli.load.sender import Summary
 
 Report = dict[str, Any]
 

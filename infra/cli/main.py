@@ -4,16 +4,16 @@ from importlib.metadata import version
 
 import click
 
-from infra.cli.demo_command import demo
-from infra.cli.erase_command import erase, erasures
-from infra.cli.export_command import export
-from infra.cli.migrate_command import migrate
+from infra.cli.commands.demo import demo
+from infra.cli.commands.erase import erase, erasures
+from infra.cli.commands.export import export
+from infra.cli.commands.migrate import migrate
+from infra.cli.commands.publish import publish
+from infra.cli.commands.retention import retention, seal
+from infra.cli.commands.settings import settings
+from infra.cli.commands.status import status
+from infra.cli.commands.up import up
 from infra.cli.options import platform_broker
-from infra.cli.publish_command import publish
-from infra.cli.retention_command import retention, seal
-from infra.cli.settings_command import settings
-from infra.cli.status_command import status
-from infra.cli.up_command import up
 from infra.connector.dlq.command import dlq
 
 

@@ -1,8 +1,14 @@
-"""The database URL with the owner's role, for commands that change the database."""
+"""The database that a command changes: its URL, with the owner's role."""
+
+import click
 
 from infra.cli.options import platform_settings
 from infra.local import state_dir
 from infra.local.errors import PlatformError
+
+database_url_option = click.option(
+    "--url", envvar="DATABASE_URL", help="The database, as its owner.  [env: DATABASE_URL]"
+)
 
 
 def owner_url(url: str | None) -> str:

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from functions.common.broker import EVENTS_DLQ, BrokerSettings
 from infra.cli.options import platform_broker
-from infra.cli.owner_url import owner_url
+from infra.cli.owner_url import database_url_option, owner_url
 from infra.connector.dlq.store import DeadLetterStore, DeadLetterStoreError, open_store
 from infra.local.errors import PlatformError
 from infra.privacy.errors import StreamUnavailableError
@@ -32,9 +32,7 @@ _OPTIONS = (
         "out of the shell's history.",
     ),
     click.option("--source", metavar="NAME", help="Only events of this source, such as tiktok."),
-    click.option(
-        "--url", envvar="DATABASE_URL", help="The database, as its owner.  [env: DATABASE_URL]"
-    ),
+    database_url_option,
     click.option("--nats-url", envvar="NATS_URL", help="NATS servers.  [env: NATS_URL]"),
     click.option(
         "--no-nats",

@@ -5,8 +5,7 @@ import contextlib
 import io
 import logging
 import os
-import sys
-from collections.abc import AsyncGenerator, Callable, Collection, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -16,23 +15,17 @@ import nats.errors
 from nats.js import JetStreamContext
 from pydantic_settings import BaseSettings
 
-from functions.analytics_query.settings import AnalyticsQuerySettings
 from functions.common import logs
 from functions.common.broker import BrokerSettings, connect, ensure_streams, without_login
-from functions.common.paths import ROOT
-from functions.ingest.settings import IngestSettings
-from functions.process_batch.settings import ProcessBatchSettings
-from infra.connector.settings import ConnectorSettings
 from infra.database import housekeeping
 from infra.database.migrate import migrate
-from infra.local import state_dir
+from infra.local import environment, services, state_dir
 from infra.local.errors import PlatformError
-from infra.local.functions.secrets import DOORS, link_secrets, open_doors
+from infra.local.functions.secrets import DOORS, open_doors
 from infra.local.gateway.app import LocalGateway
 from infra.local.gateway.settings import GatewaySettings
 from infra.local.private_file import open_private
-from infra.local.process.logfile import LogFile
-from infra.local.process.process import Command, Process, spawn
+from infra.local.process.process import Process
 from infra.local.process.supervisor import Supervisor
 from infra.local.servers.embedded_server import EmbeddedServer
 from infra.local.servers.nats import EmbeddedNats
@@ -40,30 +33,9 @@ from infra.local.servers.ports import LOOPBACK, free_port, is_free
 from infra.local.servers.postgres import READER, WRITER, EmbeddedPostgres
 from infra.local.settings import PlatformSettings
 from infra.local.state_dir import PlatformAddresses
-from infra.monitoring.exporter.settings import ExporterSettings
 
 logger = logging.getLogger(__name__)
 
-MAX_LOG_BYTES = 8 * 1024**2
-INHERITED_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LOG_LEVEL")
-HANDLER_SETTINGS = {
-    "functions.ingest.handler": IngestSettings,
-    "functions.process_batch.handler": ProcessBatchSettings,
-    "functions.analytics_query.handler": AnalyticsQuerySettings,
-}
-"""The settings of the platform's environment that are handed on to a function, by its handler."""
-NOT_INHERITED_SETTINGS = {
-    "NATS_URL", "DATABASE_URL", "DATABASE_READER_URL", "GATEWAY_URL", "K_SINK", "FUNCTION_URL",
-    "HOST", "PORT", "METRICS_PORT", "BASIC_AUTH_USER", "BASIC_AUTH_PASSWORD",
-}  # fmt: skip
-"""Settings that mean something else to the platform, or that the platform sets itself."""
-SECRET_VARIABLES = (
-    "INGEST_API_KEY", "ANALYTICS_API_KEY", "BATCH_SIGNING_KEY",
-    "NATS_USER", "NATS_PASSWORD", "NATS_TOKEN",
-)  # fmt: skip
-"""Variables of the platform's environment that are handed on as secret files only."""
-CONNECTOR_SECRETS = ("nats-url", "batch-signing-key", "basic-auth-user", "basic-auth-password")
-EXPORTER_SECRETS = ("nats-url", "database-reader-url")
 DOOR_EFFECTS = {
     "INGEST_AUTH": "anybody who reaches the gateway may send events",
     "ANALYTICS_AUTH": "anybody who reaches the gateway may read",
@@ -107,12 +79,15 @@ def _no_progress(step: str) -> None:
 
 @asynccontextmanager
 async def running(
-    settings: PlatformSettings, on_progress: ProgressCallback = _no_progress
+    settings: PlatformSettings,
+    function_settings: Mapping[str, type[BaseSettings]],
+    on_progress: ProgressCallback = _no_progress,
 ) -> AsyncGenerator[Platform]:
     """Start the platform; stop it, with everything it started, when the block ends.
 
     Args:
         settings: the settings.
+        function_settings: the settings that are handed on to a function, by its handler's module.
         on_progress: called with a short description of each step.
 
     Raises:
@@ -126,7 +101,7 @@ async def running(
                 f"port {settings.gateway_port} is in use: choose another with GATEWAY_PORT"
             )
         stack.enter_context(_log_to(folder / "logs" / "platform.log"))
-        _move_secrets_out_of_environment(folder)
+        environment.move_secrets_to_files(folder)
         for name in DOORS:
             if (folder / "secrets" / name).exists():
                 state_dir.read_secret(folder, name)  # an empty one stops the platform here
@@ -151,7 +126,8 @@ async def running(
                 gateway_port=settings.gateway_port,
                 function_env={"NATS_URL": nats_url},
                 handler_env={
-                    module: _environment_of(each) for module, each in HANDLER_SETTINGS.items()
+                    handler: environment.settings_of(each)
+                    for handler, each in function_settings.items()
                 },
             ),
             broker,
@@ -167,13 +143,13 @@ async def running(
         connector_port = settings.connector_port or free_port()
         if settings.connector:
             on_progress("starting the connector")
-            connector = _connector(folder, gateway.url, connector_port)
+            connector = services.connector(folder, gateway.url, connector_port)
             await connector.start()
             stack.push_async_callback(connector.stop)
             gateway.services["connector"] = f"{LOOPBACK}:{connector_port}"
         if settings.exporter:
             exporter_port = settings.exporter_port or free_port()
-            exporter = _exporter(folder, exporter_port)
+            exporter = services.exporter(folder, exporter_port)
             await exporter.start()
             stack.push_async_callback(exporter.stop)
             gateway.services["exporter"] = f"{LOOPBACK}:{exporter_port}"
@@ -184,16 +160,6 @@ async def running(
         stack.callback(state_dir.remove_addresses, folder)
         yield Platform(folder, gateway.url, broker, connector_url, databases, gateway, doors)
         on_progress("stopping")
-
-
-def _move_secrets_out_of_environment(folder: Path) -> None:
-    """Write secrets of the environment to files, which each process gets that reads them.
-
-    They are removed from the environment, which all child processes inherit.
-    """
-    for name in SECRET_VARIABLES:
-        if value := os.environ.pop(name, ""):
-            state_dir.write_secret(folder, name.lower().replace("_", "-"), value)
 
 
 def _open_doors(gateway: LocalGateway) -> Generator[str]:
@@ -211,16 +177,6 @@ def _open_doors(gateway: LocalGateway) -> Generator[str]:
                 closes = f"unset {variable}" if path.exists() else f"put a key into {path}"
                 hint = f"to close it, {closes} and start again"
                 yield f"{function.name}: {DOOR_EFFECTS[variable]} ({variable}=none); {hint}"
-
-
-def _environment_of(settings: type[BaseSettings]) -> dict[str, str]:
-    """Return the variables of this process's environment that are settings of a class."""
-    names = {name.upper() for name in settings.model_fields}
-    return {
-        name: os.environ[name]
-        for name in sorted(names - NOT_INHERITED_SETTINGS - set(SECRET_VARIABLES))
-        if os.environ.get(name)
-    }
 
 
 async def _start_nats(
@@ -293,49 +249,9 @@ async def _keep_running(server: EmbeddedServer, stack: AsyncExitStack) -> None:
     await supervisor.start()
 
 
-def _connector(folder: Path, gateway_url: str, port: int) -> Supervisor:
-    secrets = _secrets(folder, "connector", CONNECTOR_SECRETS)
-    environment = _environment(ConnectorSettings, secrets, port)
-    environment |= {"GATEWAY_URL": gateway_url}
-    return _service("connector", "infra.connector", environment, folder)
-
-
-def _exporter(folder: Path, port: int) -> Supervisor:
-    secrets = _secrets(folder, "exporter", EXPORTER_SECRETS)
-    environment = _environment(ExporterSettings, secrets, port)
-    return _service("exporter", "infra.monitoring.exporter", environment, folder)
-
-
-def _secrets(folder: Path, service: str, names: Collection[str]) -> Path:
-    return link_secrets(folder / "secrets", folder / "run" / f"_{service}" / "secrets", names)
-
-
-def _environment(settings: type[BaseSettings], secrets: Path, port: int) -> dict[str, str]:
-    inherited = {key: os.environ[key] for key in INHERITED_VARIABLES if key in os.environ}
-    return (
-        inherited
-        | _environment_of(settings)
-        | {
-            "SECRETS_DIR": str(secrets),
-            "HOST": LOOPBACK,
-            "PORT": str(port),
-        }
-    )
-
-
-def _service(name: str, module: str, environment: dict[str, str], folder: Path) -> Supervisor:
-    command = Command(name, [sys.executable, "-m", module], environment, ROOT)
-    log = LogFile(folder / "logs" / name / f"{name}.log", MAX_LOG_BYTES)
-
-    async def start() -> Process:
-        return spawn(command, log)
-
-    return Supervisor(name, start)
-
-
 @contextlib.contextmanager
 def _log_to(file: Path) -> Generator[None]:
-    if file.exists() and file.stat().st_size > MAX_LOG_BYTES:
+    if file.exists() and file.stat().st_size > services.MAX_LOG_BYTES:
         file.replace(file.with_name(file.name + ".1"))
     with io.TextIOWrapper(open_private(file), encoding="utf-8", line_buffering=True) as stream:
         logs.configure("platform", stream=stream)

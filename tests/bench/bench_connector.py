@@ -32,7 +32,7 @@ from nats.js.api import ConsumerConfig
 from nats.js.errors import NotFoundError
 
 from functions.common.broker import BrokerSettings, ensure_streams
-from infra.cli.generate import Mix, generate
+from infra.cli.load.event_generator import Mix, generate
 from infra.database.migrate import migrate
 from infra.local.gateway.app import LocalGateway
 from infra.local.gateway.settings import GatewaySettings

@@ -34,7 +34,7 @@ from functions.process_batch.compaction import compact
 from functions.process_batch.deltas import COLUMNS as DELTAS
 from functions.process_batch.deltas import delta_lines
 from functions.process_batch.rows import COLUMNS, EventRow
-from infra.cli.generate import Event, Mix, generate
+from infra.cli.load.event_generator import Event, Mix, generate
 from infra.database.migrate import migrate
 from infra.local.servers.postgres import WRITER, EmbeddedPostgres
 from tests.bench.cores import two_cores

@@ -14,7 +14,7 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
-from infra.cli.generate import Mix
+from infra.cli.load.event_generator import Mix
 from infra.local.servers.postgres import EmbeddedPostgres
 from tests.support import oracle
 from tests.support.analytics import Analytics, analytics

@@ -21,7 +21,7 @@ import pytest
 from nats.js import JetStreamContext
 
 from functions.common.paths import ROOT
-from infra.cli.generate import Mix, generate
+from infra.cli.load.event_generator import Mix, generate
 from infra.database.migrate import migrate
 from infra.local.servers.nats import EmbeddedNats
 from infra.local.servers.postgres import WRITER, EmbeddedPostgres

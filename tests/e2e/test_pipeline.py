@@ -14,7 +14,7 @@ from typing import Any
 import nats
 import pytest
 
-from infra.cli.generate import Event, Generated, Mix, generate
+from infra.cli.load.event_generator import Event, Generated, Mix, generate
 from infra.cli.stream_state import dead_letters_by_reason
 from infra.local import state_dir
 from tests.support import oracle

@@ -10,7 +10,7 @@ from nats.js import JetStreamContext
 from nats.js.api import RetentionPolicy, StreamConfig
 
 from functions.common.broker import EVENTS, EVENTS_DLQ, BrokerSettings, ensure_streams
-from infra.cli.generate import generate
+from infra.cli.load.event_generator import generate
 from infra.connector.dlq.publisher import DeadLetterPublisher
 from tests.support.exporter import exporter
 from tests.support.functions import running

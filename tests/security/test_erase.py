@@ -21,7 +21,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from functions.process_batch.compaction import compact
-from infra.cli.generate import Mix
+from infra.cli.load.event_generator import Mix
 from infra.cli.main import main
 from infra.database.seal import seal_finished_days
 from infra.local.servers.postgres import EmbeddedPostgres

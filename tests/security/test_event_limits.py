@@ -9,7 +9,7 @@ import nats
 import pytest
 
 from functions.common.broker import EVENTS_DLQ
-from infra.cli.generate import generate
+from infra.cli.load.event_generator import generate
 from tests.conftest import Database
 from tests.support.functions import Function, running
 from tests.support.net import plain_http

@@ -24,7 +24,7 @@ import pytest
 from functions.common import logs
 from functions.common.paths import ROOT
 from functions.common.postgres import summary
-from infra.cli.generate import generate
+from infra.cli.load.event_generator import generate
 from infra.local import state_dir
 from infra.local.servers.postgres import SERVER_SETTINGS, EmbeddedPostgres
 from tests.conftest import Database

@@ -14,7 +14,7 @@ import pytest
 from nats.js import JetStreamContext
 
 from functions.process_batch.writer import MAX_DAYS, Writer
-from infra.cli.generate import generate
+from infra.cli.load.event_generator import generate
 from tests.conftest import Database
 from tests.support.connector import ConnectorProcess
 from tests.support.jetstream import backlog, publish, streams

@@ -15,7 +15,7 @@ from functions.ingest import pace
 from functions.ingest.body import iter_events
 from functions.ingest.settings import IngestSettings
 from functions.ingest.validation import EventValidator, validate
-from infra.cli.generate import generate
+from infra.cli.load.event_generator import generate
 from infra.connector.delivery.response import Success, classify
 from infra.local.servers.postgres import EmbeddedPostgres
 from tests.conftest import Database, fresh_database

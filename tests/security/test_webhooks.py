@@ -20,7 +20,7 @@ from nats.js.errors import NotFoundError
 from openapi_spec_validator import validate
 
 from functions.common.broker import DLQ_SUBJECT, EVENTS, EVENTS_DLQ, EVENTS_SUBJECT
-from infra.cli.generate import generate
+from infra.cli.load.event_generator import generate
 from infra.local.servers.nats import EmbeddedNats
 from tests.support.functions import ENTRY, ROOT, Function, running
 

@@ -5,7 +5,7 @@ import hmac
 import json
 from pathlib import Path
 
-from infra.cli.generate import generate
+from infra.cli.load.event_generator import generate
 from infra.local.servers.nats import EmbeddedNats
 from tests.support.local_gateway import running_gateway
 

@@ -14,7 +14,7 @@ import pytest
 from functions.common.paths import ROOT
 from functions.ingest.webhooks.scheme import Scheme
 from functions.ingest.webhooks.schemes import SCHEMES
-from infra.cli.generate import generate
+from infra.cli.load.event_generator import generate
 from infra.local.servers.nats import EmbeddedNats
 from tests.support.functions import running
 

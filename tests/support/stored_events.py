@@ -11,7 +11,7 @@ from functions.process_batch.body import read_messages
 from functions.process_batch.compaction import compact
 from functions.process_batch.validation import ValidationSummary, validated_rows
 from functions.process_batch.writer import Writer, WriteResult
-from infra.cli.generate import Mix, generate
+from infra.cli.load.event_generator import Mix, generate
 
 UNTIL = datetime(2024, 6, 20, 15, 30, 12, tzinfo=UTC)
 """The time of the newest event that tests generate."""

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from functions.common import health
+from infra.local import environment
 from infra.local.api_models import FunctionDeployment
 from infra.local.functions.handler_resolver import Handler, resolve_handler
 from infra.local.functions.scaling import ScaleRule, read_scale_rule
@@ -22,9 +23,6 @@ from infra.local.process.process import Command
 from infra.local.servers.ports import LOOPBACK
 
 TEMPLATE_ENTRY = Path("templates/python3-functions-framework/index.py")
-INHERITED_VARIABLES = (
-    "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "VIRTUAL_ENV", "LOG_LEVEL",
-)  # fmt: skip
 METRICS_ANNOTATION = "prometheus.io.path"
 HEALTH_ANNOTATIONS = ("com.openfaas.health.http.path", "com.openfaas.ready.http.path")
 
@@ -61,7 +59,7 @@ class Version:
             port: where its HTTP server listens.
             settings: the gateway's.
         """
-        env = {name: os.environ[name] for name in INHERITED_VARIABLES if name in os.environ}
+        env = environment.inherited()
         env |= {"PYTHONUNBUFFERED": "1"} | self.deployment.env_vars | settings.function_env
         env |= settings.handler_env.get(self.handler.module, {})
         names = self.deployment.secrets

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.cli.generate import Mix
+from infra.cli.load.event_generator import Mix
 from infra.database.seal import seal_finished_days
 from infra.local.servers.postgres import EmbeddedPostgres
 from tests.support import oracle

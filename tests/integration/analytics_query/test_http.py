@@ -17,7 +17,7 @@ from openapi_spec_validator import validate
 from pydantic import TypeAdapter
 
 from functions.analytics_query.reports import REPORTS as REPORTS_BY_NAME
-from infra.cli.generate import Mix
+from infra.cli.load.event_generator import Mix
 from infra.local.servers.postgres import EmbeddedPostgres
 from tests.support.analytics import HANDLER, Analytics, analytics
 from tests.support.functions import running

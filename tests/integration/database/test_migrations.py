@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 
-from infra.cli.migrate_command import migrate as migrate_command
+from infra.cli.commands.migrate import migrate as migrate_command
 from infra.database.dump_schema import SCHEMA_FILE, dump_schema
 from infra.database.errors import DatabaseError
 from infra.database.include_functions import with_functions

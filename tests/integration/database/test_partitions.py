@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 from psycopg import errors
 
-from infra.cli.generate import Mix
-from infra.cli.retention_command import retention, seal
+from infra.cli.commands.retention import retention, seal
+from infra.cli.load.event_generator import Mix
 from infra.database import housekeeping
 from infra.database.retention import drop_days_before
 from infra.database.seal import seal_finished_days

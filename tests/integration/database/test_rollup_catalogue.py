@@ -12,7 +12,7 @@ from psycopg import Connection, errors
 from functions.analytics_query.users.sampling import SAMPLING_MODULUS
 from functions.process_batch.compaction import compact
 from functions.process_batch.rollup_statements import compaction_statements, read_catalogue
-from infra.cli.generate import Mix
+from infra.cli.load.event_generator import Mix
 from infra.database.retention import drop_days_before
 from infra.database.seal import seal_finished_days
 from tests.conftest import Database

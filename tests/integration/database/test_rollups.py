@@ -16,7 +16,7 @@ from functions.common.sketches import HLL_ERROR, THETA_ERROR
 from functions.process_batch.compaction import CompactionResult, compact
 from functions.process_batch.rows import EventRow
 from functions.process_batch.writer import Writer
-from infra.cli.generate import Mix
+from infra.cli.load.event_generator import Mix
 from infra.database.seal import seal_finished_days
 from tests.conftest import Database
 from tests.support.sketches import in_common, unite_hll, unite_theta

@@ -17,7 +17,7 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
 from functions.common.broker import EVENTS, EVENTS_DLQ
-from infra.cli.generate import Mix, generate
+from infra.cli.load.event_generator import Mix, generate
 from infra.local.servers.nats import EmbeddedNats
 from tests.support.functions import Function, running
 from tests.support.net import plain_http, wait_until

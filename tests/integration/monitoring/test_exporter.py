@@ -8,7 +8,7 @@ import psycopg
 from nats.js.api import AckPolicy, ConsumerConfig
 
 from functions.common.broker import BrokerSettings, ensure_streams
-from infra.cli.generate import Mix
+from infra.cli.load.event_generator import Mix
 from infra.database.migrate import migrate
 from infra.local.servers.nats import EmbeddedNats
 from infra.local.servers.postgres import READER, EmbeddedPostgres

@@ -20,7 +20,7 @@ from functions.common.events import (
     summarize,
     validate_json,
 )
-from infra.cli.generate import Mix, generate
+from infra.cli.load.event_generator import Mix, generate
 
 FACEBOOK: dict[str, Any] = {
     "eventId": "fb-1",

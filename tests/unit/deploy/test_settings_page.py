@@ -3,7 +3,8 @@
 import pytest
 
 from functions.common.paths import ROOT
-from infra.cli.settings_command import COMPONENTS, page, settings_of
+from infra.cli.commands.settings import page, settings_of
+from infra.cli.components import COMPONENTS
 
 
 def test_the_page_is_what_the_classes_say() -> None:

@@ -11,15 +11,15 @@ from nats.js import JetStreamContext
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from functions.common.broker import connect
+from infra.cli.commands.publish import EVENTS_PATH, api_key_header, publish_with_progress_bar
+from infra.cli.commands.up import print_urls, running_platform
 from infra.cli.demo_report import DemoResult, fetch_reports, print_report
-from infra.cli.generate import Mix
-from infra.cli.load_generator import LoadPlan
-from infra.cli.options import console, errors_as_one_line, first_secret, platform_settings
-from infra.cli.publish_command import EVENTS_PATH, api_key_header, publish_with_progress_bar
+from infra.cli.load.event_generator import Mix
+from infra.cli.load.options import load_options
+from infra.cli.load.sender import LoadPlan
+from infra.cli.options import console, errors_as_one_line, first_secret
 from infra.cli.run import run
 from infra.cli.stream_state import dead_letters_by_reason, stream_state
-from infra.cli.up_command import print_step, print_urls
-from infra.local import platform
 from infra.local.errors import PlatformError
 from infra.local.platform import Platform
 
@@ -28,33 +28,7 @@ POLL_SECONDS = 0.1
 
 
 @click.command()
-@click.option(
-    "--events", type=click.IntRange(1), default=20_000, show_default=True, help="Events to send."
-)
-@click.option(
-    "--batch", type=click.IntRange(1), default=500, show_default=True, help="Events per request."
-)
-@click.option(
-    "--duplicates",
-    type=click.FloatRange(0, 1),
-    default=0.02,
-    show_default=True,
-    help="Share of repeated events, 0 to 1.",
-)
-@click.option(
-    "--invalid",
-    type=click.FloatRange(0, 1),
-    default=0.01,
-    show_default=True,
-    help="Share of invalid events, 0 to 1.",
-)
-@click.option(
-    "--days",
-    type=click.FloatRange(0.001),
-    default=7,
-    show_default=True,
-    help="How many days back event times go.",
-)
+@load_options(events=20_000, duplicates=0.02, invalid=0.01)
 @click.option("--exit", "exit_after_report", is_flag=True, help="Stop after the report.")
 @errors_as_one_line
 def demo(
@@ -74,7 +48,7 @@ def demo(
 
 
 async def _demo(events: int, batch: int, mix: Mix, exit_after_report: bool) -> bool:
-    async with platform.running(platform_settings(), print_step) as running:
+    async with running_platform() as running:
         nc = await connect(running.broker, "demo")
         try:
             await _run(running, nc, events, batch, mix)

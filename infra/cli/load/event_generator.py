@@ -1,4 +1,4 @@
-"""Realistic events of the known sources, for the demo, load tests and other tests."""
+"""Generates realistic events of the known sources, for the demo, load tests and other tests."""
 
 import random
 from collections.abc import Iterator

@@ -5,13 +5,9 @@ from datetime import timedelta
 import click
 
 from infra.cli.options import console, errors_as_one_line
-from infra.cli.owner_url import owner_url
+from infra.cli.owner_url import database_url_option, owner_url
 from infra.database.retention import days_before, drop_days_before, first_kept_day
 from infra.database.seal import seal_finished_days
-
-_url = click.option(
-    "--url", envvar="DATABASE_URL", help="The database, as its owner.  [env: DATABASE_URL]"
-)
 
 
 @click.command()
@@ -23,7 +19,7 @@ _url = click.option(
     help="Whole days to keep besides today.",
 )
 @click.option("--dry-run", is_flag=True, help="Print the days without dropping them.")
-@_url
+@database_url_option
 @errors_as_one_line
 def retention(keep_days: int, dry_run: bool, url: str | None) -> None:
     """Drop the days that are older than N days.
@@ -49,7 +45,7 @@ def retention(keep_days: int, dry_run: bool, url: str | None) -> None:
     show_default=True,
     help="Minutes since the end of the day, and without new events, before it is sealed.",
 )
-@_url
+@database_url_option
 @errors_as_one_line
 def seal(idle_minutes: int, url: str | None) -> None:
     """Seal the days that are over.

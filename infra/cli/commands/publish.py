@@ -16,9 +16,9 @@ from rich.progress import (
 from rich.table import Table
 
 from functions.common.access import API_KEY_HEADER
-from infra.cli.generate import Mix, generate
-from infra.cli.load_generator import LoadPlan, Summary
-from infra.cli.load_generator import publish as publish_events
+from infra.cli.load.event_generator import Mix, generate
+from infra.cli.load.options import load_options
+from infra.cli.load.sender import LoadPlan, Summary, send_events
 from infra.cli.options import console, errors_as_one_line, first_secret, platform_settings
 from infra.cli.run import run
 
@@ -26,12 +26,7 @@ EVENTS_PATH = "/function/ingest/webhook/event"
 
 
 @click.command()
-@click.option(
-    "--events", type=click.IntRange(1), default=10_000, show_default=True, help="Events to send."
-)
-@click.option(
-    "--batch", type=click.IntRange(1), default=500, show_default=True, help="Events per request."
-)
+@load_options(events=10_000)
 @click.option("--rate", type=click.FloatRange(0), default=0, help="Events per second; 0: no limit.")
 @click.option(
     "--concurrency",
@@ -39,19 +34,6 @@ EVENTS_PATH = "/function/ingest/webhook/event"
     default=4,
     show_default=True,
     help="Concurrent requests.",
-)
-@click.option(
-    "--duplicates", type=click.FloatRange(0, 1), default=0, help="Share of repeated events, 0 to 1."
-)
-@click.option(
-    "--invalid", type=click.FloatRange(0, 1), default=0, help="Share of invalid events, 0 to 1."
-)
-@click.option(
-    "--days",
-    type=click.FloatRange(0.001),
-    default=7,
-    show_default=True,
-    help="How many days back event times go.",
 )
 @click.option("--seed", type=int, help="Random seed; the same seed gives the same events.")
 @click.option("--url", help="Where events are posted; default: ingest at the local gateway.")
@@ -131,7 +113,7 @@ async def publish_with_progress_bar(events: int, plan: LoadPlan, mix: Mix, seed:
             speed = done / max(0.001, time.monotonic() - started)
             progress.update(task, advance=count, rate=f"{speed:,.0f}/s")
 
-        return await publish_events(generate(events, seed, mix), plan, advance)
+        return await send_events(generate(events, seed, mix), plan, advance)
 
 
 def _as_json(summary: Summary) -> dict[str, object]:

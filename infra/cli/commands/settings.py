@@ -6,30 +6,13 @@ from typing import Any
 
 import click
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings
 from rich.table import Table
 
-from functions.analytics_query.settings import AnalyticsQuerySettings
 from functions.common.paths import ROOT
 from functions.common.settings import is_secret_file
-from functions.ingest.settings import IngestSettings
-from functions.process_batch.settings import ProcessBatchSettings
+from infra.cli.components import COMPONENTS
 from infra.cli.options import console
 from infra.connector.help_text import show
-from infra.connector.settings import ConnectorSettings
-from infra.local.gateway.settings import GatewaySettings
-from infra.local.settings import PlatformSettings
-from infra.monitoring.exporter.settings import ExporterSettings
-
-COMPONENTS: dict[str, tuple[type[BaseSettings], ...]] = {
-    "ingest": (IngestSettings,),
-    "process-batch": (ProcessBatchSettings,),
-    "analytics-query": (AnalyticsQuerySettings,),
-    "connector": (ConnectorSettings,),
-    "platform": (PlatformSettings, GatewaySettings),
-    "exporter": (ExporterSettings,),
-}
-"""The settings classes of each component."""
 
 _PAGE_HEAD = """\
 # Settings

@@ -1,11 +1,13 @@
 """`universe up`: the platform until Ctrl-C."""
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import click
 from rich.table import Table
 
+from infra.cli.components import settings_by_handler
 from infra.cli.options import console, errors_as_one_line, platform_settings
 from infra.cli.run import run
 from infra.local import platform
@@ -24,13 +26,21 @@ def up() -> None:
 
 
 async def _up() -> None:
-    async with platform.running(platform_settings(), print_step) as running:
+    async with running_platform() as running:
         print_urls(running)
         await asyncio.Event().wait()
 
 
-def print_step(step: str) -> None:
-    """Print a step of the start or stop."""
+def running_platform() -> AbstractAsyncContextManager[Platform]:
+    """Run the platform for a block; print the steps of its start and stop.
+
+    Raises:
+        PlatformError: it cannot start; the message says what to do.
+    """
+    return platform.running(platform_settings(), settings_by_handler(), _print_step)
+
+
+def _print_step(step: str) -> None:
     console.print(f"[dim]{step} ...[/dim]")
 
 

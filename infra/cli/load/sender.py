@@ -1,4 +1,4 @@
-"""The load generator: posts events to ingest at a given rate, or as fast as they are accepted."""
+"""Posts events to ingest at a given rate, or as fast as they are accepted."""
 
 import asyncio
 import gzip
@@ -12,7 +12,7 @@ import aiohttp
 import orjson
 
 from functions.common.backoff import Backoff
-from infra.cli.generate import Generated
+from infra.cli.load.event_generator import Generated
 
 RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 BACKOFF = Backoff.exponential(0.1, 10.0, jitter=0.0)
@@ -75,7 +75,7 @@ def _no_progress(count: int) -> None:
     """Report nothing."""
 
 
-async def publish(
+async def send_events(
     events: Iterator[Generated],
     plan: LoadPlan,
     on_progress: Callable[[int], None] = _no_progress,

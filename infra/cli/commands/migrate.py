@@ -3,14 +3,12 @@
 import click
 
 from infra.cli.options import console, errors_as_one_line
-from infra.cli.owner_url import owner_url
+from infra.cli.owner_url import database_url_option, owner_url
 from infra.database import migrate as migrations
 
 
 @click.command()
-@click.option(
-    "--url", envvar="DATABASE_URL", help="The database, as its owner.  [env: DATABASE_URL]"
-)
+@database_url_option
 @click.option(
     "--status", "only_status", is_flag=True, help="Print pending migrations and apply none."
 )

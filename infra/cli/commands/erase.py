@@ -15,7 +15,7 @@ from rich.table import Table
 
 from functions.common.broker import EVENTS, EVENTS_DLQ, BrokerSettings
 from infra.cli.options import console, errors_as_one_line
-from infra.cli.owner_url import owner_url
+from infra.cli.owner_url import database_url_option, owner_url
 from infra.cli.person_options import (
     Servers,
     find_servers,
@@ -134,9 +134,7 @@ def erase(
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
-@click.option(
-    "--url", envvar="DATABASE_URL", help="The database, as its owner.  [env: DATABASE_URL]"
-)
+@database_url_option
 @errors_as_one_line
 def erasures(as_json: bool, url: str | None) -> None:
     """List what was erased; nothing in it names a person."""

@@ -1,0 +1,1 @@
+"""Load for tests and demos: generated events, and what sends them."""
