@@ -36,7 +36,7 @@ def check_database() -> Checks:
     return {"database": fault()}
 
 
-def answer(report: Report, request: flask.Request) -> flask.Response:
+def respond(report: Report, request: flask.Request) -> flask.Response:
     """Return a report.
 
     Raises:
@@ -61,7 +61,7 @@ def answer(report: Report, request: flask.Request) -> flask.Response:
 
 
 REPORT_ROUTES: dict[str, Route[wsgi.Handler]] = {
-    f"/analytics/{name}": Route(READ_METHODS, partial(answer, report), logging.INFO)
+    f"/analytics/{name}": Route(READ_METHODS, partial(respond, report), logging.INFO)
     for name, report in REPORTS.items()
 }
 FRONT_DOOR = FrontDoor(

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 EVENTS = "EVENTS"
 EVENTS_DLQ = "EVENTS_DLQ"
 EVENTS_SUBJECT = "events"
-DLQ_SUBJECT = "dlq.events"
+EVENTS_DLQ_SUBJECT = "dlq.events"
 
 EVENT_COUNT = "Event-Count"
 MSG_ID = "Nats-Msg-Id"
@@ -158,7 +158,7 @@ def events_stream(settings: BrokerSettings) -> StreamConfig:
 def dlq_stream(settings: BrokerSettings) -> StreamConfig:
     """Return the configuration of the stream that keeps dead letters."""
     return dead_letter_stream(
-        EVENTS_DLQ, [f"{DLQ_SUBJECT}.>"], settings.dlq_max_bytes, settings.stream_replicas
+        EVENTS_DLQ, [f"{EVENTS_DLQ_SUBJECT}.>"], settings.dlq_max_bytes, settings.stream_replicas
     )
 
 

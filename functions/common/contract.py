@@ -86,9 +86,11 @@ def _rfc3339(timestamp: Any) -> Any:
     return timestamp
 
 
+MAX_ID_LENGTH = 200
+
 EventId = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=200),
+    StringConstraints(min_length=1, max_length=MAX_ID_LENGTH),
     Field(
         description="Identifies the event together with the UTC day of its timestamp; the first "
         "one is stored. Choose ids that others cannot guess, such as UUIDs."
@@ -115,7 +117,7 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 """An id or a name that reports may group by; entries of the database's indexes have a limit."""
 Name = Annotated[str, StringConstraints(max_length=200)]
 """A name of a person, which nothing groups by; it may be empty."""
-Count = Annotated[int, Field(ge=0)]
+UnsignedInteger = Annotated[int, Field(ge=0)]
 Amount = Annotated[
     str,
     StringConstraints(pattern=r"^-?[0-9]{1,15}(\.[0-9]{1,6})?$"),

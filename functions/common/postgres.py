@@ -25,8 +25,8 @@ T = TypeVar("T")
 
 CHECK_SECONDS = 2
 """How long a readiness check waits for a connection, and again for its statement."""
-_DATA_CLASSES = frozenset({"22", "23", "54"})
-"""Classes of SQLSTATE whose messages quote data."""
+DATA_ERROR_CLASSES = frozenset({"22", "23", "54"})
+"""Classes of SQLSTATE that are of what a statement is given; their messages quote it."""
 _POOL_STATES = {"open": "pool_size", "idle": "pool_available", "waiting": "requests_waiting"}
 
 
@@ -157,7 +157,7 @@ def unavailable(error: psycopg.Error) -> DatabaseUnavailableError:
 
 def summary(error: psycopg.Error) -> str:
     """Return what an error says, for logs: one line without values of rows or statements."""
-    if (error.sqlstate or "")[:2] in _DATA_CLASSES:
+    if (error.sqlstate or "")[:2] in DATA_ERROR_CLASSES:
         return type(error).__name__
     return first_line(error)
 

@@ -107,10 +107,10 @@ async def accept(request: Request, sent: bytes, webhook: Webhook | None = None) 
             "events rejected",
             extra={"accepted": validated.accepted, "rejected": len(validated.rejected)},
         )
-    answer = _answer(validated)
+    result = _result(validated)
     if validated.accepted:
-        return Response(orjson.dumps(answer), 202, media_type=health.JSON)
-    raise RequestRefusedError(422, _why_nothing_is_accepted(validated, webhook), **answer)
+        return Response(orjson.dumps(result), 202, media_type=health.JSON)
+    raise RequestRefusedError(422, _why_nothing_is_accepted(validated, webhook), **result)
 
 
 def _why_nothing_is_accepted(validated: ValidatedEvents, webhook: Webhook | None) -> str:
@@ -122,16 +122,16 @@ def _why_nothing_is_accepted(validated: ValidatedEvents, webhook: Webhook | None
     return "None of the events is valid; 'rejected' says what is wrong with each."
 
 
-def _answer(validated: ValidatedEvents) -> dict[str, Any]:
+def _result(validated: ValidatedEvents) -> dict[str, Any]:
     """Say what became of each event: the first hundred rejected ones in detail."""
     rejected = [
         {"index": each.index, "eventId": each.event_id, "errors": each.errors}
         for each in validated.rejected[:MAX_DETAILED]
     ]
-    answer: dict[str, Any] = {"accepted": validated.accepted, "rejected": rejected}
+    result: dict[str, Any] = {"accepted": validated.accepted, "rejected": rejected}
     if rejected:
-        answer["rejectedCount"] = len(validated.rejected)
-    return answer
+        result["rejectedCount"] = len(validated.rejected)
+    return result
 
 
 def _count(validated: ValidatedEvents) -> None:

@@ -12,8 +12,8 @@ from nats.js import JetStreamContext
 from nats.js.errors import APIError, NoStreamResponseError
 
 from functions.common.broker import (
-    DLQ_SUBJECT,
     EVENT_COUNT,
+    EVENTS_DLQ_SUBJECT,
     EVENTS_SUBJECT,
     MSG_ID,
     connect,
@@ -174,7 +174,7 @@ class Publisher:
             MSG_ID: "rejected:" + _digest(raw),
         }
         async with self._dlq_slots:
-            await self._send(f"{DLQ_SUBJECT}.{rejected.source}", raw, headers)
+            await self._send(f"{EVENTS_DLQ_SUBJECT}.{rejected.source}", raw, headers)
 
     async def _send(self, subject: str, payload: bytes, headers: dict[str, str]) -> None:
         assert self._js is not None

@@ -12,6 +12,7 @@ import orjson
 from pydantic import ValidationError
 
 from functions.common.broker import subject_token
+from functions.common.contract import MAX_ID_LENGTH
 from functions.common.errors import UniverseError
 from functions.common.events import (
     MAX_ERRORS,
@@ -30,7 +31,6 @@ from .webhooks.webhook import Webhook
 
 MAX_DETAILED = 100
 """Rejected events whose violations are told one by one; the others are counted."""
-_MAX_ID = 200
 
 FOREIGN = "foreign"
 """The kind of an event whose source is one that its sender may not write. Such an event is no dead
@@ -198,7 +198,7 @@ class EventValidator:
         reason = summarize(errors, count)
         if len(self.found.rejected) >= MAX_DETAILED:
             errors = []
-        short_id = event_id and event_id[:_MAX_ID]
+        short_id = event_id and event_id[:MAX_ID_LENGTH]
         self.found.rejected.append(
             RejectedEvent(self._count, raw, short_id, source, kind, reason, errors)
         )

@@ -49,7 +49,7 @@ def compact(
     with connection.transaction():
         if not QUERIES.try_lock(connection):
             return None
-        result = fold_deltas(connection, max_deltas, max_events)
+        result = compact_deltas(connection, max_deltas, max_events)
     if result.deltas >= _MIN_DELTAS_TO_VACUUM:
         QUERIES.vacuum_deltas(connection)
     if result.deltas:
@@ -59,7 +59,7 @@ def compact(
     return result
 
 
-def fold_deltas(
+def compact_deltas(
     connection: Connection,
     max_deltas: int = MAX_DELTAS,
     max_events: int = MAX_EVENTS,

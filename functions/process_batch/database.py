@@ -11,8 +11,6 @@ from functions.common import postgres
 from . import metrics
 from .settings import settings
 
-_DATA_CLASSES = frozenset({"22", "23", "54"})
-
 
 @postgres.once_per_process
 def pool() -> ConnectionPool[Connection[Any]]:
@@ -38,7 +36,7 @@ def is_data_error(error: psycopg.Error) -> bool:
     state = error.sqlstate or ""
     if isinstance(error, errors.CheckViolation) and not error.diag.constraint_name:
         return False  # no constraint of ours: retention dropped the partition this moment
-    return state[:2] in _DATA_CLASSES
+    return state[:2] in postgres.DATA_ERROR_CLASSES
 
 
 def fault() -> str | None:

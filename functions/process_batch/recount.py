@@ -15,7 +15,7 @@ from psycopg.types.json import set_json_loads
 
 from functions.common.paths import ROOT
 
-from .compaction import fold_deltas
+from .compaction import MAX_EVENTS, compact_deltas
 from .deltas import COPY_DELTAS, delta_lines
 from .rows import EventRow, make_row
 
@@ -26,7 +26,6 @@ _queries: Any = aiosql.from_path(  # pyright: ignore[reportUnknownMemberType]
 
 EVENTS_PER_DELTAS = 20_000
 """Deltas are made of so many events: more share more keys, and take more memory."""
-EVENTS_PER_FOLD = 200_000
 _EVENTS_PER_FETCH = 2_000
 
 
@@ -47,24 +46,24 @@ def recount_day(
     Returns:
         How many events were counted.
     """
-    counted, unfolded = 0, 0
+    counted, pending = 0, 0
     rows: list[EventRow] = []
 
     def add_deltas() -> None:
-        nonlocal unfolded
+        nonlocal pending
         with connection.cursor() as cursor, cursor.copy(COPY_DELTAS) as copy:
             copy.write("".join(delta_lines(rows)))
-        unfolded += len(rows)
+        pending += len(rows)
         progress(len(rows))
         rows.clear()
-        if unfolded >= EVENTS_PER_FOLD:
-            fold()
+        if pending >= MAX_EVENTS:
+            compact()
 
-    def fold() -> None:
-        nonlocal unfolded
-        while fold_deltas(connection, counted_day=day).deltas:
+    def compact() -> None:
+        nonlocal pending
+        while compact_deltas(connection, counted_day=day).deltas:
             pass
-        unfolded = 0
+        pending = 0
 
     with connection.cursor(name="day_events") as stored:
         stored.itersize = _EVENTS_PER_FETCH
@@ -77,7 +76,7 @@ def recount_day(
                 add_deltas()
     if rows:
         add_deltas()
-    fold()
+    compact()
     return counted
 
 

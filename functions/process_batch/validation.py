@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
+from functions.common.contract import MAX_ID_LENGTH
 from functions.common.errors import RequestRefusedError, UniverseError
 from functions.common.events import EVENT, MAX_SUMMARIZED, explain, summarize
 from functions.common.limits import EventLimits, too_large
@@ -23,7 +24,6 @@ ROWS_PER_PART = 500
 
 MAX_REASON = 300
 """Characters of the reason of a dead event."""
-_MAX_ID = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,4 +148,6 @@ def _event_id(event: Any) -> str | None:
     event_id = cast("dict[str, Any]", event).get("eventId") if isinstance(event, dict) else None
     if not isinstance(event_id, str):
         return None
-    return event_id[:_MAX_ID].encode("utf-8", "replace").decode()  # it may hold what no answer can
+    return (
+        event_id[:MAX_ID_LENGTH].encode("utf-8", "replace").decode()
+    )  # it may hold what no answer can

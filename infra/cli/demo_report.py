@@ -11,16 +11,16 @@ from rich.table import Table
 
 from infra.cli.load.sender import Summary
 
-Report = dict[str, Any]
+ReportJson = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Reports:
     """Reports of the analytics API."""
 
-    overview: Report
-    funnel: Report
-    countries: Report
+    overview: ReportJson
+    funnel: ReportJson
+    countries: ReportJson
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ async def fetch_reports(session: aiohttp.ClientSession, base_url: str) -> Report
         aiohttp.ClientError: it does not respond.
     """
 
-    async def get(path: str) -> Report:
+    async def get(path: str) -> ReportJson:
         async with session.get(f"{base_url}/analytics/{path}") as response:
             return await response.json()
 
@@ -92,14 +92,14 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _by_type(overview: Report) -> Table:
+def _by_type(overview: ReportJson) -> Table:
     table = _table("Events by source and type", "source", "type", "events", "revenue")
     for row in overview["byEventType"]:
         table.add_row(row["source"], row["eventType"], f"{row['events']:,}", row["revenue"])
     return table
 
 
-def _funnel(funnel: Report) -> Table:
+def _funnel(funnel: ReportJson) -> Table:
     table = _table("Funnel", "source", "top", "bottom", "conversion")
     for name, row in [("all", funnel), *((each["source"], each) for each in funnel["bySource"])]:
         rate = row["conversionRate"]
@@ -108,7 +108,7 @@ def _funnel(funnel: Report) -> Table:
     return table
 
 
-def _countries(countries: Report) -> Table:
+def _countries(countries: ReportJson) -> Table:
     table = _table("Top countries", "country", "events", "revenue")
     for row in countries["items"][:8]:
         table.add_row(row["country"], f"{row['events']:,}", row["revenue"])

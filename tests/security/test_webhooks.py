@@ -19,7 +19,7 @@ import pytest
 from nats.js.errors import NotFoundError
 from openapi_spec_validator import validate
 
-from functions.common.broker import DLQ_SUBJECT, EVENTS, EVENTS_DLQ, EVENTS_SUBJECT
+from functions.common.broker import EVENTS, EVENTS_DLQ, EVENTS_DLQ_SUBJECT, EVENTS_SUBJECT
 from infra.cli.load.event_generator import generate
 from infra.local.servers.nats import EmbeddedNats
 from tests.support.functions import ENTRY, ROOT, Function, running
@@ -118,7 +118,7 @@ async def subjects(url: str) -> dict[str, int]:
     """Return how many messages there are on each subject of the events and the dead letters."""
     nc = await nats.connect(url)
     found: dict[str, int] = {}
-    for stream, subject in ((EVENTS, EVENTS_SUBJECT), (EVENTS_DLQ, DLQ_SUBJECT)):
+    for stream, subject in ((EVENTS, EVENTS_SUBJECT), (EVENTS_DLQ, EVENTS_DLQ_SUBJECT)):
         try:
             info = await nc.jetstream().stream_info(stream, subjects_filter=f"{subject}.>")
         except NotFoundError:

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 from pydantic import TypeAdapter
 
-from functions.common.http.openapi import SCHEMAS, problem_response, problem_schema
+from functions.common.http.openapi import SCHEMAS, problem_schema, response_of_problem
 
 from ..access import API_KEY_HEADER
 from ..reports import REPORTS
@@ -33,12 +33,12 @@ PROBLEM_SCHEMA = problem_schema(
 
 RESPONSES: dict[str, Any] = {
     "NotModified": {"description": "The response with the ETag in If-None-Match is still current."},
-    "Unauthorized": problem_response(
+    "Unauthorized": response_of_problem(
         "The API key is missing or wrong.",
         401,
         f"Send the API key in the header {API_KEY_HEADER}.",
     ),
-    "Invalid": problem_response(
+    "Invalid": response_of_problem(
         "A parameter is invalid; the response names it.",
         422,
         "interval: Input should be 'minute', 'hour' or 'day'",
@@ -50,7 +50,7 @@ RESPONSES: dict[str, Any] = {
             }
         ],
     ),
-    "Unavailable": problem_response(
+    "Unavailable": response_of_problem(
         "The report took too long, or the database is unavailable.",
         503,
         "The database cannot be reached. Try again later.",

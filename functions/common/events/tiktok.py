@@ -10,12 +10,12 @@ from functions.common.contract import (
     STRICT,
     ActionTime,
     Amount,
-    Count,
     Envelope,
     Name,
     ReportFields,
     Source,
     Text,
+    UnsignedInteger,
     money,
 )
 
@@ -26,7 +26,7 @@ class User(TypedDict):
 
     userId: Text
     username: Name
-    followers: Count
+    followers: UnsignedInteger
 
 
 @with_config(STRICT)

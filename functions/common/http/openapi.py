@@ -29,7 +29,7 @@ def problem_schema(**extensions: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def problem_response(
+def response_of_problem(
     description: str,
     status: int,
     detail: str,

@@ -8,7 +8,7 @@ from functions.common import health
 from functions.common.access import API_KEY_HEADER
 from functions.common.correlation import CALL_ID_HEADER
 from functions.common.events import SOURCES
-from functions.common.http.openapi import RESPONSES, SCHEMAS, problem_response, problem_schema
+from functions.common.http.openapi import RESPONSES, SCHEMAS, problem_schema, response_of_problem
 
 from ..publisher import RETRY_AFTER
 from ..settings import IngestSettings
@@ -43,7 +43,7 @@ is stored exactly once.
 * **Schemas.** Each source's events as JSON Schema: `schemas/<source>.json`.
 """
 
-CALL_ID = {
+CALL_ID_HEADERS = {
     CALL_ID_HEADER: {
         "required": True,
         "schema": {"type": "string"},
@@ -131,7 +131,7 @@ def _responses() -> dict[str, Any]:
         "Accepted": {
             "description": "The broker has the valid events on disk. `rejected` lists the others: "
             "repair and send those alone.",
-            "headers": CALL_ID,
+            "headers": CALL_ID_HEADERS,
             "content": {
                 health.JSON: {
                     "schema": {"$ref": SCHEMAS + "Accepted"},
@@ -148,74 +148,74 @@ def _responses() -> dict[str, Any]:
                 }
             },
         },
-        "NotReadable": problem_response(
+        "NotReadable": response_of_problem(
             "The body is empty, is no JSON, or is not what its `Content-Encoding` says. Nothing is "
             "stored. Do not send it again unchanged.",
             400,
             "The body is not JSON: ',' or ']' expected at byte 17.",
-            headers=CALL_ID,
+            headers=CALL_ID_HEADERS,
         ),
-        "Unauthorized": problem_response(
+        "Unauthorized": response_of_problem(
             "The key or the signature is missing or wrong. Nothing is stored.",
             401,
             "A valid header X-Api-Key is required.",
-            headers=CALL_ID,
+            headers=CALL_ID_HEADERS,
         ),
-        "MethodNotAllowed": problem_response(
+        "MethodNotAllowed": response_of_problem(
             "The path takes other methods.",
             405,
             "PUT is not supported here: use POST.",
-            headers=CALL_ID | allow,
+            headers=CALL_ID_HEADERS | allow,
         ),
-        "TooLarge": problem_response(
+        "TooLarge": response_of_problem(
             "The body has more bytes, events or JSON values than the limits allow. Nothing is "
             "stored. Send it in several requests.",
             413,
             "The request has more than 10000 events: send several requests.",
-            headers=CALL_ID,
+            headers=CALL_ID_HEADERS,
         ),
-        "UnsupportedMediaType": problem_response(
+        "UnsupportedMediaType": response_of_problem(
             "The media type, the charset or the content encoding is not supported. Nothing is "
             "stored.",
             415,
             "The content encoding br is not supported: send gzip or none.",
-            headers=CALL_ID,
+            headers=CALL_ID_HEADERS,
         ),
-        "NoneValid": problem_response(
+        "NoneValid": response_of_problem(
             "None of the events is valid; `rejected` says what is wrong with each. They are kept "
             "in the dead letter queue. Do not send them again unchanged.",
             422,
             "None of the events is valid; 'rejected' says what is wrong with each.",
-            headers=CALL_ID,
+            headers=CALL_ID_HEADERS,
             accepted=0,
             rejected=[REJECTED_EXAMPLE],
             rejectedCount=1,
         ),
-        "UnexpectedError": problem_response(
+        "UnexpectedError": response_of_problem(
             "A defect; the log has it under the call id. Send the same request again later.",
             500,
             "An unexpected error occurred; the log has it under call id 4bf92f3577b34da6.",
-            headers=CALL_ID,
+            headers=CALL_ID_HEADERS,
         ),
-        "Unavailable": problem_response(
+        "Unavailable": response_of_problem(
             "The broker does not take the events at present. Some may be stored: send the same "
             "request again after `Retry-After` seconds, events are stored once.",
             503,
             "The message broker is unavailable (the connection is lost): try again.",
-            headers=CALL_ID | retry_after,
+            headers=CALL_ID_HEADERS | retry_after,
         ),
-        "Forbidden": problem_response(
+        "Forbidden": response_of_problem(
             "The verify token is wrong, or `hub.mode` or `hub.challenge` is not as it should be.",
             403,
             "hub.verify_token is not that of the secret webhook-facebook-verify-token, or hub.mode "
             "is not subscribe.",
-            headers=CALL_ID,
+            headers=CALL_ID_HEADERS,
         ),
-        "NotFound": problem_response(
+        "NotFound": response_of_problem(
             "There is nothing at this path.",
             404,
             "There is nothing at /schemas/myspace.json. Send events to /webhook/event.",
-            headers=CALL_ID,
+            headers=CALL_ID_HEADERS,
         ),
         "NotModified": {
             "description": "The document with the ETag in If-None-Match is still current."
@@ -337,7 +337,7 @@ def _schema_path() -> dict[str, Any]:
             "responses": {
                 "200": {
                     "description": "The schema.",
-                    "headers": CALL_ID,
+                    "headers": CALL_ID_HEADERS,
                     "content": {schemas.MEDIA_TYPE: {"schema": {"type": "object"}}},
                 },
                 "304": {"$ref": RESPONSES + "NotModified"},

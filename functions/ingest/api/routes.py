@@ -50,10 +50,10 @@ def _file(name: str, request: Request) -> RawResponse:
     return swagger_ui.respond_file(name, request.headers)
 
 
-def _route(answer: Callable[[Request], RawResponse]) -> Route[Handler]:
+def _route(respond: Callable[[Request], RawResponse]) -> Route[Handler]:
     async def handler(request: Request) -> Response:
         # what is made at the first request takes longer than the event loop should be held up
-        return to_response(await asyncio.to_thread(answer, request))
+        return to_response(await asyncio.to_thread(respond, request))
 
     return Route(READ_METHODS, handler)
 

@@ -106,11 +106,11 @@ class Callbacks:
                     headers=headers,
                     timeout=CALLBACK_TIMEOUT,
                     allow_redirects=False,
-                ) as answer:
-                    failure = f"status {answer.status}"
-                    if 300 <= answer.status < 400:
+                ) as callback:
+                    failure = f"status {callback.status}"
+                    if 300 <= callback.status < 400:
                         return f"{failure}: redirects are not followed"
-                    if answer.status < 500 and answer.status not in RETRIED_STATUSES:
+                    if callback.status < 500 and callback.status not in RETRIED_STATUSES:
                         return ""
             except (aiohttp.ClientError, TimeoutError, ValueError) as error:
                 # the text of a ValueError quotes the URL

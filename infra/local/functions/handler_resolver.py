@@ -11,7 +11,7 @@ HANDLER_ANNOTATION = "com.universe.handler"
 
 
 @dataclass(frozen=True)
-class Handler:
+class FunctionHandler:
     """An importable handler.
 
     Attributes:
@@ -23,7 +23,9 @@ class Handler:
     python_path: tuple[Path, ...]
 
 
-def resolve_handler(root: Path, name: str, image: str, annotations: Mapping[str, str]) -> Handler:
+def resolve_handler(
+    root: Path, name: str, image: str, annotations: Mapping[str, str]
+) -> FunctionHandler:
     """Return the handler of a deployment.
 
     The annotation `com.universe.handler` decides. Without it the base name of the image does, so
@@ -54,10 +56,10 @@ def resolve_handler(root: Path, name: str, image: str, annotations: Mapping[str,
     )
 
 
-def _importable(root: Path, folder: Path) -> Handler:
+def _importable(root: Path, folder: Path) -> FunctionHandler:
     """Return the module of a handler, with the root on the path for `functions.common`."""
     try:
         parts = folder.relative_to(root).parts
     except ValueError:
-        return Handler(f"{folder.name}.handler", (root, folder.parent))
-    return Handler(".".join((*parts, "handler")), (root,))
+        return FunctionHandler(f"{folder.name}.handler", (root, folder.parent))
+    return FunctionHandler(".".join((*parts, "handler")), (root,))

@@ -9,7 +9,7 @@ from pathlib import Path
 from functions.common import health
 from infra.local import environment
 from infra.local.api_models import FunctionDeployment
-from infra.local.functions.handler_resolver import Handler, resolve_handler
+from infra.local.functions.handler_resolver import FunctionHandler, resolve_handler
 from infra.local.functions.scaling import ScaleRule, read_scale_rule
 from infra.local.functions.secrets import (
     REPLACED_VARIABLES,
@@ -41,7 +41,7 @@ class Version:
     """
 
     deployment: FunctionDeployment
-    handler: Handler
+    handler: FunctionHandler
     scale_rule: ScaleRule
     probe_path: str | None
 

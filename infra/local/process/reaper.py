@@ -61,7 +61,7 @@ class Reaper:
 
 
 @dataclass(frozen=True)
-class _Group:
+class _ProcessGroup:
     pid: int
     stop_signal: int
     kill_signal: int
@@ -80,17 +80,17 @@ def main() -> None:
     """Collect groups until the input ends, then end them."""
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, signal.SIG_IGN)
-    groups: dict[int, _Group] = {}
+    groups: dict[int, _ProcessGroup] = {}
     for line in sys.stdin:
         pid, *rest = line[1:].split()
         if line[0] == "+":
-            groups[int(pid)] = _Group(int(pid), int(rest[0]), int(rest[1]), float(rest[2]))
+            groups[int(pid)] = _ProcessGroup(int(pid), int(rest[0]), int(rest[1]), float(rest[2]))
         else:
             groups.pop(int(pid), None)
     _end(list(groups.values()))
 
 
-def _end(groups: list[_Group]) -> None:
+def _end(groups: list[_ProcessGroup]) -> None:
     started = time.monotonic()
     killed: set[int] = set()
     left = [group for group in groups if group.send(group.stop_signal)]

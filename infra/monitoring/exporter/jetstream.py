@@ -16,7 +16,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from prometheus_client.metrics_core import Metric
 
-from functions.common.broker import DLQ_SUBJECT, BrokerSettings, connect
+from functions.common.broker import EVENTS_DLQ_SUBJECT, BrokerSettings, connect
 from functions.common.log_on_change import LogOnChange
 from infra.monitoring.exporter.errors import JetStreamApiError
 from infra.monitoring.exporter.metric_specs import (
@@ -131,7 +131,7 @@ async def _metrics(nc: Client) -> list[Metric]:
         stream: str = info["config"]["name"]
         consumers += await _consumer_rows(nc, stream)
         subjects: list[str] = info["config"].get("subjects") or []
-        if any(subject.startswith(DLQ_SUBJECT) for subject in subjects):
+        if any(subject.startswith(EVENTS_DLQ_SUBJECT) for subject in subjects):
             dead_letters += await _dead_letter_rows(nc, stream)
     return [
         *metrics_from_rows(STREAMS, streams),
@@ -167,10 +167,12 @@ async def _consumer_rows(nc: Client, stream: str) -> list[dict[str, Any]]:
 
 
 async def _dead_letter_rows(nc: Client, stream: str) -> list[dict[str, Any]]:
-    response = await _request(nc, f"STREAM.INFO.{stream}", {"subjects_filter": f"{DLQ_SUBJECT}.>"})
+    response = await _request(
+        nc, f"STREAM.INFO.{stream}", {"subjects_filter": f"{EVENTS_DLQ_SUBJECT}.>"}
+    )
     messages_by_subject: dict[str, int] = response["state"].get("subjects") or {}
     return [
-        {"source": subject.removeprefix(f"{DLQ_SUBJECT}."), "messages": messages}
+        {"source": subject.removeprefix(f"{EVENTS_DLQ_SUBJECT}."), "messages": messages}
         for subject, messages in messages_by_subject.items()
     ]
 
