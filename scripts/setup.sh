@@ -85,9 +85,13 @@ with_pip() {
         for candidate in ${python:+"$python"} python3 python python3.13 python3.12 python3.11; do
             if suits "$candidate"; then found=$candidate; break; fi
         done
+        if [ -n "$uv" ]; then
+            hint="Install one: uv could not download it"
+        else
+            hint="Install one, or uv, which brings one along: https://docs.astral.sh/uv/getting-started/installation/"
+        fi
         [ -n "${found:-}" ] || refuse "Python $lowest or newer, but older than $below, is needed, and python3 is" \
-            "$(python3 -V 2>/dev/null || echo missing). Install one, or uv, which brings one along:" \
-            "https://docs.astral.sh/uv/getting-started/installation/"
+            "$(python3 -V 2>/dev/null || echo missing). $hint"
         step "making $venv with $("$found" -V)" "$found" -m venv --clear "$venv"
     fi
     step "installing $packages packages into $venv with pip" \
