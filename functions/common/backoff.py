@@ -38,11 +38,6 @@ class Backoff:
             delays.append(min(delays[-1] * factor, longest))
         return cls(tuple(delays), jitter)
 
-    @property
-    def max_delay(self) -> float:
-        """The delay in seconds that repeats, without jitter."""
-        return self.delays[-1]
-
     def delay(self, failures: int, chance: float = 1.0) -> float:
         """Return the seconds to wait after `failures` failures in a row (1 for the first).
 

@@ -1,4 +1,4 @@
-"""Health answers, the same for every function and the connector."""
+"""Health responses, the same for every function and the connector."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ Checks = Mapping[str, str | None]
 
 
 def report(checks: Checks) -> tuple[int, bytes]:
-    """Return the status and JSON body of a health answer.
+    """Return the status and JSON body of a health response.
 
     Args:
         checks: for each dependency its name, and what is wrong with it or None.

@@ -4,7 +4,7 @@ from enum import IntEnum
 
 
 class JetStreamErrorCode(IntEnum):
-    """The codes that this project tells apart (`err_code` of an answer), by NATS' own names.
+    """The codes that this project tells apart (`err_code` of an error), by NATS' own names.
 
     The names are those of nats-server's `server/errors.json`, without `JS` and `Err`.
     """
@@ -12,7 +12,7 @@ class JetStreamErrorCode(IntEnum):
     NO_MESSAGE_FOUND = 10037
     SEQUENCE_NOT_FOUND = 10043
     STREAM_MSG_DELETE_FAILED = 10057
-    """Also the answer to deleting a message that is gone already."""
+    """Also the response to deleting a message that is gone already."""
     STREAM_NAME_EXIST = 10058
     """The stream was created with another configuration meanwhile."""
     STREAM_STORE_FAILED = 10077

@@ -17,7 +17,7 @@ def problem(
     """Return a problem object (https://www.rfc-editor.org/rfc/rfc9457).
 
     Args:
-        status: the HTTP status that the answer has.
+        status: the HTTP status that the response has.
         detail: what went wrong this time, and what to do about it.
         title: what kind of problem it is; by default the phrase of the status.
         type: a URI that names the kind of problem.

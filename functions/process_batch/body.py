@@ -83,7 +83,7 @@ def read_messages(
                 f"The batch has more than {max_events} events: send it in several requests.",
                 reason="too_many_events",
             )
-        # an answer may have to name each
+        # a response may have to name each
         if sum(len(message.id or "") for message in messages) > MAX_ID_CHARACTERS * max_events:
             raise RequestRefusedError(
                 413,

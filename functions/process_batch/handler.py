@@ -45,7 +45,7 @@ check_settings()
 
 CALL_IDS_PER_LINE = 100
 MAX_TEXT_BYTES = 400_000
-"""Bytes of reasons and event ids in an answer: then it stays below 1 MB, whatever they are."""
+"""Bytes of reasons and event ids in a response: then it stays below 1 MB, whatever they are."""
 
 
 @cache

@@ -150,4 +150,4 @@ def _event_id(event: Any) -> str | None:
         return None
     return (
         event_id[:MAX_ID_LENGTH].encode("utf-8", "replace").decode()
-    )  # it may hold what no answer can
+    )  # it may hold what no response can

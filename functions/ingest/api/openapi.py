@@ -33,7 +33,7 @@ is stored exactly once.
 
 * **Sending again is safe.** An event is identified by its `eventId` and the UTC day of its
   `timestamp`; the first one that arrives is stored, later ones are dropped. After a 5xx, or without
-  an answer, send the same body again; `Retry-After` says how many seconds to wait. Use ids that
+  a response, send the same body again; `Retry-After` says how many seconds to wait. Use ids that
   others cannot guess, such as UUIDs: who knows an id and may send can take its place.
 * **Batches.** A body is one event, an array of events, or NDJSON with an event on each line
   (`application/x-ndjson`), with `Content-Encoding: gzip` or without. Events are judged one by one:

@@ -10,7 +10,7 @@ from functions.common.backoff import Backoff
 def test_backoff_repeats_its_last_delay() -> None:
     backoff = Backoff((1.0, 5.0, 30.0), jitter=0.0)
     assert [backoff.delay(n, 0.7) for n in (0, 1, 2, 3, 4, 99)] == [1, 1, 5, 30, 30, 30]
-    assert backoff.max_delay == 30.0
+    assert backoff.delays[-1] == 30.0
 
 
 def test_exponential() -> None:
