@@ -14,6 +14,7 @@ from nats.js.errors import APIError, NotFoundError
 from pydantic import Field
 
 from functions.common.dead_letter import DLQ_DAYS
+from functions.common.durations import Seconds
 from functions.common.jetstream_errors import JetStreamErrorCode
 from functions.common.log_on_change import LogOnChange
 from functions.common.settings import ComponentSettings, secrets_dir
@@ -52,7 +53,7 @@ class BrokerSettings(ComponentSettings):
         default=None,
         description="CA certificate for TLS; by default the secret file nats-ca, if there",
     )
-    nats_connect_timeout: float = Field(
+    nats_connect_timeout: Seconds = Field(
         default=2.0, description="seconds for one attempt to connect"
     )
     stream_max_bytes: int = Field(

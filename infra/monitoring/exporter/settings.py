@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from functions.common.broker import BrokerSettings
+from functions.common.durations import Seconds
 
 
 class ExporterSettings(BrokerSettings):
@@ -15,7 +16,7 @@ class ExporterSettings(BrokerSettings):
     database_url: str | None = Field(
         default=None, description="used where DATABASE_READER_URL is not set"
     )
-    db_statement_timeout: float = Field(
+    db_statement_timeout: Seconds = Field(
         default=4.0, gt=0, description="longest statement in seconds"
     )
     host: str = Field(
@@ -23,7 +24,7 @@ class ExporterSettings(BrokerSettings):
         description="address for health and metrics",
     )
     port: int = Field(default=8082, ge=0, lt=65536, description="port for health and metrics")
-    log_level: str = Field(default="INFO", description="lowest level of log lines")
+    log_level: str = Field(default="INFO", description="minimum level of log lines")
 
     @property
     def url(self) -> str | None:
