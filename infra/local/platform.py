@@ -207,7 +207,10 @@ async def _create_streams(settings: BrokerSettings) -> None:
     except (nats.errors.Error, OSError, TimeoutError) as error:
         reason = str(error) or type(error).__name__
         url = without_login(settings.nats_url)
-        raise PlatformError(f"NATS at {url} cannot be used: {reason}") from error
+        raise PlatformError(
+            f"NATS at {url} cannot be used: {reason}; check NATS_URL and its login, or unset "
+            "it: the platform then starts a server of its own"
+        ) from error
 
 
 async def _start_database(

@@ -64,7 +64,9 @@ def open_database(database_url: str) -> Generator[Connection]:
             f"{first_line(error)}: name the database with the URL of its owner"
         ) from error
     except psycopg.Error as error:
-        raise DatabaseError(f"the database cannot do it now: {first_line(error)}") from error
+        raise DatabaseError(
+            f"the database cannot do it now: {first_line(error)}; run it again later"
+        ) from error
 
 
 def stored_days(connection: Connection) -> list[date]:

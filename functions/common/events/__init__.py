@@ -49,9 +49,10 @@ class ErrorDetail(TypedDict):
     type: str
 
 
-def explain(error: ValidationError, most: int = MAX_ERRORS) -> list[ErrorDetail]:
-    """Return what is wrong with an event, at most `most` things; `loc` is a path in the event."""
-    return [_detail(each) for each in error.errors(include_url=False, include_input=False)[:most]]
+def explain(error: ValidationError, max_errors: int = MAX_ERRORS) -> list[ErrorDetail]:
+    """Return what is wrong with an event, `max_errors` things or fewer; `loc` is a path in it."""
+    errors = error.errors(include_url=False, include_input=False)
+    return [_detail(each) for each in errors[:max_errors]]
 
 
 def _detail(error: ErrorDetails) -> ErrorDetail:

@@ -12,6 +12,7 @@ from nats.js import JetStreamContext
 from rich.table import Table
 
 from functions.common.broker import connect
+from functions.common.logs import first_line
 from infra.cli.options import console, errors_as_one_line, platform_settings
 from infra.cli.stream_state import StreamState, stream_state
 from infra.local import state_dir
@@ -55,6 +56,7 @@ async def _fetch(
     settings: PlatformSettings, running: PlatformAddresses
 ) -> tuple[list[dict[str, Any]], StreamState]:
     password = state_dir.read_secret(settings.state_dir, "basic-auth-password")
+    hint = _hint(settings)
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
     auth = aiohttp.BasicAuth("admin", password)
     try:
@@ -64,16 +66,20 @@ async def _fetch(
         ):
             functions = await response.json()
     except (aiohttp.ClientError, TimeoutError) as error:
-        raise PlatformError(f"the gateway does not respond: {error}") from error
+        raise PlatformError(f"the gateway does not respond: {error}; {hint}") from error
     try:
         broker = state_dir.broker_settings(settings.state_dir)
         nc = await connect(broker, "universe status", forever=False)
     except (nats.errors.Error, OSError, TimeoutError) as error:
-        raise PlatformError(f"NATS does not respond: {error}") from error
+        raise PlatformError(f"NATS does not respond: {error}; {hint}") from error
     try:
         return functions, await stream_state(JetStreamContext(nc))
     finally:
         await nc.close()
+
+
+def _hint(settings: PlatformSettings) -> str:
+    return f"see {settings.state_dir}/logs"
 
 
 def _count_rows(settings: PlatformSettings) -> int:
@@ -85,7 +91,9 @@ def _count_rows(settings: PlatformSettings) -> int:
                 "SELECT coalesce(sum(events), 0)::bigint FROM live_day_types"
             ).fetchone()
     except psycopg.Error as error:
-        raise PlatformError(f"the database does not respond: {error}") from error
+        raise PlatformError(
+            f"the database does not respond: {first_line(error)}; {_hint(settings)}"
+        ) from error
     assert row is not None
     return row[0]
 

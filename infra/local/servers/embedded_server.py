@@ -63,7 +63,9 @@ class EmbeddedServer(ABC):
             if not process.alive or time.monotonic() > deadline:
                 self.kill()
                 last_line = (process.last_lines(1) or ["no output"])[0]
-                raise PlatformError(f"{self.name} did not start: {last_line}")
+                raise PlatformError(
+                    f"{self.name} did not start: {last_line} (log: {self.log_file})"
+                )
             time.sleep(READY_POLL_SECONDS)
         return process
 
