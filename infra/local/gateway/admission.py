@@ -11,18 +11,12 @@ A browser lets any page send requests to a loopback address. Two rules keep fore
 import ipaddress
 from urllib.parse import urlsplit
 
-from aiohttp import hdrs, web
-
 from infra.local.errors import GatewayRefusalError
 from infra.local.gateway import refusals
-from infra.local.gateway.auth import Handler
-from infra.local.gateway.http_io import problem_response, text_error
-from infra.local.gateway.refusals import Refusals
 from infra.local.gateway.settings import GatewaySettings
 
 _ALL_ADDRESSES = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared, not bound
 _MAX_REMEMBERED_HOSTS = 256
-_FUNCTION_PREFIXES = ("/function/", "/async-function/")
 
 
 class HostRule:
@@ -70,48 +64,44 @@ def _name_in(host: str) -> str:
 
 
 class Admission:
-    """Checks each request before its handler, and answers those that are refused anywhere."""
+    """Checks each request before it is served."""
 
-    def __init__(self, settings: GatewaySettings, refused: Refusals) -> None:
+    def __init__(self, settings: GatewaySettings) -> None:
         self._hosts = HostRule(settings.gateway_host, settings.host_names)
         self._origins = settings.origins
-        self._refused = refused
 
-    @web.middleware
-    async def admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Middleware of all paths, of those that lead nowhere as well."""
-        try:
-            headers = request.headers
-            host = headers.get(hdrs.HOST)
-            if host is None or not self._hosts.allows(host):
-                self._check_host(request, host)
-            origin = headers.get(hdrs.ORIGIN)
-            if origin is not None:
-                self._check_origin(request, origin)
-            return await handler(request)
-        except GatewayRefusalError as error:
-            self._refused.count(error.reason)
-            return await _answer(request, error)
+    def check(
+        self,
+        host: str | None,
+        origin: str | None,
+        forwarded_host: str | None,
+        *,
+        http11: bool,
+        to_function: bool,
+    ) -> None:
+        """Let a request through.
 
-    def _check_host(self, request: web.Request, host: str | None) -> None:
-        if host is not None:
-            raise GatewayRefusalError(
-                refusals.HOST,
-                421,
-                f"{host[:200]} is not a name of this gateway: add it to ALLOWED_HOSTS "
-                "if it should be",
-            )
-        if request.version >= (1, 1):  # before 1.1 there is no Host, and no browser sends that
-            raise GatewayRefusalError(refusals.HOST, 400, "the request has no Host")
+        Args:
+            host: its header Host, and so on.
+            origin: its header Origin.
+            forwarded_host: its header X-Forwarded-Host.
+            http11: whether it is HTTP/1.1, and not 1.0.
+            to_function: whether it is an invocation.
 
-    def _check_origin(self, request: web.Request, origin: str) -> None:
+        Raises:
+            GatewayRefusalError: it is not let through.
+        """
+        if host is None or not self._hosts.allows(host):
+            _refuse_host(host, http11=http11)
+        if origin is not None:
+            self._check_origin(origin, (host or "", forwarded_host or ""), to_function=to_function)
+
+    def _check_origin(self, origin: str, own: tuple[str, str], *, to_function: bool) -> None:
         # A proxy in front puts its name into X-Forwarded-Host. A foreign page cannot set that: the
         # browser would ask first (OPTIONS), with the page's Origin, and be refused.
-        own = (request.headers.get(hdrs.HOST, ""), request.headers.get("X-Forwarded-Host", ""))
         site = urlsplit(origin).netloc  # empty if the browser hides the origin ("null")
         if site and site.lower() in {name.lower() for name in own}:
             return
-        to_function = request.path.startswith(_FUNCTION_PREFIXES)
         if to_function and ("*" in self._origins or origin.lower() in self._origins):
             return
         raise GatewayRefusalError(
@@ -122,15 +112,12 @@ class Admission:
         )
 
 
-async def _answer(request: web.Request, error: GatewayRefusalError) -> web.Response:
-    if request.path.startswith(_FUNCTION_PREFIXES):
-        response = problem_response(error.status, error.detail, error.headers)
-    else:
-        response = text_error(error.status, error.detail, error.headers)
-    if error.close:
-        response.force_close()
-        await response.prepare(request)
-        await response.write_eof()
-        # aiohttp would read on for a while, for what is left of the body
-        request.protocol.force_close()
-    return response
+def _refuse_host(host: str | None, *, http11: bool) -> None:
+    if host is not None:
+        raise GatewayRefusalError(
+            refusals.HOST,
+            421,
+            f"{host[:200]} is not a name of this gateway: add it to ALLOWED_HOSTS if it should be",
+        )
+    if http11:  # before 1.1 there is no Host, and no browser sends that
+        raise GatewayRefusalError(refusals.HOST, 400, "the request has no Host")

@@ -20,7 +20,10 @@ from infra.local.functions.registry import Registry
 from infra.local.functions.stack import read_stacks
 from infra.local.gateway.admission import Admission
 from infra.local.gateway.auth import Login, ensure_password
-from infra.local.gateway.bodies import BODIES, READ_BUFFER_BYTES, RequestBodies
+from infra.local.gateway.bodies import BODIES, RequestBodies
+from infra.local.gateway.client import MAX_HEADER_BYTES, ClientListener
+from infra.local.gateway.content import READ_BUFFER_BYTES
+from infra.local.gateway.front import Front
 from infra.local.gateway.proxy import ProxyRoutes
 from infra.local.gateway.refusals import Refusals
 from infra.local.gateway.routes.async_calls import AsyncRoutes
@@ -33,11 +36,10 @@ from infra.local.gateway.routes.scale import ScaleRoutes
 from infra.local.gateway.routes.secrets import SecretRoutes
 from infra.local.gateway.routes.ui import UiRoutes
 from infra.local.gateway.settings import GatewaySettings
+from infra.local.gateway.system_api import SystemApi, answer_refusals
 from infra.local.servers.ports import LOOPBACK
 
 logger = logging.getLogger(__name__)
-
-MAX_HEADER_BYTES = 64 * 1024
 
 
 class LocalGateway:
@@ -65,6 +67,7 @@ class LocalGateway:
         """`host:port` by name of the services beside the functions that serve `/metrics`."""
         self._registry: Registry | None = None
         self._runner: web.AppRunner | None = None
+        self._listener: ClientListener | None = None
         self._calls: AsyncCallQueue | None = None
         self._idle_scaler: asyncio.Task[None] | None = None
         self._port = self.settings.gateway_port
@@ -103,6 +106,11 @@ class LocalGateway:
             logger.warning("BASIC_AUTH=false: anybody who reaches the gateway may deploy functions")
         self._registry = Registry(settings)
         self._metrics = CollectorRegistry()
+        self._login = Login(self.password)
+        self._refused = Refusals(self._metrics)
+        self._bodies = RequestBodies(
+            settings.body_timeout, settings.body_buffer_total_bytes, self._metrics
+        )
         if self._broker:
             self._calls = AsyncCallQueue(
                 self._registry, self._broker, settings.callback_rule, self._metrics
@@ -119,9 +127,11 @@ class LocalGateway:
             shutdown_timeout=settings.term_timeout,
         )
         await self._runner.setup()
-        site = web.TCPSite(self._runner, settings.gateway_host, settings.gateway_port, backlog=1024)
+        assert self._runner.server is not None
+        front = self._front(self._registry, SystemApi(self._runner.server))
+        self._listener = ClientListener(front.serve)
         try:
-            await site.start()
+            self._port = await self._listener.start(settings.gateway_host, settings.gateway_port)
         except OSError as error:
             await self.stop()
             if error.errno == errno.EADDRINUSE:
@@ -130,7 +140,6 @@ class LocalGateway:
                     "set GATEWAY_PORT to another one"
                 ) from error
             raise PlatformError(f"cannot listen on {self.url}: {error}") from error
-        self._port = self._runner.addresses[0][1]
         self._warn_of_open_doors()
         self._registry.restore()
         if self._calls is not None:
@@ -151,6 +160,11 @@ class LocalGateway:
             await asyncio.gather(self._idle_scaler, return_exceptions=True)
         if self._calls is not None:
             await self._calls.stop()
+        if self._listener is not None and self._registry is not None:
+            self._listener.close()
+            self._registry.end_followers()
+            self._bodies.end_all()
+            await self._listener.wait_closed(self.settings.term_timeout)
         if self._runner is not None:
             await self._runner.cleanup()
         if self._registry is not None:
@@ -190,22 +204,14 @@ class LocalGateway:
         await self.stop()
 
     def _application(self, registry: Registry) -> web.Application:
-        login = Login(self.password)
-        admin = login.protect
-        refused = Refusals(self._metrics)
-        admission = Admission(self.settings, refused)
-        bodies = RequestBodies(
-            self.settings.body_timeout, self.settings.body_buffer_total_bytes, self._metrics
-        )
+        admin = self._login.protect
         discovery = DiscoveryRoutes(registry, self.services)
         functions = FunctionRoutes(registry)
         info = InfoRoutes(self.settings.namespace)
         secrets = SecretRoutes(self.settings.secrets_dir, self.settings.namespace)
-        app = web.Application(middlewares=[admission.admit])
-        app[BODIES] = bodies
-        proxy = ProxyRoutes(registry, login, bodies, refused)
-        app.router.add_route("*", "/function/{tail:.+}", proxy.invoke)
-        calls = AsyncRoutes(registry, self._calls, bodies)
+        app = web.Application(middlewares=[answer_refusals(self._refused)])
+        app[BODIES] = self._bodies
+        calls = AsyncRoutes(registry, self._calls, self._bodies)
         app.router.add_post("/async-function/{tail:.+}", calls.invoke)
         app.router.add_get("/healthz", info.health)
         app.router.add_get("/metrics", admin(MetricsRoutes(registry, self._metrics).metrics))
@@ -231,10 +237,8 @@ class LocalGateway:
         app.router.add_get("/", ui.redirect)
         app.router.add_get("/ui/state", admin(ui.state))
         app.router.add_get("/ui/{file:[^/]*}", admin(ui.file))
-
-        async def end_streams(_: web.Application) -> None:
-            registry.end_followers()
-            bodies.end_all()
-
-        app.on_shutdown.append(end_streams)
         return app
+
+    def _front(self, registry: Registry, api: SystemApi) -> Front:
+        proxy = ProxyRoutes(registry, self._login, self._bodies, self._refused)
+        return Front(Admission(self.settings), self._refused, proxy, api)

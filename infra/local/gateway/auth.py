@@ -40,9 +40,8 @@ class Login:
         self._asked_for = password is not None
         self._expected = b"Basic " + base64.b64encode(f"{USER}:{password}".encode())
 
-    def is_given(self, request: web.BaseRequest) -> bool:
-        """Return whether the request carries this login."""
-        authorization = request.headers.get(hdrs.AUTHORIZATION)
+    def is_given(self, authorization: str | None) -> bool:
+        """Return whether a request's header Authorization carries this login."""
         if authorization is None:
             return False
         given = authorization.encode(errors="replace")
@@ -50,13 +49,13 @@ class Login:
         own = hmac.compare_digest(scheme.capitalize() + b" " + credentials.strip(), self._expected)
         return self._asked_for and own
 
-    def require(self, request: web.BaseRequest) -> None:
-        """Let a request through if it carries the login, or if none is asked for.
+    def require(self, authorization: str | None) -> None:
+        """Let a request through if its Authorization is the login, or if none is asked for.
 
         Raises:
             GatewayRefusalError: 401, it does not.
         """
-        if self._asked_for and not self.is_given(request):
+        if self._asked_for and not self.is_given(authorization):
             raise GatewayRefusalError(
                 refusals.LOGIN,
                 401,
@@ -68,7 +67,7 @@ class Login:
         """Decorate a handler that requires the login."""
 
         async def checked(request: web.Request) -> web.StreamResponse:
-            self.require(request)
+            self.require(request.headers.get(hdrs.AUTHORIZATION))
             return await handler(request)
 
         return checked

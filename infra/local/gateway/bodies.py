@@ -7,6 +7,7 @@ Memory for that is bounded: where it is used up, the body that comes slowest is 
 
 import asyncio
 import time
+from typing import Protocol
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Gauge
@@ -14,8 +15,6 @@ from prometheus_client import CollectorRegistry, Gauge
 from infra.local.errors import GatewayRefusalError
 from infra.local.gateway import refusals
 
-READ_BUFFER_BYTES = 64 * 1024
-"""Of each connection; what lies there unread, or is read at a time, may be a few times as much."""
 MIN_PROGRESS_BYTES = 256 * 1024
 """A body ends, or brings so many bytes, within each BODY_TIMEOUT that is spent waiting for it."""
 MAX_ROOM_WAIT_SECONDS = 5.0
@@ -25,6 +24,18 @@ MIN_IDLE_SECONDS = 1.0
 MIN_SLOW_SECONDS = 5.0
 """So does a body that comes all the while, but has not ended in so long."""
 _ROOM_INTERVAL_SECONDS = 0.02
+
+
+class Source(Protocol):
+    """Where the parts of a body come from: `Content`, or aiohttp's `StreamReader`."""
+
+    total_bytes: int
+
+    def is_eof(self) -> bool: ...
+
+    async def readany(self) -> bytes: ...
+
+    def set_exception(self, exc: Exception) -> None: ...
 
 
 class RequestBody:
@@ -44,9 +55,9 @@ class RequestBody:
         "complete", "data", "held_bytes", "room", "room_bytes", "started",
     )  # fmt: skip
 
-    def __init__(self, bodies: "RequestBodies", request: web.BaseRequest) -> None:
+    def __init__(self, bodies: "RequestBodies", content: Source) -> None:
         self._bodies = bodies
-        self._content = request.content
+        self._content = content
         self.started = self._used_at = time.monotonic()
         self._received = 0
         self._progress = 0
@@ -189,7 +200,7 @@ class RequestBodies:
         """
         if (request.content_length or 0) > max_bytes:
             raise _too_large(max_bytes)
-        body = RequestBody(self, request)
+        body = RequestBody(self, request.content)
         try:
             await body.fill(max_bytes + 1)
             if len(body.data) > max_bytes:

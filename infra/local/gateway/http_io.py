@@ -1,4 +1,4 @@
-"""Reads the models of the system API and writes error responses of the gateway."""
+"""Paths, the models of the system API, and error responses of the gateway."""
 
 import json
 from collections.abc import Mapping
@@ -7,11 +7,15 @@ from typing import Any, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
+from functions.common.http.front_door import RawResponse
 from functions.common.problem import PROBLEM_JSON, problem
+from infra.local.errors import GatewayRefusalError
 from infra.local.gateway.bodies import BODIES
 
 Model = TypeVar("Model", bound=BaseModel)
 
+FUNCTION_PREFIX, ASYNC_PREFIX = "/function/", "/async-function/"
+FUNCTION_PREFIXES = (FUNCTION_PREFIX, ASYNC_PREFIX)
 MAX_BODY_BYTES = 1024**2
 
 
@@ -20,16 +24,26 @@ def text_error(status: int, message: str, headers: Mapping[str, str] | None = No
     return web.Response(status=status, text=message + "\n", headers=headers)
 
 
-def problem_response(
+def problem_answer(
     status: int, detail: str, headers: Mapping[str, str] | None = None, **extensions: Any
-) -> web.Response:
+) -> RawResponse:
     """Return an error of the gateway in place of a function's response."""
-    return web.Response(
-        status=status,
-        body=json.dumps(problem(status, detail, **extensions)).encode(),
-        content_type=PROBLEM_JSON,
-        headers=headers,
-    )
+    body = json.dumps(problem(status, detail, **extensions)).encode()
+    return RawResponse(status, body, PROBLEM_JSON, headers or {})
+
+
+def refusal_answer(target: str, error: GatewayRefusalError) -> RawResponse:
+    """Return the answer to a request that is refused; `target`: its path."""
+    if target.startswith(FUNCTION_PREFIXES):
+        return problem_answer(error.status, error.detail, error.headers)
+    text = f"{error.detail}\n".encode("utf-8", "replace")
+    return RawResponse(error.status, text, "text/plain; charset=utf-8", error.headers)
+
+
+def to_response(answer: RawResponse) -> web.Response:
+    """Return a response of aiohttp."""
+    headers = {"Content-Type": answer.content_type, **answer.headers}
+    return web.Response(status=answer.status, body=answer.body, headers=headers)
 
 
 async def read_model(request: web.Request, model: type[Model]) -> Model:

@@ -17,11 +17,10 @@ from infra.local.errors import (
 from infra.local.functions.registry import Registry
 from infra.local.gateway import refusals
 from infra.local.gateway.bodies import RequestBodies
-from infra.local.gateway.http_io import problem_response
+from infra.local.gateway.http_io import ASYNC_PREFIX, problem_answer, to_response
 from infra.local.gateway.operations import is_operation
 from infra.local.gateway.proxy import split_target
 
-_PREFIX = "/async-function/"
 _NOT_STORED = frozenset(
     {
         "connection", "proxy-connection", "keep-alive", "proxy-authorization", "te", "trailer",
@@ -50,15 +49,15 @@ class AsyncRoutes:
             GatewayRefusalError: the callback is not allowed, the body is too large or does not
                 come, or the path is one for operators.
         """
-        name, target = split_target(request.raw_path, _PREFIX)
+        name, target = split_target(request.raw_path, ASYNC_PREFIX)
         function = self._registry.find(name)
         if function is None:
-            return problem_response(404, f"function {name} is not deployed")
+            return _problem(404, f"function {name} is not deployed")
         if self._calls is None:
-            return problem_response(501, "asynchronous calls need NATS, which is not configured")
+            return _problem(501, "asynchronous calls need NATS, which is not configured")
         callback = request.headers.get("X-Callback-Url", "")
         if callback and urlsplit(callback).scheme not in {"http", "https"}:
-            return problem_response(400, f"X-Callback-Url is not an HTTP URL: {callback}")
+            return _problem(400, f"X-Callback-Url is not an HTTP URL: {callback}")
         if callback:
             self._check_callback(callback)
         if is_operation(function.version, target):
@@ -88,14 +87,18 @@ class AsyncRoutes:
             ) from error
 
 
+def _problem(status: int, detail: str, headers: dict[str, str] | None = None) -> web.Response:
+    return to_response(problem_answer(status, detail, headers))
+
+
 async def _put(calls: AsyncCallQueue, call: AsyncCall, started: int) -> web.Response:
     try:
         await calls.put(call)
     except CallTooLargeError as error:
-        return problem_response(413, str(error))
+        return _problem(413, str(error))
     except QueueUnavailableError as error:
         detail = f"the call could not be stored: {error}"
-        return problem_response(503, detail, {"Retry-After": "2"})
+        return _problem(503, detail, {"Retry-After": "2"})
     return web.Response(
         status=202, headers={CALL_ID_HEADER: call.call_id, "X-Start-Time": str(started)}
     )

@@ -1,0 +1,240 @@
+"""One request passed on to an upstream, and its response passed back, byte for byte.
+
+Nothing is decoded or re-encoded: path and query are forwarded as they are, header fields keep their
+order and repetitions. Hop-by-hop fields are dropped. Bodies and responses stream.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+
+from functions.common.correlation import new_call_id
+from infra.local.errors import GatewayRefusalError, UpstreamError
+from infra.local.gateway.client import ClientRequest
+from infra.local.gateway.upstream import Connection, Upstream
+
+_HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"proxy-connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+_REPLACED_IN_RESPONSE = frozenset({b"x-start-time", b"x-duration-seconds"})
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+ReadPart = Callable[[], Awaitable[bytes]]
+"""Returns the next part of a body; empty at its end. Raises GatewayRefusalError."""
+
+
+class Call:
+    """A request that is sent to one upstream after the other until one accepts it.
+
+    Attributes:
+        request: the client's.
+        body: its body, or the beginning.
+        rest: reads what comes after it; None: nothing does.
+        call_id: the correlation id; empty where the request has none and needs none.
+        started: when it was begun, in nanoseconds since the epoch.
+        invocation: whether it is for a function: then it gets the fields of OpenFaaS's gateway.
+        broken_off: why the response, or the request's body meanwhile, broke off.
+    """
+
+    __slots__ = (
+        "_chunked", "_head", "body", "broken_off", "call_id", "invocation", "request", "rest",
+        "started",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        request: ClientRequest,
+        target: str,
+        body: bytes,
+        rest: ReadPart | None,
+        dropped: frozenset[bytes],
+        *,
+        invocation: bool,
+    ) -> None:
+        """Prepare the request to the upstream.
+
+        Args:
+            request: the client's request.
+            target: path and query for the upstream.
+            body: the body, or its beginning.
+            rest: reads what comes after it; None: nothing does.
+            dropped: header fields that are not passed on, in lower case, beside hop-by-hop ones.
+            invocation: whether it is for a function.
+        """
+        self.request, self.rest, self.invocation = request, rest, invocation
+        self.started = time.time_ns()
+        self.broken_off: Exception | None = None
+        first = request.first
+        hop_by_hop, self._chunked = _hop_by_hop(request.fields)
+        dropped |= hop_by_hop
+        parts = [f"{request.method} {target} HTTP/1.1\r\n".encode("utf-8", "surrogateescape")]
+        for name, value in request.fields:
+            if name.lower() not in dropped:
+                parts.append(b"%s: %s\r\n" % (name, value))
+        if self._chunked:
+            parts.append(b"Transfer-Encoding: chunked\r\n")
+            body = _chunk(body) + (b"" if rest else b"0\r\n\r\n")
+        self.body = body
+        if b"x-forwarded-for" not in first or b"x-forwarded-for" in dropped:
+            parts.append(request.client.forwarded_for)
+        self.call_id = b"" if b"x-call-id" in dropped else first.get(b"x-call-id", b"")
+        if invocation:
+            if not self.call_id:
+                self.call_id = new_call_id().encode()
+                parts.append(b"X-Call-Id: %s\r\n" % self.call_id)
+            host = first.get(b"host")
+            if host and (b"x-forwarded-host" not in first or b"x-forwarded-host" in dropped):
+                parts.append(b"X-Forwarded-Host: %s\r\n" % host)
+            parts.append(b"X-Start-Time: %d\r\n" % self.started)
+        self._head = b"".join(parts)
+
+    def send(self, connection: Connection, host: bytes) -> "asyncio.Task[None] | None":
+        """Write the request; return the task that streams the rest of its body, if any.
+
+        Args:
+            connection: to the upstream.
+            host: the upstream's address; empty: the request has its own Host.
+        """
+        connection.begin(self.request.method)
+        own = b"Host: %s\r\n" % host if host else b""
+        connection.write(b"%s%s\r\n%s" % (self._head, own, self.body))
+        if self.rest is None:
+            return None
+        return asyncio.create_task(self._stream_body(connection, self.rest))
+
+    async def _stream_body(self, connection: Connection, rest: ReadPart) -> None:
+        try:
+            await connection.drain()
+            while part := await rest():
+                connection.write(_chunk(part) if self._chunked else part)
+                await connection.drain()
+            if self._chunked:
+                connection.write(b"0\r\n\r\n")
+        except UpstreamError:
+            pass  # waiting for the response raises it
+        except GatewayRefusalError as error:
+            connection.fail(error)
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether sending it twice does no harm."""
+        return self.rest is None and not self.body and self.request.method in _SAFE_METHODS
+
+
+async def exchange(call: Call, upstream: Upstream, host: bytes, max_seconds: float) -> int:
+    """Send a request to an upstream and write its response to the client; return the status.
+
+    Args:
+        call: the request.
+        upstream: where it is sent.
+        host: the upstream's address; empty: the request has its own Host.
+        max_seconds: until the response must have begun.
+
+    Raises:
+        UpstreamError, TimeoutError, GatewayRefusalError: there is no response; nothing has been
+            written to the client.
+    """
+    connection = upstream.idle_connection() or await upstream.connect()
+    sender = call.send(connection, host)
+    timer = connection.set_timeout(max_seconds)
+    try:
+        await connection.head
+        timer.cancel()
+        await _relay(connection, call)
+        return connection.status
+    finally:
+        timer.cancel()
+        if sender is not None and not sender.done():
+            sender.cancel()
+            connection.abort()
+        upstream.release(connection)
+
+
+async def _relay(connection: Connection, call: Call) -> None:
+    """Write the response to the client as it is received.
+
+    Once it has begun, an error can only be reported by closing the connection.
+    """
+    client = call.request.client
+    pending, chunked = _response_head(connection, call)
+    try:
+        while not connection.complete or connection.has_data:
+            if pending and not connection.has_data:
+                client.write(pending)  # the head at once: the body may be slow
+                pending = b""
+            data = await connection.read()
+            client.write(pending + (_chunk(data) if chunked else data))
+            pending = b""
+            if client.must_drain:
+                await client.drain()
+    except (UpstreamError, GatewayRefusalError) as error:
+        call.broken_off = error
+        client.abort()
+        return
+    if chunked:
+        pending += b"0\r\n\r\n"
+    if pending:
+        client.write(pending)
+
+
+def _response_head(connection: Connection, call: Call) -> tuple[bytes, bool]:
+    """Return the client's head, and whether its body is chunked; decide about its connection."""
+    request, status = call.request, connection.status
+    parts = [b"HTTP/1.1 %d %s\r\n" % (status, connection.reason)]
+    fields = connection.headers
+    dropped = _hop_by_hop(fields)[0] | _REPLACED_IN_RESPONSE
+    has_length = has_call_id = False
+    for name, value in fields:
+        lower = name.lower()
+        if lower not in dropped:
+            if lower == b"content-length":
+                has_length = True
+            elif lower == b"x-call-id":
+                has_call_id = True
+            parts.append(b"%s: %s\r\n" % (name, value))
+    if call.invocation:
+        if not has_call_id:
+            parts.append(b"X-Call-Id: %s\r\n" % call.call_id)
+        seconds = (time.time_ns() - call.started) / 1e9
+        parts.append(b"X-Start-Time: %d\r\nX-Duration-Seconds: %.6f\r\n" % (call.started, seconds))
+    elif not connection.keep_alive:  # the system API wants it closed
+        request.keep_alive = False
+        request.close_at_once = True
+    unframed = not has_length and request.method != "HEAD" and status not in {204, 304}
+    chunked = unframed and request.http11
+    if chunked:
+        parts.append(b"Transfer-Encoding: chunked\r\n")
+    elif unframed:
+        request.keep_alive = False
+    if not request.keep_alive:
+        parts.append(b"Connection: close\r\n")
+    elif not request.http11:
+        parts.append(b"Connection: keep-alive\r\n")
+    parts.append(b"\r\n")
+    return b"".join(parts), chunked
+
+
+def _hop_by_hop(fields: Iterable[tuple[bytes, bytes]]) -> tuple[frozenset[bytes], bool]:
+    """Return the names of fields that are for one hop only, and whether the body is chunked."""
+    chunked, names = False, _HOP_BY_HOP
+    for name, value in fields:
+        if len(name) == 10 and name.lower() == b"connection":
+            names |= {listed.strip().lower() for listed in value.split(b",")}
+            names -= {b"content-length"}  # without it the body would be the next request
+        elif len(name) == 17 and name.lower() == b"transfer-encoding":
+            chunked = True
+    return names, chunked
+
+
+def _chunk(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data) if data else b""
