@@ -30,14 +30,18 @@ class BatchLimits:
         max_events: it holds that many events, or the next message would exceed them.
         max_bytes: it holds that many bytes, or the next message would exceed them.
         window: seconds that its oldest message has waited.
-        linger: seconds since the last message arrived, if the stream has no more and no invocation
-            is running.
+        linger: seconds since the last message arrived, if the stream has no more, no invocation is
+            running, and the pause after the last one is over.
     """
 
     max_events: int
     max_bytes: int
     window: float
-    linger: float = 0.005
+    linger: float = 0.002
+
+
+MAX_PAUSE = 4
+"""How long the pause after an invocation is at most, in durations of that invocation."""
 
 
 class Batcher(Generic[T]):
@@ -46,6 +50,10 @@ class Batcher(Generic[T]):
     A message that alone exceeds a limit makes a batch of its own. While more messages are on their
     way, or the function is busy, a batch waits up to `window` to fill; when the stream has nothing
     left, it is ready after the short `linger`, so that a single event is delivered immediately.
+
+    A call costs as much as dozens of events do. So after an invocation of several messages there is
+    a pause, in proportion to how long that took: where messages come one after the other they
+    gather, the more the busier the machine is. A lone message is followed by none.
     """
 
     def __init__(self, limits: BatchLimits) -> None:
@@ -53,6 +61,7 @@ class Batcher(Generic[T]):
         self._waiting: deque[tuple[T, float]] = deque()
         self._last_arrival = 0.0
         self._more_to_come = False
+        self._pause_ends = 0.0
         self.events = 0
         self.size = 0
 
@@ -72,6 +81,16 @@ class Batcher(Generic[T]):
         self._more_to_come = more_to_come
         self.events += item.events
         self.size += item.size
+
+    def invoked(self, messages: int, seconds: float, now: float) -> None:
+        """Begin the pause after an invocation.
+
+        Args:
+            messages: how many messages it had.
+            seconds: how long it took.
+            now: the time on a monotonic clock, in seconds, when it ended.
+        """
+        self._pause_ends = now + min(messages - 1, MAX_PAUSE) * seconds
 
     @property
     def full(self) -> bool:
@@ -94,7 +113,8 @@ class Batcher(Generic[T]):
         window_ends = oldest + self.limits.window
         if self._more_to_come or busy:
             return window_ends
-        return min(window_ends, self._last_arrival + self.limits.linger)
+        lingered = self._last_arrival + self.limits.linger
+        return min(window_ends, max(lingered, self._pause_ends))
 
     def ready(self, now: float, *, busy: bool = False) -> bool:
         """Return whether a batch is ready."""

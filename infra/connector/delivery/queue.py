@@ -44,6 +44,16 @@ class DeliveryQueue:
         heapq.heappush(self._retries, (due, next(self._order), delivery))
         self.events_awaiting_retry += delivery.events
 
+    def invoked(self, delivery: Delivery, seconds: float, now: float) -> None:
+        """Record that an invocation has ended.
+
+        Args:
+            delivery: its messages.
+            seconds: how long it took.
+            now: the time on a monotonic clock, in seconds.
+        """
+        self._new.invoked(len(delivery.messages), seconds, now)
+
     def next_at(self, *, busy: bool) -> float | None:
         """Return the time from which a delivery is ready; None if the queue is empty.
 

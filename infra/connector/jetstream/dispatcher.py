@@ -209,9 +209,12 @@ class Dispatcher:
         return self._queue.take(now, busy=running > 0, one=self._gate.trial(now))
 
     async def _run(self, delivery: Delivery) -> None:
+        started = time.monotonic()
         try:
             await self._deliver(delivery)
         finally:
+            now = time.monotonic()
+            self._queue.invoked(delivery, now - started, now)
             self.end_exclusive(delivery)
 
     def _ended(self, task: asyncio.Task[None]) -> None:

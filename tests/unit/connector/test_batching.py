@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,6 +49,38 @@ def test_a_busy_function_is_given_more_at_a_time() -> None:
     assert not batcher.ready(1.1, busy=True)
     batcher.add(Item(events=9), 1.1, more_to_come=False)
     assert batcher.ready(1.1, busy=True), "it is full"
+
+
+@pytest.mark.parametrize(("messages", "pause_ends"), [(2, 1.03), (5, 1.12), (900, 1.12)])
+def test_after_an_invocation_of_several_messages_others_gather(
+    messages: int, pause_ends: float
+) -> None:
+    batcher: Batcher[Item] = Batcher(LIMITS)
+    batcher.invoked(messages, 0.03, 1.0)
+    batcher.add(Item(), 1.01, more_to_come=False)
+    assert batcher.ready_at() == pytest.approx(pause_ends)
+    batcher.add(Item(), 1.115, more_to_come=False)
+    assert batcher.ready_at() == pytest.approx(1.125), "the linger"
+    batcher.add(Item(events=8), 1.116, more_to_come=False)
+    assert batcher.ready(1.116), "it is full"
+
+
+def test_lone_messages_do_not_wait_for_others() -> None:
+    batcher: Batcher[Item] = Batcher(LIMITS)
+    batcher.invoked(1, 0.03, 1.0)
+    batcher.add(Item(), 1.0, more_to_come=False)
+    assert batcher.ready_at() == 1.01
+    assert batcher.take()
+    batcher.invoked(2, 0.03, 2.0)
+    batcher.add(Item(), 2.2, more_to_come=False)
+    assert batcher.ready_at() == 2.21, "the pause is over"
+
+
+def test_the_pause_after_a_long_invocation_does_not_extend_the_window() -> None:
+    batcher: Batcher[Item] = Batcher(LIMITS)
+    batcher.invoked(9, 60.0, 1.0)
+    batcher.add(Item(), 1.1, more_to_come=False)
+    assert batcher.ready_at() == 1.6
 
 
 def test_arrivals_do_not_extend_the_window() -> None:
