@@ -25,6 +25,7 @@ from functions.common.paths import ROOT
 from functions.common.postgres import summary, unavailable
 
 from . import rows
+from .copying import CopySequence
 from .database import is_data_error
 from .deltas import COPY_DELTAS, delta_lines
 from .metrics import observe
@@ -268,18 +269,17 @@ def _parts(batch: list[EventRow]) -> Iterator[list[EventRow]]:
 def _copy(connection: Connection, parts: Iterable[list[EventRow]], batch: list[EventRow]) -> None:
     """Write rows part by part; when the last is written, they are those of the batch."""
     writing = 0.0
-    with connection.transaction(), connection.cursor() as cursor:
-        with cursor.copy(_COPY_EVENTS) as copy:
-            for part in parts:
-                started = perf_counter()
-                copy.write("".join([row.line for row in part]))
-                writing += perf_counter() - started
+    with CopySequence(connection, _COPY_EVENTS, COPY_DELTAS) as copy:
+        for part in parts:
             started = perf_counter()
-            # worked out while the server is still busy with the rows
-            lines = "".join(delta_lines(batch))
+            copy.write("".join([row.line for row in part]))
+            writing += perf_counter() - started
+        started = perf_counter()
+        # worked out while the server is still busy with the rows
+        lines = "".join(delta_lines(batch))
+        copy.begin_next()
         copied = perf_counter()
-        with cursor.copy(COPY_DELTAS) as copy:
-            copy.write(lines)
+        copy.write(lines)
         rolled_up = perf_counter()
     observe("copy", writing + copied - started)
     observe("rollup", rolled_up - copied)

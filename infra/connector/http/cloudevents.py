@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from urllib.parse import quote
 
 import orjson
@@ -19,7 +20,13 @@ BINARY_TYPE = "application/octet-stream"
 def event_time(nanoseconds: int) -> str:
     """Return an RFC 3339 time in UTC with microseconds."""
     seconds, rest = divmod(nanoseconds, 1_000_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest // 1000:06d}Z"
+    return f"{_to_seconds(seconds)}.{rest // 1000:06d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _to_seconds(seconds: int) -> str:
+    # the messages of a batch are of few seconds, and writing out a date is slow
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def content_type(message: Message) -> str:
