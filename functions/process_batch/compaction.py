@@ -95,6 +95,6 @@ def compact_deltas(
     return CompactionResult(deltas, events)
 
 
-def is_far_behind(connection: Connection, max_pending: int) -> bool:
-    """Tell whether at least `max_pending` deltas wait."""
-    return QUERIES.pending(connection, max_deltas=max_pending) >= max_pending
+def has_pending(connection: Connection, deltas: int) -> bool:
+    """Tell whether at least so many deltas wait."""
+    return QUERIES.pending(connection, max_deltas=deltas) >= deltas

@@ -10,7 +10,7 @@ from psycopg_pool import ConnectionPool
 
 from functions.common.postgres import summary
 
-from .compaction import MAX_DELTAS, MAX_EVENTS, compact, is_far_behind
+from .compaction import MAX_DELTAS, MAX_EVENTS, compact, has_pending
 from .database import pool
 from .settings import settings
 
@@ -18,6 +18,10 @@ logger = logging.getLogger(__name__)
 
 MAX_PENDING_DELTAS = 400_000
 """Writers wait for compaction when more deltas pend: reports read all of them."""
+FEW_DELTAS = 5_000
+"""Fewer wait for more to share their keys with: reports read so many in milliseconds."""
+MAX_INTERVALS = 5
+"""How long few deltas wait, in intervals."""
 _MIN_DELTAS = 1_000
 _PAUSE_AFTER_ERROR_SECONDS = 5.0
 _MAX_WRITER_WAIT_SECONDS = 10.0
@@ -25,7 +29,11 @@ _POLL_SECONDS = 0.2
 
 
 class Compactor:
-    """A thread that compacts deltas soon after it is woken, no more often than configured."""
+    """A thread that compacts deltas soon after it is woken, no more often than configured.
+
+    What a compaction costs depends on how many keys the deltas have, not on how many deltas share
+    a key. So while events come in, few deltas wait for some intervals.
+    """
 
     def __init__(self, connections: ConnectionPool[Connection], seconds: float) -> None:
         self._pool = connections
@@ -43,12 +51,12 @@ class Compactor:
         self._keeps_up.wait(_MAX_WRITER_WAIT_SECONDS)
 
     def _run(self) -> None:
-        finished = monotonic() - self._seconds
+        finished = monotonic() - MAX_INTERVALS * self._seconds
         while True:
             self._woken.wait()
-            sleep(max(0.0, finished + self._seconds - monotonic()))
-            self._woken.clear()
             try:
+                self._await_more(finished)
+                self._woken.clear()
                 self._compact_all()
             except errors.QueryCanceled:
                 logger.info("compaction takes longer than a statement may; taking smaller steps")
@@ -65,6 +73,16 @@ class Compactor:
                 self._keeps_up.set()
             finished = monotonic()
 
+    def _await_more(self, finished: float) -> None:
+        """Wait until many deltas pend, or some intervals are over since the last compaction."""
+        look, latest = finished + self._seconds, finished + MAX_INTERVALS * self._seconds
+        while monotonic() < latest:
+            sleep(max(0.0, min(look, latest) - monotonic()))
+            look = monotonic() + self._seconds
+            with self._pool.connection() as connection:
+                if has_pending(connection, FEW_DELTAS):
+                    return
+
     def _compact_all(self) -> None:
         with self._pool.connection() as connection:
             while True:
@@ -74,7 +92,7 @@ class Compactor:
                     self._max_deltas = min(max_deltas * 2, MAX_DELTAS)
                     if result.deltas < max_deltas and result.events < MAX_EVENTS:
                         break
-                if not is_far_behind(connection, MAX_PENDING_DELTAS):
+                if not has_pending(connection, MAX_PENDING_DELTAS):
                     self._keeps_up.set()
                     if result is None:
                         return  # the process that compacts does the rest

@@ -63,7 +63,8 @@ class ProcessBatchSettings(PoolSettings, EventLimits):
     )
     compaction_interval: Seconds = Field(
         default=2.0,
-        description="minimum seconds between two compactions of rollup deltas; 0: never",
+        description="minimum seconds between two compactions of rollup deltas, five times that"
+        " while few wait; 0: never",
     )
 
 
