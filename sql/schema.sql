@@ -39,6 +39,9 @@ BEGIN
             EXECUTE format('DELETE FROM public.%I WHERE day = $1', rollup.name) USING cleared;
         END IF;
     END LOOP;
+    IF 'sealed' = ANY (kinds) THEN
+        DELETE FROM leading_users WHERE day = cleared;
+    END IF;
 END
 $_$;
 
@@ -78,6 +81,7 @@ BEGIN
                 insertion, rollup.keys, rollup.keys, rollup.recounts) USING counted, only_users;
         END IF;
     END LOOP;
+    PERFORM list_leading_users(counted);
 END
 $_$;
 
@@ -274,12 +278,49 @@ CREATE FUNCTION public.sampling_modulus() RETURNS integer
 
 
 --
+-- Name: user_hash(text); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.user_hash(user_id text) RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN hashtextextended(user_id, (7305)::bigint);
+
+
+--
 -- Name: in_user_sample(text); Type: FUNCTION; Schema: public; Owner: -
 --
 
 CREATE FUNCTION public.in_user_sample(user_id text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN ((hashtextextended(user_id, (7305)::bigint) & ((public.sampling_modulus() - 1))::bigint) = 0);
+    RETURN ((public.user_hash(user_id) & ((public.sampling_modulus() - 1))::bigint) = 0);
+
+
+--
+-- Name: list_leading_users(date); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.list_leading_users(listed date) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    DELETE FROM leading_users WHERE day = listed;
+    INSERT INTO leading_users (day, measure, source, hashes, amounts, user_ids)
+    SELECT listed, u.measure, u.source,
+           string_agg(int8send(u.hash), '' ORDER BY u.hash),
+           string_agg(float8send(u.amount), '' ORDER BY u.hash),
+           array_agg(u.user_id ORDER BY u.hash)
+    FROM (
+        SELECT 'events' AS measure, source, user_id, user_hash(user_id) AS hash, events::float8 AS amount
+        FROM day_users
+        WHERE day = listed AND events >= 3
+        UNION ALL
+        SELECT 'revenue', source, user_id, user_hash(user_id), revenue::float8
+        FROM day_users
+        WHERE day = listed AND purchases > 0
+    ) AS u
+    GROUP BY u.measure, u.source;
+END
+$$;
 
 
 --
@@ -670,6 +711,37 @@ COMMENT ON COLUMN public.events.revenue IS 'amount of the purchase, where the ev
 --
 
 COMMENT ON COLUMN public.events.extra IS 'fields of the envelope that the contract does not know';
+
+
+--
+-- Name: leading_users; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.leading_users (
+    day date NOT NULL,
+    measure text NOT NULL COLLATE pg_catalog."C",
+    source text NOT NULL COLLATE pg_catalog."C",
+    hashes bytea NOT NULL,
+    amounts bytea NOT NULL,
+    user_ids text[] NOT NULL COLLATE pg_catalog."C",
+    CONSTRAINT leading_users_measure_check CHECK ((measure = ANY (ARRAY['events'::text, 'revenue'::text])))
+);
+ALTER TABLE ONLY public.leading_users ALTER COLUMN hashes SET STORAGE EXTERNAL;
+ALTER TABLE ONLY public.leading_users ALTER COLUMN amounts SET STORAGE EXTERNAL;
+
+
+--
+-- Name: COLUMN leading_users.hashes; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.leading_users.hashes IS 'user_hash() of each user, as int8send() writes it';
+
+
+--
+-- Name: COLUMN leading_users.amounts; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.leading_users.amounts IS 'the events or the revenue of each user, as float8send() writes it';
 
 
 --
@@ -1580,6 +1652,14 @@ ALTER TABLE ONLY public.event_days
 
 ALTER TABLE ONLY public.events
     ADD CONSTRAINT events_pkey PRIMARY KEY (event_id, day);
+
+
+--
+-- Name: leading_users leading_users_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.leading_users
+    ADD CONSTRAINT leading_users_pkey PRIMARY KEY (day, measure, source);
 
 
 --

@@ -17,6 +17,9 @@ BEGIN
             EXECUTE format('DELETE FROM public.%I WHERE day = $1', rollup.name) USING cleared;
         END IF;
     END LOOP;
+    IF 'sealed' = ANY (kinds) THEN
+        DELETE FROM leading_users WHERE day = cleared;
+    END IF;
 END
 $$;
 REVOKE ALL ON FUNCTION clear_rollups (date, text[]) FROM PUBLIC;

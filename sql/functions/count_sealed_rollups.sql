@@ -31,6 +31,7 @@ BEGIN
                 insertion, rollup.keys, rollup.keys, rollup.recounts) USING counted, only_users;
         END IF;
     END LOOP;
+    PERFORM list_leading_users(counted);
 END
 $$;
 REVOKE ALL ON FUNCTION count_sealed_rollups (date, text[]) FROM PUBLIC;

@@ -5,7 +5,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN 32;
 
 -- Whether a user is in the sample, by the hash of the id. Sealed days have an index of their events,
--- which a query with this very condition uses: the planner inlines both.
+-- which a query with this very condition uses: the planner inlines what it calls.
 CREATE OR REPLACE FUNCTION in_user_sample(user_id text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN (hashtextextended(user_id, 7305) & (sampling_modulus() - 1)) = 0;
+RETURN (user_hash(user_id) & (sampling_modulus() - 1)) = 0;

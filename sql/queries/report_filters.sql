@@ -189,12 +189,13 @@ LIMIT :limit
 
 -- name: user_sums
 -- What users did: sealed days out of day_users; other days and the hours at both ends out of events.
-SELECT user_id, source, events, top_events, bottom_events, purchases, revenue, first_at, last_at
+SELECT user_id, source, events, top_events, bottom_events, purchases, revenue, first_at, last_at,
+       CASE WHEN events >= 3 THEN events ELSE 0 END AS listed_events
 FROM day_users
 WHERE day = ANY (:sealed_days::date[]) AND (:source::text IS NULL OR source = :source)
 UNION ALL
 SELECT user_id, source, 1, (funnel_stage = 'top')::int, (funnel_stage = 'bottom')::int,
-       (revenue IS NOT NULL)::int, coalesce(revenue, 0), occurred_at, occurred_at
+       (revenue IS NOT NULL)::int, coalesce(revenue, 0), occurred_at, occurred_at, 1
 FROM ({{loose_user_events}}) AS loose
 
 -- name: loose_user_events

@@ -39,58 +39,33 @@ GROUP BY user_id
 ORDER BY sum(events) DESC, user_id
 LIMIT :limit;
 
--- name: perhaps_most_active
--- The users who can be among those with most events, out of the index of users with three or more on
--- a day: a user who is missing there had at most two on each of the days and sources (`slots`).
--- No user at all, where this cannot tell.
-WITH of_user AS MATERIALIZED (
-    SELECT user_id, sum(events) AS events, sum(days) AS days
-    FROM (
-        SELECT user_id, events, 1 AS days
-        FROM day_users
-        WHERE day = ANY (:sealed_days::date[]) AND events >= 3
-          AND (:source::text IS NULL OR source = :source)
-        UNION ALL
-        SELECT user_id, 1, 0
-        FROM ({{loose_user_events}}) AS loose
-    ) AS of_day
-    GROUP BY user_id
-),
-last_one AS (
-    SELECT events FROM of_user ORDER BY events DESC OFFSET :limit - 1 LIMIT 1
-)
-SELECT of_user.user_id
-FROM of_user, last_one
-WHERE last_one.events > 2 * :slots
-  AND of_user.events + 2 * (:slots - of_user.days) >= last_one.events;
+-- name: listed_amounts
+-- The lists of sealed days: who may lead, and by how much.
+SELECT day, source, hashes, amounts
+FROM leading_users
+WHERE measure = :by AND day = ANY (:sealed_days::date[])
+  AND (:source::text IS NULL OR source = :source);
 
--- name: best_buyers
--- The users who can be among those with most revenue. Sums in floating point are off by far less
--- than the margin; their exact ones are computed for the users that are found here.
-WITH of_user AS MATERIALIZED (
-    SELECT user_id, sum(revenue) AS revenue
-    FROM (
-        SELECT user_id, revenue::float8
-        FROM day_users
-        WHERE day = ANY (:sealed_days::date[]) AND purchases > 0
-          AND (:source::text IS NULL OR source = :source)
-        UNION ALL
-        SELECT user_id, revenue::float8
-        FROM ({{loose_user_events}}) AS loose
-        WHERE revenue IS NOT NULL
-    ) AS of_day
-    GROUP BY user_id
-),
-last_one AS (
-    SELECT revenue FROM of_user ORDER BY revenue DESC OFFSET :limit - 1 LIMIT 1
-)
-SELECT of_user.user_id
-FROM of_user, last_one
-WHERE last_one.revenue > 0.01
-  AND of_user.revenue >= last_one.revenue * 0.999999;
+-- name: loose_amounts
+-- The same of the events that are in no list: one entry for each.
+SELECT string_agg(int8send(user_hash(user_id)), '') AS hashes,
+       string_agg(float8send(CASE WHEN :by = 'revenue' THEN revenue::float8 ELSE 1 END), '') AS amounts
+FROM ({{loose_user_events}}) AS loose
+WHERE :by <> 'revenue' OR revenue IS NOT NULL;
+
+-- name: names_of_listed
+-- The users at some places of the lists.
+SELECT l.user_ids[p.place] AS user_id
+FROM unnest(:days::date[], :sources::text[], :places::int[]) AS p (day, source, place)
+JOIN leading_users AS l ON l.measure = :by AND l.day = p.day AND l.source = p.source;
+
+-- name: names_of_loose
+SELECT DISTINCT user_id
+FROM ({{loose_user_events}}) AS loose
+WHERE user_hash(user_id) = ANY (:hashes::bigint[]);
 
 -- name: top_users
--- What some users (null: all) did.
+-- What some users (null: all) did. `listed` is what lists and loose events have of them.
 SELECT user_id,
        CASE WHEN min(source) = max(source) THEN min(source) END AS source,
        sum(events)::bigint AS events,
@@ -99,7 +74,8 @@ SELECT user_id,
        sum(purchases)::bigint AS purchases,
        sum(revenue) AS revenue,
        min(first_at) AS first_at,
-       max(last_at) AS last_at
+       max(last_at) AS last_at,
+       CASE WHEN :by = 'revenue' THEN sum(revenue) ELSE sum(listed_events) END AS listed
 FROM ({{user_sums}}) AS of_day
 WHERE :user_ids::text[] IS NULL OR user_id = ANY (:user_ids)
 GROUP BY user_id

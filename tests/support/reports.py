@@ -1,5 +1,6 @@
 """Holding reports, as they are read fast, against the same reports over the events."""
 
+from decimal import Decimal
 from typing import Any
 
 from tests.support import oracle
@@ -40,14 +41,19 @@ def assert_users_exact(live: Analytics, facts: list[Fact]) -> None:
     """Compare the report of the top users with the facts."""
     for question in QUESTIONS:
         of_user = oracle.grouped(oracle.chosen(facts, question), lambda fact: fact.userId)
-        order = sorted(of_user, key=lambda user: (-len(of_user[user]), user))
-        items = live.report("users", **question, by="events", limit="1000")["items"]
-        assert [item["userId"] for item in items] == order
-        for item in items:
-            of = of_user[item["userId"]]
-            assert item["events"] == len(of)
-            assert (item["topEvents"], item["bottomEvents"]) == oracle.stages(of)
-            assert item["lastEvent"] == oracle.utc(max(fact.at for fact in of))
+        for by, figure in (("events", len), ("revenue", oracle.amount)):
+            order = sorted(
+                of_user, key=lambda user: (-figure(of_user[user]), -len(of_user[user]), user)
+            )
+            for limit in (5, 1000):
+                items = live.report("users", **question, by=by, limit=limit)["items"]
+                assert [item["userId"] for item in items] == order[:limit]
+                for item in items:
+                    of = of_user[item["userId"]]
+                    assert item["events"] == len(of)
+                    assert Decimal(item["revenue"]) == oracle.amount(of)
+                    assert (item["topEvents"], item["bottomEvents"]) == oracle.stages(of)
+                    assert item["lastEvent"] == oracle.utc(max(fact.at for fact in of))
 
 
 def _compare(fast: Any, exact: Any, where: str, about_users: bool = False) -> None:

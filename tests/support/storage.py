@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
+from struct import unpack
 from typing import Any, LiteralString
 
 import httpx
@@ -109,6 +110,7 @@ def assert_rollups_exact(database: Database) -> None:
                 assert live == raw, f"{grain} {rollup}"
             _assert_demographics_exact(connection, grain)
         _assert_day_users_exact(connection)
+        _assert_leading_users_exact(connection)
 
 
 def _assert_demographics_exact(connection: Connection, grain: str) -> None:
@@ -166,6 +168,26 @@ def _assert_day_users_exact(connection: Connection) -> None:
         f" WHERE {exact}",
     )
     assert live == raw
+
+
+def _assert_leading_users_exact(connection: Connection) -> None:
+    listed: set[tuple[Any, ...]] = set()
+    for day, measure, source, hashes, amounts, user_ids in connection.execute(
+        "SELECT * FROM leading_users"
+    ):
+        number = len(user_ids)
+        figures = zip(
+            unpack(f">{number}q", hashes), unpack(f">{number}d", amounts), user_ids, strict=True
+        )
+        listed |= {(day, measure, source, *figure) for figure in figures}
+    expected = _rows(
+        connection,
+        "SELECT day, 'events', source, user_hash(user_id), events::float8, user_id"
+        " FROM day_users WHERE events >= 3 UNION ALL"
+        " SELECT day, 'revenue', source, user_hash(user_id), revenue::float8, user_id"
+        " FROM day_users WHERE purchases > 0",
+    )
+    assert listed == expected
 
 
 def _rows(connection: Connection, query: str) -> set[tuple[Any, ...]]:

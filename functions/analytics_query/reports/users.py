@@ -20,6 +20,7 @@ from ..formatting import (
 from ..query.filters import ReportQuery
 from ..query.statements import Statements
 from ..query.time_range import split_range
+from ..users.leading_users import find_candidates
 from .report import Report
 
 SQL = Statements("report_users.sql")
@@ -93,15 +94,17 @@ def _top_users(snapshot: Snapshot, query: UsersQuery, params: Row) -> list[Row]:
     params |= {
         "sealed_days": sealed,
         "open_days": [row["day"] for row in days if not row["sealed"] or row["pending"]],
-        "slots": len(sealed) * (1 if query.source else len(SOURCES)),
     }
-    by_revenue = query.by == "revenue"
-    found = snapshot.rows(SQL["best_buyers" if by_revenue else "perhaps_most_active"], params)
-    if not found and not by_revenue:
-        found = snapshot.rows(SQL["most_active"], params)
-    ids = [
-        row["user_id"] for row in found
-    ] or None  # fewer customers than the limit: rank all users
+    slots = len(sealed) * (1 if query.source else len(SOURCES))
+    candidates = find_candidates(snapshot, params, query.limit, slots)
+    if candidates is not None:
+        few = {"user_ids": candidates.user_ids, "limit": len(candidates.user_ids)}
+        rows = snapshot.rows(SQL["top_users"], params | few)
+        if candidates.agree([row["listed"] for row in rows]):
+            return rows[: query.limit]
+    ids = None  # few customers, or they are all alike: rank all users
+    if query.by == "events":
+        ids = [row["user_id"] for row in snapshot.rows(SQL["most_active"], params)]
     return snapshot.rows(SQL["top_users"], params | {"user_ids": ids})
 
 
