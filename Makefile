@@ -55,7 +55,7 @@ bench: setup-dev ## run the benchmarks; BENCH_ARGS=--help tells which there are
 	@$(BIN)/python -m tests.bench $(BENCH_ARGS)
 
 bench-analytics: setup-dev ## compare reports with raw SQL and DuckDB on 5 million events
-	@$(BIN)/python -m tests.bench analytics
+	@$(BIN)/python -m tests.bench.bench_analytics $(BENCH_ARGS)
 
 sbom: setup-dev ## write software bills of materials (CycloneDX) into build/sbom
 	@VENV="$(VENV)" scripts/sbom.sh

@@ -1,10 +1,11 @@
 """Reports over five million events, beside raw JSONB and beside DuckDB on the same rows.
 
+    python -m tests.bench.bench_analytics [--events N] [--days N] [--no-raw] [--keep FOLDER]
+
 Ours is computed anew each time, from a fresh snapshot: nothing is cached between requests.
-`BENCH_ANALYTICS_EVENTS` changes how many events there are; `BENCH_ANALYTICS_FOLDER` keeps the data
-for the next run.
 """
 
+import json
 import os
 import shutil
 import statistics
@@ -15,22 +16,34 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import click
 import duckdb
 import psycopg
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from infra.local.servers.postgres import EmbeddedPostgres
-from tests.bench.analytics.dataset import Dataset, make
-from tests.bench.analytics.others import RAW, column_statements, raw_statements
+from infra.database.migrate import migrate
+from infra.local.servers.postgres import READER, EmbeddedPostgres
+from tests.bench.analytics.dataset import Dataset, Size, make
+from tests.bench.analytics.others import column_statements, is_short, raw_statements
 
-EVENTS = int(os.environ.get("BENCH_ANALYTICS_EVENTS", "5000000"))
-USERS = EVENTS // 25
+EVENTS, DAYS, USERS = 5_000_000, 60, 200_000
+EVENTS_OF_USER = 25
+"""Fewer events come from fewer users."""
 OURS_RUNS, OTHER_RUNS = 40, 10
 LONG = 5000.0
 """Milliseconds from which on the first answer counts, warm or not."""
 RAW_SECONDS = 25.0
 """Raw JSONB is asked again only while that takes no longer."""
+# Making the data only: nothing that is measured writes.
+SERVER_SETTINGS = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "autovacuum": "off",
+}
 
 console = Console(highlight=False)
 
@@ -41,6 +54,7 @@ QUESTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "countries": ("countries", {}),
     "campaigns": ("campaigns", {}),
     "users": ("users", {}),
+    "users by revenue": ("users", {"by": "revenue"}),
     "revenue": ("revenue", {}),
     "demographics": ("demographics", {}),
     "newest events": ("events", {"limit": 100}),
@@ -49,46 +63,85 @@ QUESTIONS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def run() -> dict[str, Any]:
-    """Make the data, measure, and return milliseconds."""
-    kept = os.environ.get("BENCH_ANALYTICS_FOLDER")
-    folder = Path(kept or tempfile.mkdtemp(prefix="universe-bench-"))
+def run(
+    events: int = EVENTS, days: int = DAYS, raw: bool = True, kept: Path | None = None
+) -> dict[str, Any]:
+    """Make the data, measure, and return milliseconds.
+
+    Args:
+        events: how many events.
+        days: they are spread over so many days.
+        raw: whether raw JSONB is measured too; it takes most of the time and of the disk.
+        kept: where the data stay for the next run; None: nowhere.
+    """
+    folder = kept or Path(tempfile.mkdtemp(prefix="universe-bench-"))
     folder.mkdir(parents=True, exist_ok=True)
-    server = EmbeddedPostgres(folder / "postgres")
+    server = EmbeddedPostgres(folder / "postgres", settings=SERVER_SETTINGS)
     server.start()
     try:
-        dataset = make(server, folder, EVENTS, USERS, console.print)
-        return _measure(dataset)
+        size = Size(events, days, min(USERS, events // EVENTS_OF_USER), raw)
+        dataset = _make(server, folder, size)
+        return _measure(dataset, server.url(), server.url(READER), raw=raw)
     finally:
         server.stop()
         if not kept:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _measure(dataset: Dataset) -> dict[str, Any]:
+def _make(server: EmbeddedPostgres, folder: Path, size: Size) -> Dataset:
+    server.ensure_database()
+    migrate(server.url())
+    server.set_role_passwords()
+    columns = (
+        TextColumn("making {task.fields[events]:,} events"),
+        BarColumn(),
+        TextColumn("{task.percentage:.0f} %"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(elapsed_when_finished=False),
+    )
+    with Progress(*columns, console=console, speed_estimate_period=120) as progress:
+        task = progress.add_task("", total=1.0, events=size.events)
+        return make(server.url(), folder, size, lambda share: progress.advance(task, share))
+
+
+def _measure(dataset: Dataset, owner_url: str, reader_url: str, *, raw: bool) -> dict[str, Any]:
     day = datetime.combine(dataset.days[len(dataset.days) // 2], datetime.min.time(), UTC)
+    end = datetime.combine(dataset.days[-1], datetime.min.time(), UTC) + timedelta(days=1)
     ranges: dict[str, tuple[datetime | None, datetime | None]] = {
-        "60 days": (None, None),
+        f"{DAYS} days": (None, None)
+        if len(dataset.days) == DAYS
+        else (end - timedelta(days=DAYS), end),
         "one day": (day, day + timedelta(days=1)),
     }
-    result: dict[str, Any] = {"events": dataset.events, "setUpSeconds": dataset.seconds}
+    if len(dataset.days) > DAYS:
+        ranges["all days"] = (None, None)
+    result: dict[str, Any] = {
+        "events": dataset.events,
+        "days": len(dataset.days),
+        "setUpSeconds": dataset.seconds,
+        "milliseconds": {},
+    }
     with (
-        psycopg.connect(dataset.owner_url, options="-c timezone=UTC -c jit=off") as raw,
+        psycopg.connect(owner_url, options="-c timezone=UTC -c jit=off") as json_rows,
         duckdb.connect(str(dataset.duckdb_file), read_only=True) as columnar,
     ):
         columnar.execute("SET threads = 2; SET timezone = 'UTC'")
         for title, (start, end) in ranges.items():
-            for name in RAW:
+            for name in QUESTIONS:
                 figures = {
-                    "ours": _times(_ours(dataset, name, start, end), OURS_RUNS),
+                    "ours": _times(_ours(reader_url, name, start, end), OURS_RUNS),
                     "duckdb": _times(
                         _statements(columnar, column_statements(name, start, end)), OTHER_RUNS
                     ),
-                    "rawJsonb": _times(
-                        _statements(raw, raw_statements(name, start, end)), OTHER_RUNS, RAW_SECONDS
-                    ),
                 }
-                result.setdefault(title, {})[name] = figures
+                if raw:
+                    figures["rawJsonb"] = _times(
+                        _statements(json_rows, raw_statements(name, start, end)),
+                        OTHER_RUNS,
+                        RAW_SECONDS,
+                    )
+                result["milliseconds"].setdefault(title, {})[name] = figures
                 console.print(
                     f"{title:8} {name:18}"
                     + " ".join(f"{way} {of['p50']:9.1f}" for way, of in figures.items())
@@ -97,9 +150,9 @@ def _measure(dataset: Dataset) -> dict[str, Any]:
 
 
 def _ours(
-    dataset: Dataset, name: str, start: datetime | None, end: datetime | None
+    reader_url: str, name: str, start: datetime | None, end: datetime | None
 ) -> Callable[[], object]:
-    os.environ["DATABASE_READER_URL"] = dataset.reader_url
+    os.environ["DATABASE_READER_URL"] = reader_url
     os.environ["DB_STATEMENT_TIMEOUT"] = "120"
     # imported here: the function reads its configuration once
     from functions.analytics_query import database
@@ -108,7 +161,7 @@ def _ours(
 
     report_name, params = QUESTIONS[name]
     report = REPORTS[report_name]
-    interval = {"interval": "hour" if start else "day"}
+    interval = {"interval": "hour" if is_short(start, end) else "day"}
     if report_name in ("timeseries", "revenue"):
         params = params | interval
     query = report.query.model_validate({"from": start, "to": end} | params)
@@ -154,28 +207,46 @@ def _round(milliseconds: float) -> float:
 
 
 def show(result: dict[str, Any]) -> None:
-    """Print the table."""
-    console.print(f"{result['events']:,} events; milliseconds", result["setUpSeconds"])
-    for title in ("60 days", "one day"):
+    """Print the tables."""
+    console.print(
+        f"{result['events']:,} events of {result['days']} days; milliseconds. "
+        f"Set-up, seconds of two threads: {result['setUpSeconds']}"
+    )
+    for title, reports in result["milliseconds"].items():
         table = Table(title=title, box=None, min_width=110)
         table.add_column("report", no_wrap=True)
-        for column in (
-            "ours p50",
-            "p95",
-            "DuckDB p50",
-            "p95",
-            "raw p50",
-            "p95",
-            "x DuckDB",
-            "x raw",
-        ):
-            table.add_column(column, justify="right", no_wrap=True)
-        for name, ways in result[title].items():
-            ours, columnar, raw = ways["ours"], ways["duckdb"], ways["rawJsonb"]
+        ways = {"ours": "ours", "duckdb": "DuckDB", "rawJsonb": "raw"}
+        measured = [way for way in ways if way in next(iter(reports.values()))]
+        for way in measured:
+            for column in (f"{ways[way]} p50", "p95"):
+                table.add_column(column, justify="right", no_wrap=True)
+        for way in measured[1:]:
+            table.add_column(f"x {ways[way]}", justify="right", no_wrap=True)
+        for name, figures in reports.items():
+            ours = figures["ours"]["p50"]
             table.add_row(
                 name,
-                *(f"{way[p]:,.1f}" for way in (ours, columnar, raw) for p in ("p50", "p95")),
-                f"{columnar['p50'] / ours['p50']:.1f}",
-                f"{raw['p50'] / ours['p50']:,.1f}",
+                *(f"{figures[way][p]:,.1f}" for way in measured for p in ("p50", "p95")),
+                *(f"{figures[way]['p50'] / ours:,.1f}" for way in measured[1:]),
             )
         console.print(table)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.option("--events", default=EVENTS, help="How many events.")
+@click.option("--days", default=DAYS, help="Spread over so many days, the last yesterday.")
+@click.option("--raw/--no-raw", default=True, help="Measure raw JSONB too.")
+@click.option(
+    "--keep", type=click.Path(path_type=Path), help="Keep the data here for the next run."
+)
+def main(events: int, days: int, raw: bool, keep: Path | None) -> None:
+    """Measure the reports; the figures are also written to bench-results/analytics.json."""
+    result = run(events, days, raw, keep)
+    show(result)
+    file = Path("bench-results/analytics.json")
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,11 +1,16 @@
-"""Makes the data of the analytics benchmark, in three shapes: ours, raw JSONB, DuckDB's columns."""
+"""Makes the data of the analytics benchmark, in three shapes: ours, raw JSONB, DuckDB's columns.
+
+DuckDB makes the events and sums them up; PostgreSQL takes in rows, and seals the days itself. That
+is several times as fast as the writer's path and ends in the same rollups:
+tests/integration/database/test_bench_dataset.py compares both.
+"""
 
 import json
+import re
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -16,171 +21,265 @@ import duckdb
 import psycopg
 
 from functions.common.sketches import add_to_hll, add_to_theta
-from infra.database.migrate import migrate
-from infra.database.seal import seal_finished_days
-from infra.local.servers.postgres import READER, EmbeddedPostgres
 
-SQL: Any = aiosql.from_path(
-    Path(__file__).with_name("dataset.sql"), "psycopg", mandatory_parameters=False
-)
-DAYS = 60
-DONE = "made"
+_FOLDER = Path(__file__).parent
+SQL: Any = aiosql.from_path(_FOLDER / "dataset.sql", "psycopg", mandatory_parameters=False)
+_NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+_PARTS = _NAME.split((_FOLDER / "events.sql").read_text(encoding="utf-8"))[1:]
+EVENTS_SQL = dict(zip(_PARTS[::2], _PARTS[1::2], strict=True))
+_COPY_OPTIONS = "FORMAT csv, DELIMITER E'\\t', QUOTE ''''"
+_BLOCK = 1 << 20
+_FINISHING = 0.35
+"""What is left to do when all days are there, relative to the days."""
+
+Advance = Callable[[float], None]
+"""Is told which share of all the work was done since the last call."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much data.
+
+    Attributes:
+        events: how many.
+        days: they are spread over so many days, which end yesterday; that last one stays open.
+        users: how many people act, per source.
+        raw: whether they are stored as raw JSONB too.
+    """
+
+    events: int
+    days: int
+    users: int
+    raw: bool = True
+
+    def dates(self) -> list[date]:
+        """Return the days."""
+        today = datetime.now(UTC).date()
+        return [today - timedelta(days=number) for number in range(self.days, 0, -1)]
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """The data, and how long it took to make (seconds)."""
+    """The data, and how long it took to make (seconds, by all threads together)."""
 
-    reader_url: str
-    owner_url: str
     duckdb_file: Path
     days: list[date]
     events: int
     seconds: dict[str, float]
 
 
-@contextmanager
-def timed(seconds: dict[str, float], name: str, say: Callable[[str], None]):
-    """Record how long the block takes."""
-    say(name)
-    started = time.monotonic()
-    yield
-    seconds[name] = round(time.monotonic() - started, 1)
+class _Maker:
+    """Makes the data of days, some at once."""
+
+    def __init__(self, url: str, folder: Path, size: Size, advance: Advance) -> None:
+        self._url, self._folder, self._size, self._advance = url, folder, size, advance
+        self._file = folder / "events.duckdb"
+        self._file.unlink(missing_ok=True)
+        self._columns = duckdb.connect(str(self._file))
+        # the threads are those of the pool below: each asks for itself
+        self._columns.execute("SET threads = 1; SET timezone = 'UTC'")
+        self._columns.execute(EVENTS_SQL["table"])
+        with self._connect() as connection:
+            self._catalogue = list(SQL.catalogue(connection))
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+
+    def run(self) -> Dataset:
+        started = time.monotonic()
+        days = self._size.dates()
+        with self._connect() as connection:
+            connection.execute("SELECT ensure_partitions(%s)", [days])
+            constraints = list(SQL.constraints(connection))
+            for table, name, _ in constraints:
+                connection.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}".encode())
+            if self._size.raw:
+                SQL.make_raw(connection)
+        with ThreadPoolExecutor(2) as threads:
+            list(threads.map(self._make_day, days))
+            # the longest first
+            statements = self._raw_indexes() + [
+                f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}"
+                for table, name, definition in constraints
+            ]
+            list(threads.map(self._finish, statements, [len(statements)] * len(statements)))
+        with self._timed("statistics"), self._connect() as connection:
+            tables = [name for (name,) in connection.execute("SELECT name FROM rollups")]
+            tables += ["leading_users", "event_days", *(["raw_events"] if self._size.raw else [])]
+            connection.execute(f"VACUUM (ANALYZE) {', '.join(tables)}".encode())
+            connection.execute("ANALYZE ONLY events")
+            connection.execute("CHECKPOINT")
+        self._columns.close()
+        self._advance(_share(_FINISHING / 2))
+        self.seconds["all"] = time.monotonic() - started
+        seconds = {name: round(passed, 1) for name, passed in self.seconds.items()}
+        events = self._size.events // self._size.days * self._size.days
+        return Dataset(self._file, days, events, seconds)
+
+    def _connect(self) -> psycopg.Connection:
+        connection = psycopg.connect(self._url, autocommit=True, options="-c timezone=UTC")
+        SQL.settings(connection)
+        return connection
+
+    def _timed(self, name: str) -> "_Timer":
+        return _Timer(self.seconds, name)
+
+    def _make_day(self, day: date) -> None:
+        size = self._size
+        with self._connect() as connection, self._columns.cursor() as columns:
+            taken = _Intake(connection, columns, self._folder / f"{day}.csv", day)
+            with self._timed("events made"):
+                number, users = size.events // size.days, size.users
+                taken.execute("make_day", number=str(number), users=str(users))
+            with self._timed("events taken in"):
+                fields = (
+                    "event_id, day, occurred_at, received_at, source, funnel_stage, event_type, "
+                    "user_id, country, campaign_id, revenue, data"
+                )
+                taken.copy(f"events_{day:%Y%m%d}", fields, "of_day")
+                connection.execute(f"VACUUM (ANALYZE) events_{day:%Y%m%d}".encode())
+            with self._timed("sums"):
+                self._sum_up(taken)
+            with self._timed("sketches"):
+                _sketch(connection, day, columns.execute(taken.text("users_of_hours")).fetchall())
+            if size.raw:
+                with self._timed("raw JSONB taken in"):
+                    taken.copy("raw_events", "id, event", "raw_of_day")
+            if day != size.dates()[-1]:
+                with self._timed("days sealed"):
+                    connection.execute("SELECT seal_day(%s)", [day])
+        self._advance(_share(1 / size.days))
+
+    def _sum_up(self, taken: "_Intake") -> None:
+        taken.execute("grouped_events")
+        for name, grain, keys, measures, of_events in self._catalogue:
+            fields = ", ".join([grain, *keys, *measures])
+            if "dimension" in keys:
+                slots = {"rows": "grouped", "measures": "sum(events), sum(revenue)"}
+            else:
+                of_hour = "date_trunc('hour', occurred_at) AS hour"
+                rows = f"(SELECT *, {of_hour} FROM events WHERE day = DATE '{taken.day}')"
+                slots = {"rows": rows, "measures": ", ".join(of_events)}
+            condition = "campaign_id IS NOT NULL" if "campaign_id" in keys else "true"
+            slots |= {"grain": grain, "keys": ", ".join(keys), "condition": condition}
+            taken.copy(name, fields, "sums", **slots)
+
+    def _raw_indexes(self) -> list[str]:
+        if not self._size.raw:
+            return []
+        with self._connect() as connection:
+            return [statement for (statement,) in SQL.raw_indexes(connection)]
+
+    def _finish(self, statement: str, number: int) -> None:
+        with self._timed("indexes"), self._connect() as connection:
+            connection.execute(statement.encode())
+        self._advance(_share(_FINISHING / 2 / number))
 
 
-def make(
-    server: EmbeddedPostgres, folder: Path, events: int, users: int, say: Callable[[str], None]
-) -> Dataset:
+class _Timer:
+    def __init__(self, seconds: defaultdict[str, float], name: str) -> None:
+        self._seconds, self._name = seconds, name
+
+    def __enter__(self) -> None:
+        self._started = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self._seconds[self._name] += time.monotonic() - self._started
+
+
+class _Intake:
+    """Takes one day's rows from DuckDB to PostgreSQL, through a file."""
+
+    def __init__(
+        self,
+        connection: psycopg.Connection,
+        columns: duckdb.DuckDBPyConnection,
+        file: Path,
+        day: date,
+    ) -> None:
+        self._connection, self._columns, self._file, self.day = connection, columns, file, day
+
+    def text(self, name: str, **slots: str) -> str:
+        """Return a statement of events.sql without its semicolon."""
+        text = EVENTS_SQL[name]
+        for slot, value in (slots | {"day": str(self.day)}).items():
+            text = text.replace(f"{{{{{slot}}}}}", value)
+        return text.rstrip().rstrip(";")
+
+    def execute(self, name: str, **slots: str) -> None:
+        """Run a statement in DuckDB."""
+        self._columns.execute(self.text(name, **slots))
+
+    def copy(self, table: str, fields: str, name: str, **slots: str) -> None:
+        """Copy what a statement of DuckDB finds into a table of PostgreSQL."""
+        self._columns.execute(
+            f"COPY ({self.text(name, **slots)}) TO '{self._file}' "
+            "(FORMAT csv, DELIMITER '\t', QUOTE '''', HEADER false)"
+        )
+        statement = f"COPY {table} ({fields}) FROM STDIN ({_COPY_OPTIONS})".encode()
+        with (
+            self._file.open("rb") as rows,
+            self._connection.cursor() as cursor,
+            cursor.copy(statement) as copy,
+        ):
+            while block := rows.read(_BLOCK):
+                copy.write(block)
+        self._file.unlink()
+
+
+def _share(work: float) -> float:
+    return work / (1 + _FINISHING)
+
+
+def make(url: str, folder: Path, size: Size, advance: Advance = lambda _: None) -> Dataset:
     """Make the data where it is not there yet.
 
     Args:
-        server: runs.
-        folder: for DuckDB's file.
-        events: how many, spread over `DAYS` days that end yesterday.
-        users: how many people act, per source.
-        say: is told what is being made.
+        url: the database, migrated and empty, as the role that owns it.
+        folder: for DuckDB's file, and files that are gone afterwards.
+        size: how much.
+        advance: is told of the progress.
     """
-    url = server.url()
-    file = folder / "events.duckdb"
-    seconds: dict[str, float] = {}
-    done = folder / DONE
+    done = folder / "made.json"
     if not done.exists():
-        server.ensure_database()
-        migrate(url)
-        server.set_role_passwords()
-        file.unlink(missing_ok=True)
-        today = datetime.now(UTC).date()
-        days = [today - timedelta(days=number) for number in range(DAYS, 0, -1)]
-        _fill(url, days, events // DAYS, users, seconds, say)
-        with timed(seconds, "DuckDB's columns", say):
-            _columnar(url, days, file)
-        made = {"days": [day.isoformat() for day in days], "seconds": seconds}
-        done.write_text(json.dumps(made))
-    made = json.loads(done.read_text())
-    days, seconds = [date.fromisoformat(day) for day in made["days"]], made["seconds"]
-    with psycopg.connect(url) as connection:
-        row = connection.execute("SELECT sum(events)::bigint FROM rollup_day_types").fetchone()
-        assert row is not None
-    return Dataset(server.url(READER), url, file, days, row[0], seconds)
+        made = _Maker(url, folder, size, advance).run()
+        kept = {
+            "days": [day.isoformat() for day in made.days],
+            "events": made.events,
+            "seconds": made.seconds,
+        }
+        done.write_text(json.dumps(kept))
+    kept = json.loads(done.read_text())
+    days = [date.fromisoformat(day) for day in kept["days"]]
+    return Dataset(folder / "events.duckdb", days, kept["events"], kept["seconds"])
 
 
-def _connect(url: str) -> psycopg.Connection:
-    connection = psycopg.connect(url, autocommit=True, options="-c timezone=UTC")
-    SQL.settings(connection)
-    return connection
-
-
-def _fill(
-    url: str,
-    days: list[date],
-    a_day: int,
-    users: int,
-    seconds: dict[str, float],
-    say: Callable[[str], None],
-) -> None:
-    def make_day(day: date) -> None:
-        with _connect(url) as connection:
-            SQL.make_day(connection, day=day, number=a_day, users=users)
-
-    def at_once(*jobs: Callable[[psycopg.Connection], object]) -> None:
-        def run(job: Callable[[psycopg.Connection], object]) -> None:
-            with _connect(url) as connection:
-                job(connection)
-
-        list(threads.map(run, jobs))
-
-    with ThreadPoolExecutor(2) as threads:
-        with timed(seconds, "events", say), _connect(url) as connection:
-            connection.execute("SELECT ensure_partitions(%s)", [days])
-            list(threads.map(make_day, days))
-        with timed(seconds, "rollups", say):
-            at_once(_roll_up, lambda connection: _sketches(connection, days))
-        with timed(seconds, "sealed days, and raw JSONB", say):
-            # the last day stays open, as today does
-            at_once(SQL.make_raw, lambda _: seal_finished_days(url, idle=timedelta(days=1)))
-        with timed(seconds, "statistics", say), _connect(url) as connection:
-            connection.execute("VACUUM ANALYZE")
-            connection.execute("CHECKPOINT")
-
-
-def _roll_up(connection: psycopg.Connection) -> None:
-    SQL.roll_up_sums(connection)
-    SQL.roll_up_groups(connection)
-    SQL.roll_up_days(connection)
-
-
-def _sketches(connection: psycopg.Connection, days: list[date]) -> None:
-    for day in days:
-        kinds: defaultdict[tuple[Any, ...], list[str]] = defaultdict(list)
-        countries: defaultdict[tuple[Any, ...], list[str]] = defaultdict(list)
-        rows = SQL.users_of_hours(connection, day=day)
-        for hour, source, stage, event_type, country, users in rows:
-            for kind in (event_type, ""):
-                kinds["hour", hour, source, stage, kind] += users
-                kinds["day", day, source, stage, kind] += users
-            countries["hour", hour, source, country] += users
-            countries["day", day, source, country] += users
-        with connection.cursor() as cursor:
-            for grain in ("hour", "day"):
-                cursor.executemany(
-                    f"INSERT INTO rollup_{grain}_users VALUES (%s, %s, %s, %s, %s, %s)",  # pyright: ignore
-                    [
-                        (*key[1:], *_both(users, of_type=bool(key[4])))
-                        for key, users in kinds.items()
-                        if key[0] == grain
-                    ],
-                )
-                cursor.executemany(
-                    f"INSERT INTO rollup_{grain}_country_users VALUES (%s, %s, %s, %s)",  # pyright: ignore
-                    [
-                        (*key[1:], add_to_hll(None, users))
-                        for key, users in countries.items()
-                        if key[0] == grain
-                    ],
-                )
+def _sketch(connection: psycopg.Connection, day: date, rows: Iterable[tuple[Any, ...]]) -> None:
+    kinds: defaultdict[tuple[Any, ...], list[str]] = defaultdict(list)
+    countries: defaultdict[tuple[Any, ...], list[str]] = defaultdict(list)
+    for hour, source, stage, event_type, country, users in rows:
+        for kind in (event_type, ""):
+            kinds["hour", hour, source, stage, kind] += users
+            kinds["day", day, source, stage, kind] += users
+        countries["hour", hour, source, country] += users
+        countries["day", day, source, country] += users
+    with connection.cursor() as cursor:
+        for grain in ("hour", "day"):
+            cursor.executemany(
+                f"INSERT INTO rollup_{grain}_users VALUES (%s, %s, %s, %s, %s, %s)",  # pyright: ignore
+                [
+                    (*key[1:], *_both(users, of_type=bool(key[4])))
+                    for key, users in kinds.items()
+                    if key[0] == grain
+                ],
+            )
+            cursor.executemany(
+                f"INSERT INTO rollup_{grain}_country_users VALUES (%s, %s, %s, %s)",  # pyright: ignore
+                [
+                    (*key[1:], add_to_hll(None, users))
+                    for key, users in countries.items()
+                    if key[0] == grain
+                ],
+            )
 
 
 def _both(users: list[str], *, of_type: bool) -> tuple[bytes, bytes | None]:
     return add_to_hll(None, users), None if of_type else add_to_theta(None, users)
-
-
-def _columnar(url: str, days: list[date], file: Path) -> None:
-    text = file.with_suffix(".csv")
-    with psycopg.connect(url, options="-c timezone=UTC") as connection, text.open("wb") as output:
-        for day in days:
-            statement = SQL.columnar.sql.replace("%(day)s", f"'{day}'")
-            with connection.cursor().copy(statement) as copy:
-                for block in copy:
-                    output.write(block)
-    with duckdb.connect(str(file)) as connection:
-        connection.execute("SET threads = 2; SET timezone = 'UTC'")
-        connection.execute(
-            "CREATE TABLE events AS SELECT * FROM read_csv(?, header = false, columns = {"
-            "'occurred_at': 'TIMESTAMP', 'source': 'VARCHAR', 'funnel_stage': 'VARCHAR', "
-            "'event_type': 'VARCHAR', 'user_id': 'VARCHAR', 'country': 'VARCHAR', "
-            "'campaign_id': 'VARCHAR', 'revenue': 'DECIMAL(18,6)', 'age': 'INTEGER', "
-            "'gender': 'VARCHAR', 'city': 'VARCHAR', 'followers': 'INTEGER', "
-            "'device': 'VARCHAR', 'event_id': 'VARCHAR', 'data': 'JSON'})",
-            [str(text)],
-        )
-    text.unlink()

@@ -3,7 +3,7 @@
 Each is a list of statements; `{range}` is the condition on the time.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 _TIME = "event ->> 'timestamp'"
 _COUNTRY = (
@@ -59,6 +59,12 @@ RAW: dict[str, list[str]] = {
         )
     ],
     "users": [_raw(f"{_USER}, count(*), sum({_REVENUE})", "GROUP BY 1 ORDER BY 2 DESC LIMIT 20")],
+    "users by revenue": [
+        _raw(
+            f"{_USER}, count(*), sum({_REVENUE})",
+            "GROUP BY 1 ORDER BY 3 DESC NULLS LAST LIMIT 20",
+        )
+    ],
     "revenue": [
         _raw(
             f"event ->> 'source', {_CAMPAIGN}, {_COUNTRY}, left({_TIME}, {{prefix}}), "
@@ -139,6 +145,12 @@ COLUMNS: dict[str, list[str]] = {
         )
     ],
     "users": [_columns("user_id, count(*), sum(revenue)", "GROUP BY ALL ORDER BY 2 DESC LIMIT 20")],
+    "users by revenue": [
+        _columns(
+            "user_id, count(*), sum(revenue)",
+            "GROUP BY ALL ORDER BY 3 DESC NULLS LAST LIMIT 20",
+        )
+    ],
     "revenue": [
         _columns(
             "source, campaign_id, country, date_trunc('{interval}', occurred_at) AS time, "
@@ -172,6 +184,11 @@ COLUMNS: dict[str, list[str]] = {
 }
 
 
+def is_short(start: datetime | None, end: datetime | None) -> bool:
+    """Return whether points are hours, and not days."""
+    return start is not None and end is not None and end - start <= timedelta(days=1)
+
+
 def raw_statements(name: str, start: datetime | None, end: datetime | None) -> list[str]:
     """Return a report's statements over raw JSONB."""
     condition = "true"
@@ -179,7 +196,7 @@ def raw_statements(name: str, start: datetime | None, end: datetime | None) -> l
         condition = (
             f"{_TIME} >= '{start:%Y-%m-%dT%H:%M:%SZ}' AND {_TIME} < '{end:%Y-%m-%dT%H:%M:%SZ}'"
         )
-    prefix = 13 if start else 10
+    prefix = 13 if is_short(start, end) else 10
     return [statement.format(range=condition, prefix=prefix) for statement in RAW[name]]
 
 
@@ -191,5 +208,5 @@ def column_statements(name: str, start: datetime | None, end: datetime | None) -
             f"occurred_at >= '{start:%Y-%m-%d %H:%M:%S}' "
             f"AND occurred_at < '{end:%Y-%m-%d %H:%M:%S}'"
         )
-    interval = "hour" if start else "day"
+    interval = "hour" if is_short(start, end) else "day"
     return [statement.format(range=condition, interval=interval) for statement in COLUMNS[name]]
