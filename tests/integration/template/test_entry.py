@@ -105,6 +105,51 @@ def test_requests_are_taken_until_the_delay_is_over(tmp_path: Path, handler: str
         assert answered > 3
 
 
+STREAMING = """
+from starlette.responses import StreamingResponse
+
+
+async def handle(request):
+    assert request.method in ("GET", "HEAD")
+    path = request.url.path.strip("/")
+    size = int(path) if path.isdigit() else 0
+    kind = "text/plain; " + request.client.host + " " + request.url.scheme
+
+    async def parts():
+        for number in range(size):
+            yield b"%9d" % number
+
+    return StreamingResponse(parts(), media_type=kind)
+
+
+def middleware(framework):
+    async def application(scope, receive, send):
+        if scope["type"] != "http" or scope["method"] != "POST":
+            await framework(scope, receive, send)
+            return
+        headers = [(b"content-length", b"5"), (b"connection", b"close")]
+        await send({"type": "http.response.start", "status": 202, "headers": headers})
+        await send({"type": "http.response.body", "body": b"sh", "more_body": True})
+        await send({"type": "http.response.body", "body": b"ort"})
+
+    return application
+"""
+
+
+def test_a_function_may_have_a_way_around_the_framework(tmp_path: Path) -> None:
+    (tmp_path / "streaming.py").write_text(STREAMING)
+    with running("streaming", tmp_path / "log", PYTHONPATH=str(tmp_path)) as function:
+        forwarded = {"X-Forwarded-For": "192.0.2.7", "X-Forwarded-Proto": "https"}
+        for size in (0, 1, 20_000):
+            url = f"{function.url}/{size}"
+            answer = plain_http.get(url, headers=forwarded, timeout=60)
+            assert answer.text == "".join(f"{number:9d}" for number in range(size))
+            assert answer.headers["content-type"].startswith("text/plain; 192.0.2.7 https")
+            assert plain_http.head(url, timeout=60).text == ""
+            posted = plain_http.post(url)
+            assert (posted.status_code, posted.text) == (202, "short")
+
+
 @pytest.fixture
 def newcomer(tmp_path: Path) -> Path:
     """A folder in which `faas-cli new` has made the function `hello`."""
