@@ -22,6 +22,14 @@ class HeaderLookup(Protocol):
         ...
 
 
+class HeaderLists(Protocol):
+    """Headers of a request of which one may have been sent several times."""
+
+    def getlist(self, key: str) -> list[str]:
+        """Return the values of a header, in the order in which they were sent."""
+        ...
+
+
 def new_call_id() -> str:
     """Return a new correlation id: 32 hexadecimal digits, the form of a W3C trace id."""
     return secrets.token_hex(16)

@@ -7,11 +7,10 @@ from json import JSONDecodeError, JSONDecoder
 from typing import Any
 
 import orjson
-from starlette.datastructures import Headers
-from starlette.requests import Request
 
+from functions.common.correlation import HeaderLookup
 from functions.common.errors import RequestRefusedError
-from functions.common.http.body import BYTE_ORDER_MARK, NDJSON_TYPES, body_too_large, lines
+from functions.common.http.body import BYTE_ORDER_MARK, NDJSON_TYPES, lines
 
 # `curl -d` sends x-www-form-urlencoded whatever the body is, and many webhooks send no type
 JSON_TYPES = frozenset(
@@ -19,16 +18,19 @@ JSON_TYPES = frozenset(
 )
 _UTF8 = frozenset({"utf-8", "utf8", "us-ascii"})
 _DECODED_BYTES = 256 * 1024
+_SHORT_BYTES = 16 * 1024
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\s;\"]+)", re.IGNORECASE)
 
 
-def is_ndjson(headers: Headers) -> bool:
+def is_ndjson(headers: HeaderLookup) -> bool:
     """Tell whether the body holds one event per line (NDJSON), rather than JSON.
 
     Raises:
         RequestRefusedError: 415, the media type or the charset is another.
     """
-    content_type = headers.get("content-type", "")
+    content_type = headers.get("content-type") or ""
+    if content_type == "application/json":
+        return False
     media_type = content_type.partition(";")[0].strip().lower()
     charset = _CHARSET.search(content_type)
     if charset and charset[1].lower() not in _UTF8:
@@ -44,23 +46,13 @@ def is_ndjson(headers: Headers) -> bool:
     )
 
 
-async def read_body(request: Request, limit: int) -> bytes:
-    """Return the body as it was sent.
+def is_short_object(body: bytes) -> bool:
+    """Tell whether a body is one event, if it is JSON at all, and a short one.
 
-    Raises:
-        RequestRefusedError: 413, it is longer than `limit` bytes.
+    Such a body may be validated at once, as nearly all are. Where that fails, `iter_events` says
+    whether it is JSON.
     """
-    declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > limit:
-        raise body_too_large(limit)
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            raise body_too_large(limit)
-        chunks.append(chunk)
-    return b"".join(chunks)
+    return len(body) <= _SHORT_BYTES and body.startswith(b"{") and body.endswith(b"}")
 
 
 def iter_events(

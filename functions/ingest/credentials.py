@@ -2,12 +2,10 @@
 
 import functools
 
-from starlette.datastructures import Headers
-from starlette.requests import Request
-from starlette.responses import Response
-
 from functions.common.access import API_KEY_HEADER, given_key, is_known, require_secret
-from functions.common.http import asgi
+from functions.common.correlation import HeaderLookup
+from functions.common.http.asgi import Handler, Request
+from functions.common.http.front_door import RawResponse
 
 from . import metrics
 from .errors import CredentialsRefusedError
@@ -29,7 +27,7 @@ def check_settings(settings: IngestSettings) -> None:
     )
 
 
-def check_api_key(headers: Headers, settings: IngestSettings) -> None:
+def check_api_key(headers: HeaderLookup, settings: IngestSettings) -> None:
     """Check the caller's API key; with `INGEST_AUTH=none`, every caller is accepted.
 
     Raises:
@@ -44,11 +42,11 @@ def check_api_key(headers: Headers, settings: IngestSettings) -> None:
         )
 
 
-def count_refusals(route: str, handler: asgi.Handler) -> asgi.Handler:
+def count_refusals(route: str, handler: Handler) -> Handler:
     """Return the handler, with the requests counted that it refuses for their credentials."""
 
     @functools.wraps(handler)
-    async def counted(request: Request) -> Response:
+    async def counted(request: Request) -> RawResponse:
         try:
             return await handler(request)
         except CredentialsRefusedError as error:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from json import JSONDecoder
-from typing import cast
+from typing import Any, cast
 
 import orjson
 from pydantic import ValidationError
@@ -67,7 +67,7 @@ class RejectedEvent:
     errors: list[ErrorDetail]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class ValidatedEvents:
     """The events of one request: valid ones by source, and the others."""
 
@@ -132,6 +132,18 @@ class EventValidator:
         self._oldest = limits.oldest(datetime.now(UTC))
         self._count = 0
 
+    def take(self, raw: bytes) -> bool:
+        """Sort an event that fulfils the contract; tell of another, and leave it to `add`."""
+        if len(raw) > self._max_bytes or _precheck(raw):
+            return False
+        try:
+            event = validate_json(raw)
+        except ValidationError:
+            return False
+        self._sort(raw, event)
+        self._count += 1
+        return True
+
     def add(self, raw: bytes) -> None:
         """Validate one event.
 
@@ -148,15 +160,18 @@ class EventValidator:
             except ValidationError as error:
                 self._reject(raw, error)
             else:
-                source = event["source"]
-                if self._webhook and source not in self._webhook.sources:
-                    self._reject_foreign(raw, event["eventId"], source, self._webhook)
-                elif event["timestamp"] < self._oldest:
-                    error = _error("timestamp_too_old", too_old(self._limits), "timestamp")
-                    self._append(source, event["eventId"], [error], "too_old", raw)
-                else:
-                    self.found.valid.setdefault(source, []).append(raw)
+                self._sort(raw, event)
         self._count += 1
+
+    def _sort(self, raw: bytes, event: dict[str, Any]) -> None:
+        source = event["source"]
+        if self._webhook and source not in self._webhook.sources:
+            self._reject_foreign(raw, event["eventId"], source, self._webhook)
+        elif event["timestamp"] < self._oldest:
+            error = _error("timestamp_too_old", too_old(self._limits), "timestamp")
+            self._append(source, event["eventId"], [error], "too_old", raw)
+        else:
+            self.found.valid.setdefault(source, []).append(raw)
 
     def _reject_foreign(
         self, raw: bytes, event_id: str | None, source: str, webhook: Webhook

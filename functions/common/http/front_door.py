@@ -26,6 +26,8 @@ BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 """Seconds, the same for the requests of all functions."""
 
 READ_METHODS = ("GET", "HEAD")
+NOSNIFF = ("X-Content-Type-Options", "nosniff")
+"""A header of every response."""
 _MAX_LOGGED_QUERY = 1000
 _PARAMETER_NAME = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
 
@@ -34,7 +36,7 @@ HandlerT = TypeVar("HandlerT")
 """What serves a route; its type is that of the web framework."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: see Request in asgi.py
 class RawResponse:
     """A response that no web framework's own class holds yet."""
 
@@ -53,7 +55,7 @@ class ResponseHeaders(Protocol):
 
 
 class FrameworkResponse(Protocol):
-    """A response of starlette or flask."""
+    """A response of flask."""
 
     @property
     def status_code(self) -> int: ...
@@ -113,6 +115,14 @@ class FrontDoor(Generic[HandlerT]):
         self.over_limit = over_limit
         self.hint = hint
         self._find_route = find_route
+        self._counters: dict[tuple[str, int], Counter] = {}
+
+    def count(self, route: str, status: int) -> None:
+        """Count a request."""
+        counter = self._counters.get((route, status))
+        if counter is None:  # to look it up by its labels takes longer than to count
+            counter = self._counters[route, status] = self.requests.labels(route, status)
+        counter.inc()
 
     def route(self, path: str) -> str:
         """Return the route of a path, `UNKNOWN` where there is none."""
@@ -189,13 +199,16 @@ class Exchange(Generic[HandlerT]):
         return problem_response(RequestRefusedError(500, detail))
 
     def finish(self, response: FrameworkResponse) -> None:
-        """Complete the response's headers, count it and log it."""
-        headers, status = response.headers, response.status_code
-        headers[CALL_ID_HEADER] = self.call_id
-        headers.setdefault("X-Content-Type-Options", "nosniff")
+        """Complete the headers of a framework's response, count it and log it."""
+        response.headers[CALL_ID_HEADER] = self.call_id
+        response.headers.setdefault(*NOSNIFF)
+        self.record(response.status_code)
+
+    def record(self, status: int) -> None:
+        """Count the request by the status of its response, and log it."""
         door, route = self._door, self.route
         seconds = perf_counter() - self._started
-        door.requests.labels(route, status).inc()
+        door.count(route, status)
         if route not in OPERATIONS:
             door.seconds.observe(seconds)
         level = door.routes[route].log_level if route in door.routes else logging.DEBUG

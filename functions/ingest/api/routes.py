@@ -5,13 +5,11 @@ from collections.abc import Callable
 from functools import cache, partial
 
 import orjson
-from starlette.requests import Request
-from starlette.responses import Response
 
 from functions.common import health
 from functions.common.events import SOURCES
 from functions.common.http import swagger_ui
-from functions.common.http.asgi import Handler, to_response
+from functions.common.http.asgi import Handler, Request
 from functions.common.http.cacheable import CacheableBody, respond
 from functions.common.http.front_door import READ_METHODS, RawResponse, Route
 
@@ -41,9 +39,7 @@ def _source_schema(source: str, request: Request) -> RawResponse:
 
 
 def _swagger_ui(request: Request) -> RawResponse:
-    return swagger_ui.respond_swagger_ui(
-        "Universe ingest API", request.scope["path"], request.headers
-    )
+    return swagger_ui.respond_swagger_ui("Universe ingest API", request.path, request.headers)
 
 
 def _file(name: str, request: Request) -> RawResponse:
@@ -51,9 +47,9 @@ def _file(name: str, request: Request) -> RawResponse:
 
 
 def _route(respond: Callable[[Request], RawResponse]) -> Route[Handler]:
-    async def handler(request: Request) -> Response:
+    async def handler(request: Request) -> RawResponse:
         # what is made at the first request takes longer than the event loop should be held up
-        return to_response(await asyncio.to_thread(respond, request))
+        return await asyncio.to_thread(respond, request)
 
     return Route(READ_METHODS, handler)
 

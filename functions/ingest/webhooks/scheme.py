@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
-from starlette.datastructures import Headers
 
+from functions.common.correlation import HeaderLists
 from functions.common.errors import SignatureError
 from functions.common.signature import (
     MAX_SIGNATURES,
@@ -129,7 +129,7 @@ class Scheme(BaseModel):
             raise ValueError(f"what follows is not {self.key_encoding}")
         return key
 
-    def read(self, headers: Headers, now: float) -> Signature:
+    def read(self, headers: HeaderLists, now: float) -> Signature:
         """Read the signature of a request: all that can be said before its body is read.
 
         Args:
@@ -159,7 +159,7 @@ class Scheme(BaseModel):
         if len(decode(text, self.encoding)) != size:
             raise _malformed(self.header, f"a signature is {size} bytes in {self.encoding}")
 
-    def _time(self, headers: Headers, items: list[str], now: float) -> str:
+    def _time(self, headers: HeaderLists, items: list[str], now: float) -> str:
         if self.time_header:
             text = _header(headers, self.time_header)
         elif prefix := self.time_prefix:
@@ -173,7 +173,7 @@ class Scheme(BaseModel):
         check_time(seconds, now, self.window)
         return text
 
-    def _id(self, headers: Headers) -> str:
+    def _id(self, headers: HeaderLists) -> str:
         if not self.id_header:
             return ""
         text = _header(headers, self.id_header)
@@ -182,7 +182,7 @@ class Scheme(BaseModel):
         return text
 
 
-def _header(headers: Headers, name: str) -> str:
+def _header(headers: HeaderLists, name: str) -> str:
     values = headers.getlist(name)
     if not values:
         raise SignatureError("missing", f"the header {name} is missing")

@@ -5,9 +5,10 @@ import time
 from dataclasses import dataclass, field
 
 import orjson
-from starlette.datastructures import Headers, QueryParams
+from starlette.datastructures import QueryParams
 
 from functions.common.access import is_known
+from functions.common.correlation import HeaderLists
 from functions.common.errors import SignatureError
 from functions.common.events import ErrorDetail
 
@@ -64,7 +65,7 @@ class Webhook:
         """The methods of its path."""
         return ("GET", "POST") if self.scheme.verifies_subscription else ("POST",)
 
-    def read_signature(self, headers: Headers) -> Signature:
+    def read_signature(self, headers: HeaderLists) -> Signature:
         """Read the signature of a request; nothing is known of its body yet.
 
         Raises:

@@ -3,21 +3,20 @@
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import flask
 import pytest
 from prometheus_client import REGISTRY, Counter, Histogram
-from starlette.requests import Request
-from starlette.responses import Response
 from werkzeug.test import EnvironBuilder
 
 from functions.common.correlation import CALL_ID
 from functions.common.errors import RequestRefusedError
 from functions.common.health import Checks
 from functions.common.http import asgi, wsgi
-from functions.common.http.front_door import FrontDoor, Route
+from functions.common.http.asgi import Request
+from functions.common.http.front_door import FrontDoor, RawResponse, Route
 
 Serve = Callable[..., tuple[int, dict[str, str], bytes]]
 """Sends a request (method, path, headers); returns status, headers in lower case, and body."""
@@ -53,15 +52,14 @@ def served_by_asgi(checks: Checks) -> Serve:
     async def check() -> Checks:
         return checks
 
-    async def handler(request: Request) -> Response:
-        status, body = work(request.url.path)
-        return Response(body, status)
+    async def handler(request: Request) -> RawResponse:
+        status, body = work(request.path)
+        return RawResponse(status, body, "text/plain")
 
-    handle: Callable[[Request], Awaitable[Response]] = asgi.serve(new_door(handler), check)
-    assert asyncio.iscoroutinefunction(handle)
+    application = asgi.serve(new_door(handler), check)
 
     def send(method: str, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
-        scope = {
+        scope: dict[str, Any] = {
             "type": "http",
             "method": method,
             "path": path,
@@ -70,10 +68,29 @@ def served_by_asgi(checks: Checks) -> Serve:
                 (k.replace("_", "-").lower().encode(), v.encode()) for k, v in headers.items()
             ],
         }
-        response = asyncio.run(handle(Request(scope)))  # pyright: ignore[reportArgumentType]
-        return response.status_code, dict(response.headers), bytes(response.body)
+        return asyncio.run(respond(application, scope))
 
     return send
+
+
+async def respond(
+    application: asgi.Application, scope: dict[str, Any]
+) -> tuple[int, dict[str, str], bytes]:
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await application(scope, receive, send)
+    start, body = sent
+    assert (start["type"], body["type"]) == ("http.response.start", "http.response.body")
+    headers = {name.decode(): value.decode() for name, value in start["headers"]}
+    assert len(headers) == len(start["headers"])
+    assert headers["content-length"] == str(len(body["body"]))
+    return start["status"], headers, body["body"]
 
 
 def served_by_wsgi(checks: Checks) -> Serve:

@@ -11,7 +11,9 @@ from starlette.datastructures import Headers
 
 from functions.common.errors import RequestRefusedError
 from functions.common.http.body import ValueCounter, decode_body
-from functions.ingest.body import is_ndjson, iter_events
+from functions.ingest.body import is_ndjson, is_short_object, iter_events
+from functions.ingest.settings import IngestSettings
+from functions.ingest.validation import EventValidator
 
 LIMIT = 1000
 
@@ -154,3 +156,55 @@ def test_too_many_events_are_refused() -> None:
     refused(413, split_events, b"[1,2" + b",no JSON", ndjson=False, max_events=2)
     refused(413, split_events, b"[1,2,3]", ndjson=False, max_events=2)
     refused(413, split_events, b"1\n2\n3", ndjson=True, max_events=2)
+
+
+EVENT = {
+    "eventId": "fb-1",
+    "timestamp": "2026-01-02T03:04:05Z",
+    "source": "facebook",
+    "funnelStage": "top",
+    "eventType": "ad.view",
+    "data": {
+        "user": {
+            "userId": "u",
+            "name": "n",
+            "age": 30,
+            "gender": "male",
+            "location": {"country": "DE", "city": "Berlin"},
+        },
+        "engagement": {"actionTime": "2026-01-02T03:04:05Z", "referrer": "groups"},
+    },
+}
+LIMITS = IngestSettings(max_event_age_days=0)
+
+
+@given(
+    json_values,
+    st.lists(st.tuples(st.integers(0, 1000), st.binary(max_size=3), st.integers(0, 2)), max_size=2),
+)
+def test_a_body_that_is_taken_at_once_is_json_and_one_event(value, changes) -> None:
+    body = json.dumps({"more": value, **EVENT}).encode()
+    for at, inserted, removed in changes:
+        body = body[:at] + inserted + body[at + removed :]
+    validator = EventValidator(LIMITS, 10**6)
+    if not is_short_object(body) or not validator.take(body):
+        assert not validator.found.valid
+        return
+    assert split_events(body, ndjson=False, max_events=1) == [body]
+    slowly = EventValidator(LIMITS, 10**6)
+    slowly.add(body)
+    assert validator.found == slowly.found
+
+
+def test_a_short_event_is_taken_at_once_and_others_are_left() -> None:
+    body = json.dumps(EVENT).encode()
+    validator = EventValidator(LIMITS, 10**6)
+    assert is_short_object(body)
+    assert validator.take(body)
+    assert validator.found.valid == {"facebook": [body]}
+    for other in (b"[" + body + b"]", body + b" ", b" " + body, body[:-1] + b" " * 20_000 + b"}"):
+        assert not is_short_object(other)
+    for invalid in (b"{}", b"{a}", body.replace(b"30", b"1e999"), body.replace(b"30", b"NaN")):
+        assert not validator.take(invalid)
+    assert not EventValidator(LIMITS, 100).take(body)
+    assert (validator.found.accepted, validator.found.rejected) == (1, [])
