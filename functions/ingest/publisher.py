@@ -95,9 +95,20 @@ class Publisher:
             RequestRefusedError: 503, the broker did not acknowledge all of them. Some may be
                 stored: it is safe to send the request again, events are deduplicated.
         """
+        by_subject = {f"{EVENTS_SUBJECT}.{source}": events for source, events in valid.items()}
+        try:
+            if rejected:
+                await self._publish_both(by_subject, rejected, call_id)
+            else:
+                await self._groups.commit(by_subject, call_id)
+        except Exception as error:
+            raise _translate(error) from error
+
+    async def _publish_both(
+        self, by_subject: dict[str, list[bytes]], rejected: list[RejectedEvent], call_id: str
+    ) -> None:
         rejected_bytes = sum(len(each.raw or b"") for each in rejected)
         self._rejected_bytes += rejected_bytes
-        by_subject = {f"{EVENTS_SUBJECT}.{source}": events for source, events in valid.items()}
         try:
             results = await asyncio.gather(
                 self._groups.commit(by_subject, call_id),
@@ -106,9 +117,7 @@ class Publisher:
             )
         finally:
             self._rejected_bytes -= rejected_bytes
-        for result in results:
-            if isinstance(result, BaseException):
-                raise _translate(result) from result
+        _raise_first([*results])
 
     async def _connect(self) -> None:
         async with self._connecting:
@@ -157,9 +166,7 @@ class Publisher:
                 ),
                 return_exceptions=True,
             )
-            for result in results:
-                if isinstance(result, BaseException):
-                    raise result
+            _raise_first(results)
 
     async def _publish_rejected(self, rejected: RejectedEvent, raw: bytes, call_id: str) -> None:
         headers = dead_letter_headers(
@@ -194,13 +201,28 @@ def _digest(payload: bytes) -> str:
     return hashlib.blake2b(payload, digest_size=16).hexdigest()
 
 
+def _raise_first(results: list[BaseException | None]) -> None:
+    """Raise the first error among results, which are forgotten.
+
+    The error's traceback leads to the frames that hold them, and these to the events: only the
+    garbage collector would find them.
+    """
+    failed = next((each for each in results if each is not None), None)
+    results.clear()
+    if failed:
+        try:
+            raise failed
+        finally:
+            del failed
+
+
 def _unavailable(why: str) -> RequestRefusedError:
     return RequestRefusedError(
         503, f"The message broker is unavailable ({why}): try again.", retry_after=RETRY_AFTER
     )
 
 
-def _translate(error: BaseException) -> BaseException:
+def _translate(error: Exception) -> Exception:
     if isinstance(error, APIError) and error.err_code == JetStreamErrorCode.STREAM_STORE_FAILED:
         metrics.PUBLISH_FAILURES.labels("full").inc()
         return RequestRefusedError(

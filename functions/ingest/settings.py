@@ -34,7 +34,8 @@ class IngestSettings(BrokerSettings, EventLimits):
     linger_ms: float = Field(
         default=2.0,
         ge=0,
-        description="milliseconds an event waits for others to share its message",
+        description="milliseconds an event waits for others to share its message; while a message "
+        "of its source is on its way, it waits for that, at most 50",
     )
     max_pending_bytes: int = Field(
         default=64 * 1024**2, gt=0, description="bytes that may wait for acknowledgement before 503"

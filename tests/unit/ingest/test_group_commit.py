@@ -1,7 +1,9 @@
 """Group commit: who shares a message, and who hears of its fate."""
 
 import asyncio
+import gc
 import json
+import weakref
 from collections.abc import Sequence
 
 import pytest
@@ -9,11 +11,16 @@ import pytest
 from functions.ingest.group_commit import GroupCommit
 
 
+class LostError(ConnectionError):
+    """No acknowledgement."""
+
+
 class Broker:
     """Keeps what is published; fails for the payloads that hold `poison`."""
 
     def __init__(self) -> None:
         self.messages: list[tuple[str, bytes, int, Sequence[str]]] = []
+        self.arrived = asyncio.Semaphore(0)
         self.gate = asyncio.Event()
         self.gate.set()
 
@@ -21,9 +28,10 @@ class Broker:
         self, subject: str, payload: bytes, count: int, call_ids: Sequence[str]
     ) -> None:
         self.messages.append((subject, payload, count, call_ids))
+        self.arrived.release()
         await self.gate.wait()
         if b"poison" in payload:
-            raise ConnectionError("not acknowledged")
+            raise LostError("not acknowledged")
 
 
 def commit_to(broker: Broker, max_bytes: int = 1000, linger: float = 0.02) -> GroupCommit:
@@ -88,7 +96,7 @@ async def test_a_failed_message_fails_exactly_the_requests_in_it() -> None:
     )
     assert [type(result) for result in results] == [
         type(None),
-        ConnectionError,
+        LostError,
         type(None),
         type(None),
     ]
@@ -105,3 +113,51 @@ async def test_a_request_that_goes_away_does_not_take_others_along() -> None:
     with pytest.raises(asyncio.CancelledError):
         await leaving
     assert json.loads(broker.messages[0][1]) == [1, 2]
+
+
+async def test_events_are_gathered_while_a_message_of_their_subject_is_on_its_way() -> None:
+    broker = Broker()
+    broker.gate.clear()
+    groups = commit_to(broker, linger=0)
+    groups._max_gather = 60
+    waiting = [asyncio.create_task(groups.commit({"s": [b"0"]}, "a"))]
+    await broker.arrived.acquire()
+    for number in range(1, 6):
+        waiting.append(asyncio.create_task(groups.commit({"s": [b"%d" % number]}, "b")))
+        await asyncio.sleep(0.001)
+    other = asyncio.create_task(groups.commit({"other": [b"x"]}, "c"))
+    await broker.arrived.acquire()
+    assert broker.messages[1][:2] == ("other", b"x")
+    broker.gate.set()
+    await asyncio.gather(other, *waiting)
+    assert [json.loads(payload) for _, payload, *_ in broker.messages[2:]] == [[1, 2, 3, 4, 5]]
+    assert (groups.pending_bytes, groups._on_its_way) == (0, {})
+
+
+async def test_a_message_that_is_long_on_its_way_does_not_hold_up_the_next() -> None:
+    broker = Broker()
+    broker.gate.clear()
+    groups = commit_to(broker, linger=0)
+    waiting = asyncio.gather(*(groups.commit({"s": [b"%d" % each]}, "a") for each in range(2)))
+    await broker.arrived.acquire()
+    late = asyncio.create_task(groups.commit({"s": [b"2"]}, "b"))
+    await broker.arrived.acquire()
+    broker.gate.set()
+    await waiting
+    await late
+
+
+async def test_a_failure_leaves_no_cycle_behind() -> None:
+    """Its frames hold the bodies of requests, which would stay until the next collection."""
+    groups = commit_to(Broker())
+    left: list[weakref.ref[LostError]] = []
+    gc.disable()
+    try:
+        try:
+            await groups.commit({"s": [b"poison"], "t": [b"1"]}, "a")
+        except LostError as error:
+            left.append(weakref.ref(error))
+        await asyncio.sleep(0)
+        assert [each() for each in left] == [None]
+    finally:
+        gc.enable()
