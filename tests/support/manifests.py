@@ -36,6 +36,8 @@ DEFINITIONS = {
 """By API group: the Go module with the definition of its resources, pinned."""
 FILES = ("infra/kubernetes", "infra/knative", "infra/monitoring", "sql")
 OVERLAYS = ("single-node", "production")
+YAML: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The loader in C, ten times as fast, where PyYAML has it."""
 
 
 def copy(folder: Path, *, secrets: bool = True) -> Path:
@@ -78,7 +80,7 @@ def render(folder: Path) -> list[Manifest]:
     done = kustomize(folder)
     assert done.returncode == 0, done.stderr
     assert not done.stderr, "kustomize has something to say"
-    return [document for document in yaml.safe_load_all(done.stdout) if document]
+    return [document for document in yaml.load_all(done.stdout, YAML) if document]
 
 
 def check(manifest: Manifest) -> None:
@@ -95,7 +97,7 @@ def check(manifest: Manifest) -> None:
 @functools.cache
 def _schema(group: str) -> dict[str, Any]:
     module, version, path = DEFINITIONS[group]
-    definition = yaml.safe_load((go_module(module, version) / path).read_text())
+    definition = yaml.load((go_module(module, version) / path).read_text(), YAML)
     [served] = [entry for entry in definition["spec"]["versions"] if entry["served"]]
     return _strict(served["schema"]["openAPIV3Schema"])
 

@@ -15,6 +15,8 @@ from nats.js.api import StreamConfig
 
 from functions.common.dead_letter import dead_letter_headers
 from functions.common.paths import ROOT
+from infra.connector.dlq.command import dlq
+from tests.support.commands import invoke
 from tests.support.connector import connector_to
 from tests.support.fakes import FakeFunction
 from tests.support.jetstream import backlog, dead_letters, drained, event, publish
@@ -24,6 +26,14 @@ from tests.support.tied_process import TiedProcess
 
 def run(nats_url: str, *arguments: str, status: int = 0, text: str | None = None) -> str:
     """Run the command and return what it prints."""
+    environment = {"NATS_URL": nats_url, "COLUMNS": "200"}
+    ended = invoke(dlq, *arguments, environment=environment, text=text)
+    assert ended.exit_code == status, ended.output
+    return ended.stdout if status == 0 else ended.stderr
+
+
+def run_program(nats_url: str, *arguments: str, status: int = 0) -> str:
+    """Do the same with a process of its own."""
     ended = subprocess.run(
         [sys.executable, "-m", "infra.connector", "dlq", *arguments],
         env={**os.environ, "NATS_URL": nats_url, "COLUMNS": "200"},
@@ -31,7 +41,6 @@ def run(nats_url: str, *arguments: str, status: int = 0, text: str | None = None
         capture_output=True,
         text=True,
         check=False,
-        input=text,
         timeout=100,
     )
     assert ended.returncode == status, ended.stdout + ended.stderr
@@ -74,8 +83,10 @@ async def queue(js: JetStreamContext) -> JetStreamContext:
 
 
 def test_help(nats_url: str) -> None:
+    of_program = run_program(nats_url, "--help")
+    assert "python -m infra.connector dlq" in of_program
     for command in ("list", "show", "replay", "purge"):
-        assert command in run(nats_url, "--help")
+        assert command in of_program
         assert "--stream" in run(nats_url, command, "--help")
 
 
@@ -175,7 +186,7 @@ async def test_errors_are_one_line(nc: Client, nats_url: str) -> None:
     assert "there is no stream EVENTS_DLQ" in run(nats_url, "list", status=1)
     await nc.jetstream().add_stream(StreamConfig(name="OTHER", subjects=["o"]))
     assert run(nats_url, "list", "--stream", "OTHER", "--json") == ""
-    text = run("nats://127.0.0.1:1", "list", status=1)
+    text = run_program("nats://127.0.0.1:1", "list", status=1)
     assert text.startswith("Error: NATS does not respond at nats://127.0.0.1:1")
     assert len(text.splitlines()) == 1
 

@@ -11,8 +11,6 @@ import pytest
 from functions.common.paths import ROOT
 from tests.unit.deploy.test_stack_file import names_and_versions
 
-DISTRIBUTIONS = packages_distributions()
-
 
 def imports(file: Path) -> set[str]:
     """Return the modules that a file imports, by their whole names; of this package too."""
@@ -62,9 +60,10 @@ def test_requirements_name_what_is_imported(function: str) -> None:
         declared |= {f"{name}-{extra}" for extra in extras.split(",")}
     needed = third_party(folder / "handler.py")
     assert {"orjson", "pydantic"} <= needed.keys()
+    distributions = packages_distributions()
     missing = {
         package: str(file.relative_to(ROOT))
         for package, file in needed.items()
-        if not declared & {name.lower().replace("_", "-") for name in DISTRIBUTIONS[package]}
+        if not declared & {name.lower().replace("_", "-") for name in distributions[package]}
     }
     assert missing == {}
