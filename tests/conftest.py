@@ -59,7 +59,8 @@ def servers_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def session_nats(servers_folder: Path) -> Iterator[EmbeddedNats]:
-    server = EmbeddedNats(servers_folder / "nats")
+    # nothing of it has to survive a crash: each message would wait for the disk
+    server = EmbeddedNats(servers_folder / "nats", sync_interval="2m")
     server.start()
     yield server
     server.stop()

@@ -39,22 +39,30 @@ def nats_server_binary() -> str:
 class EmbeddedNats(EmbeddedServer):
     """A NATS server on the loopback interface with JetStream under `folder`.
 
-    Messages are synced to disk before they are acknowledged (`sync_interval: always`).
+    Messages are synced to disk before they are acknowledged, unless `sync_interval` says less.
     """
 
     name = "nats-server"
     start_timeout = 30.0
 
-    def __init__(self, folder: Path, port: int | None = None, password: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int | None = None,
+        password: str | None = None,
+        sync_interval: str = "always",
+    ) -> None:
         """Create a server that is not started yet.
 
         Args:
             folder: holds its data, its log and its port.
             port: as for every embedded server.
             password: what clients log in with, as the user `USER`; None: they need no login.
+            sync_interval: how often messages are synced to disk.
         """
         super().__init__(folder, port, "nats-server.log")
         self._password = password
+        self._sync_interval = sync_interval
 
     @property
     def url(self) -> str:
@@ -80,7 +88,10 @@ class EmbeddedNats(EmbeddedServer):
             "pid_file": str(self._pid_file()),
             "max_payload": MAX_PAYLOAD,
             "write_deadline": "10s",
-            "jetstream": {"store_dir": str(self.folder.resolve()), "sync_interval": "always"},
+            "jetstream": {
+                "store_dir": str(self.folder.resolve()),
+                "sync_interval": self._sync_interval,
+            },
         }
         if self._password:
             config["authorization"] = {"user": USER, "password": self._password}

@@ -195,11 +195,11 @@ async def test_a_large_queue_whose_replay_is_killed_loses_nothing(
     js: JetStreamContext, nats_url: str, tmp_path: Path
 ) -> None:
     number = 3000
-    for start in range(0, number, 500):
+    for start in range(0, number, 100):
         await asyncio.gather(
             *(
                 bury(js, json.dumps(event(f"{n}")).encode(), "r", name="x")
-                for n in range(start, start + 500)
+                for n in range(start, start + 100)
             )
         )
     replay = TiedProcess(
