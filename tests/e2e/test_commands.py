@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.servers.ports import free_port
+from infra.cli.main import main
+from tests.support.commands import invoke
 from tests.support.net import plain_http, wait_until
-from tests.support.platform import UNIVERSE, RunningPlatform, platform
+from tests.support.platform import UNIVERSE, RunningPlatform
 
 
 @pytest.fixture
@@ -29,35 +30,29 @@ def one_line(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def test_demo_beside_another_platform_ends_with_a_report_and_no_process(
-    alone: RunningPlatform, e2e_folder: Path
+    alone: RunningPlatform, up: RunningPlatform
 ) -> None:
-    other = e2e_folder / "other"
-    other.mkdir()
-    with platform(other) as running:
-        done = alone.run("demo", "--events", "2000", "--exit")
-        assert done.returncode == 0, done.stderr
-        for words in ("Events by source and type", "Funnel", "Top countries", "Rejected, and why"):
-            assert words in done.stdout
-        assert running.status()["rowsStored"] == 0
+    before = up.wait_until_processed()["rowsStored"]
+    done = alone.run("demo", "--events", "2000", "--exit")
+    assert done.returncode == 0, done.stderr
+    for words in ("Events by source and type", "Funnel", "Top countries", "Rejected, and why"):
+        assert words in done.stdout
+    assert up.status()["rowsStored"] == before
     assert wait_until(lambda: not alone.processes(), 15)
 
 
-def test_publish_tells_what_became_of_the_events(alone: RunningPlatform) -> None:
-    alone.start()
-    try:
-        options = ("--events", "500", "--batch", "50", "--invalid", "0.1", "--seed", "3")
-        done = alone.run("publish", *options, "--url", alone.ingest, "--json", "--gzip")
-        assert done.returncode == 0, done.stderr
-        summary = json.loads(done.stdout.splitlines()[-1])
-        assert summary["sent"] == 500
-        assert summary["rejected"] == summary["kinds"]["invalid"]
-        assert summary["accepted"] + summary["rejected"] == 500
-        human = alone.run("publish", *options)
-        assert "accepted" in human.stdout
-        assert alone.run("migrate", "--status").stdout.startswith("applied")
-    finally:
-        assert alone.stop(signal.SIGTERM) == 0
-    assert wait_until(lambda: not alone.processes(), 15)
+def test_publish_tells_what_became_of_the_events(up: RunningPlatform) -> None:
+    options = ("--events", "500", "--batch", "50", "--invalid", "0.1", "--seed", "3")
+    done = up.run("publish", *options, "--url", up.ingest, "--json", "--gzip")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout.splitlines()[-1])
+    assert summary["sent"] == 500
+    assert summary["rejected"] == summary["kinds"]["invalid"]
+    assert summary["accepted"] + summary["rejected"] == 500
+    human = up.run("publish", *options)
+    assert "accepted" in human.stdout
+    migrations = invoke(main, "migrate", "--status", environment=up.variables)
+    assert migrations.stdout.startswith("applied")
 
 
 def test_settings_reach_functions_and_connector(alone: RunningPlatform) -> None:
@@ -74,6 +69,7 @@ def test_settings_reach_functions_and_connector(alone: RunningPlatform) -> None:
         assert described["annotations"]["jetstream.batch-size"] == "7"
     finally:
         assert alone.stop(signal.SIGTERM) == 0
+    assert wait_until(lambda: not alone.processes(), 15)
 
 
 def test_nothing_outlives_a_platform_that_is_killed(alone: RunningPlatform) -> None:
@@ -97,13 +93,9 @@ def test_a_state_folder_that_cannot_be_used_is_one_line(alone: RunningPlatform) 
     assert "STATE_DIR" in one_line(alone.run("up"))
 
 
-def test_a_state_folder_in_use_is_one_line(alone: RunningPlatform) -> None:
-    alone.start()
-    try:
-        alone.environment = {"GATEWAY_PORT": str(free_port())}
-        assert "another platform" in one_line(alone.run("up"))
-    finally:
-        assert alone.stop() == 0
+def test_a_state_folder_in_use_is_one_line(up: RunningPlatform, alone: RunningPlatform) -> None:
+    alone.state_dir = up.state_dir
+    assert "another platform" in one_line(alone.run("up"))
 
 
 def test_a_wrong_setting_is_one_line(alone: RunningPlatform) -> None:
@@ -123,9 +115,13 @@ def test_a_broken_database_folder_is_one_line(alone: RunningPlatform) -> None:
     assert wait_until(lambda: not alone.processes(), 15)
 
 
-@pytest.mark.parametrize("command", ["", "up", "demo", "publish", "status", "migrate"])
+def test_help_of_the_program() -> None:
+    done = subprocess.run([str(UNIVERSE), "--help"], capture_output=True, text=True, check=True)
+    assert "Usage: universe" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["up", "demo", "publish", "status", "migrate"])
 def test_help(command: str) -> None:
-    done = subprocess.run(
-        [str(UNIVERSE), *command.split(), "--help"], capture_output=True, text=True, check=True
-    )
+    done = invoke(main, command, "--help", program="universe")
+    assert done.exit_code == 0
     assert "Usage: universe" in done.stdout

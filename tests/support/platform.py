@@ -12,6 +12,8 @@ from typing import Any
 
 import psutil
 
+from infra.cli.commands.status import status
+from tests.support.commands import invoke
 from tests.support.net import free_port, plain_http, wait_until
 from tests.support.tied_process import TiedProcess
 
@@ -83,8 +85,8 @@ class RunningPlatform:
 
     def status(self) -> dict[str, Any]:
         """Return what `universe status` says."""
-        done = self.run("status", "--json")
-        assert done.returncode == 0, done.stderr
+        done = invoke(status, "--json", environment=self.variables)
+        assert done.exit_code == 0, done.output
         return json.loads(done.stdout)
 
     def report(self, path: str, **parameters: str) -> Any:
@@ -96,8 +98,8 @@ class RunningPlatform:
         """Wait until no message is left, and return the status then."""
 
         def drained() -> dict[str, Any] | None:
-            status = self.status()
-            return status if status["backlogMessages"] == 0 else None
+            said = self.status()
+            return said if said["backlogMessages"] == 0 else None
 
         return wait_until(drained, seconds, every=0.3)  # type: ignore[return-value]
 
