@@ -1,15 +1,12 @@
 """The local gateway: whose requests it looks at, and which paths of functions are for operators."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from pydantic import ValidationError
+import pytest_asyncio
 
-from infra.local.gateway.admission import HostRule
-from infra.local.gateway.settings import GatewaySettings
 from tests.security.raw_http import exchange, head, refused, status_of
 from tests.support.local_gateway import RunningGateway, deployment, running_gateway
 
@@ -20,18 +17,22 @@ PATHS = (
 EVIL = "http://evil.example"
 
 
-@pytest.fixture
-async def gateway(tmp_path: Path) -> AsyncIterator[RunningGateway]:
-    async with running_gateway(tmp_path) as running:
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningGateway]:
+    async with running_gateway(tmp_path_factory.mktemp("gateway")) as running:
         await running.deploy()
         yield running
 
 
-@pytest.fixture
-async def open_gateway(tmp_path: Path) -> AsyncIterator[RunningGateway]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def open_gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningGateway]:
     """Without a login, behind a reverse proxy, called by a shop's pages."""
     settings = {"allowed_hosts": "public.example", "allowed_origins": "https://shop.example"}
-    async with running_gateway(tmp_path, basic_auth=False, **settings) as running:
+    folder = tmp_path_factory.mktemp("open-gateway")
+    async with running_gateway(folder, basic_auth=False, **settings) as running:
         await running.deploy()
         yield running
 
@@ -47,6 +48,7 @@ async def test_a_foreign_host_is_refused_on_every_path(
     """DNS rebinding: a foreign name that leads here reads nothing, on no path."""
     asked = gateway if login else open_gateway
     port = asked.url.rpartition(":")[2]
+    started_before, refused_before = started(asked), await refused(asked, "host")
     for path in PATHS:
         for host in (f"evil.example:{port}", "127.0.0.1.evil.example", "localhost.evil.example"):
             for method in ("GET", "POST"):
@@ -54,8 +56,8 @@ async def test_a_foreign_host_is_refused_on_every_path(
     answer = await exchange(asked, head("GET", "/function/echo", Host="evil.example"))
     assert b"ALLOWED_HOSTS" in answer, "it says what to set"
     assert b"evil.example" in answer
-    assert started(asked) == 0
-    assert await refused(asked, "host") == 6 * len(PATHS) + 1
+    assert started(asked) == started_before
+    assert await refused(asked, "host") == refused_before + 6 * len(PATHS) + 1
 
 
 async def test_rebinding_cannot_deploy_where_no_login_is_asked_for(
@@ -87,21 +89,6 @@ async def test_own_names_are_let_through(
     assert await status_of(gateway, head("GET", "/healthz").replace(b"Host", b"X-Host")) == 400
 
 
-def test_addresses_are_allowed_where_it_listens_on_all() -> None:
-    """An address is no name that could be rebound; without being asked to, none of the network."""
-    everywhere, here = HostRule("0.0.0.0", frozenset()), HostRule("127.0.0.1", frozenset())
-    assert everywhere.allows("192.168.1.7:8080")
-    assert everywhere.allows("[fd00::1]:8080")
-    assert not here.allows("192.168.1.7:8080")
-    assert not everywhere.allows("evil.example:8080")
-    assert HostRule("10.1.1.1", frozenset()).allows("10.1.1.1:8080")
-    below = HostRule("127.0.0.1", frozenset({"*.example.com"}))
-    assert below.allows("a.b.example.com")
-    assert not below.allows("example.com")
-    assert not below.allows("evilexample.com")
-    assert HostRule("127.0.0.1", frozenset({"*"})).allows("any.example")
-
-
 @pytest.mark.parametrize("path", ["/function/echo", "/async-function/echo", "/function/echo/x"])
 @pytest.mark.parametrize("origin", [EVIL, "null", "http://localhost:3000", "https://127.0.0.1:1"])
 async def test_a_foreign_page_calls_no_function(
@@ -109,13 +96,14 @@ async def test_a_foreign_page_calls_no_function(
 ) -> None:
     """A foreign Origin is refused on function paths, also where no preflight asks before."""
     headers = {"Origin": origin, "Content-Type": "text/plain"}
+    started_before, refused_before = started(gateway), await refused(gateway, "origin")
     for method in ("POST", "GET", "OPTIONS", "DELETE"):
         async with gateway.client.request(method, gateway.url + path, headers=headers) as answer:
             assert answer.status == 403
             assert answer.content_type == "application/problem+json"
             assert "ALLOWED_ORIGINS" in (await answer.json())["detail"]
-    assert started(gateway) == 0
-    assert await refused(gateway, "origin") == 4
+    assert started(gateway) == started_before
+    assert await refused(gateway, "origin") == refused_before + 4
 
 
 async def test_a_preflight_cannot_ask_for_the_proxys_header(gateway: RunningGateway) -> None:
@@ -160,29 +148,13 @@ async def test_allowed_origins_call_functions_and_nothing_else(
 
 
 @pytest.mark.parametrize(
-    "settings",
-    [
-        {"allowed_hosts": "https://public.example"},
-        {"allowed_hosts": "public.example:443"},
-        {"allowed_origins": "shop.example"},
-        {"allowed_origins": "https://shop.example/path"},
-        {"allowed_callback_hosts": "http://hooks.example/"},
-        {"allowed_callback_hosts": "hooks.example:http"},
-    ],
-)
-def test_a_list_that_would_match_nothing_is_refused(settings: dict[str, str]) -> None:
-    """A door that is set wrongly does not stay open or closed in silence."""
-    with pytest.raises(ValidationError):
-        GatewaySettings.model_validate(settings)
-
-
-@pytest.mark.parametrize(
     "path",
     ["/metrics", "/metrics/", "/metrics?x=1", "/%6Detrics", "/%6detrics%2F", "/health/readiness"],
 )
 async def test_what_operators_see_asks_for_the_login(gateway: RunningGateway, path: str) -> None:
     """Metrics and readiness of functions are not for the outside; nor are the gateway's metrics."""
     url = f"{gateway.url}/function/echo{path}"
+    started_before, refused_before = started(gateway), await refused(gateway, "login")
     async with aiohttp.ClientSession() as outsider:
         for refused_url in (url, f"{gateway.url}/metrics"):
             async with outsider.get(aiohttp_url(refused_url)) as answer:
@@ -191,8 +163,8 @@ async def test_what_operators_see_asks_for_the_login(gateway: RunningGateway, pa
         asynchronous = f"{gateway.url}/async-function/echo{path}"
         async with outsider.post(aiohttp_url(asynchronous)) as answer:
             assert answer.status in {403, 501}
-    assert started(gateway) == 0
-    assert await refused(gateway, "login") >= 2
+    assert started(gateway) == started_before
+    assert await refused(gateway, "login") >= refused_before + 2
     async with gateway.client.get(aiohttp_url(url)) as answer:
         assert answer.status == 200
 

@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -140,16 +139,16 @@ async def test_a_body_that_does_not_come_is_ended(hasty_gateway: RunningGateway)
 
 async def test_a_body_that_trickles_is_ended(hasty_gateway: RunningGateway) -> None:
     """A byte now and then does not keep a body alive."""
-    pieces = [b"x"] * 100
+    pieces, sent = 100, 0
     request = head("POST", "/function/threads", Content_Length="1000")
-    started = time.monotonic()
     reader, writer = await connect(hasty_gateway)
     writer.write(request)
 
     async def trickle() -> None:
-        for piece in pieces:
+        nonlocal sent
+        for sent in range(1, pieces + 1):  # noqa: B007
             await asyncio.sleep(0.1)
-            writer.write(piece)
+            writer.write(b"x")
 
     trickling = asyncio.create_task(trickle())
     # The head alone: a piece sent after the connection closed is answered with a reset.
@@ -157,7 +156,7 @@ async def test_a_body_that_trickles_is_ended(hasty_gateway: RunningGateway) -> N
     trickling.cancel()
     writer.close()
     assert answer.startswith(b"HTTP/1.1 408 ")
-    assert time.monotonic() - started < 9, "before all of it had been sent"
+    assert sent < pieces, "before all of it had been sent"
 
 
 async def test_a_stream_that_stops_is_ended(tmp_path: Path) -> None:
@@ -255,8 +254,7 @@ async def test_the_gateway_stops_with_unfinished_bodies(tmp_path: Path) -> None:
             return await metric(gateway, "universe_gateway_waiting_bodies") == len(sockets)
 
         await eventually(waited_for)
-        started = time.monotonic()
-    assert time.monotonic() - started < 20, "not the 30 s that a body may take"
+    # not the 408 of a body that took all the time it may take
     for reader, writer in sockets:
         assert (await reader.read()).startswith(b"HTTP/1.1 503 ")
         writer.close()

@@ -132,9 +132,9 @@ def test_honest_requests_of_the_greatest_size_pass(ingest: Function) -> None:
 
 
 def test_a_valid_event_does_not_wait_for_large_requests(ingest: Function) -> None:
-    """A valid event waited 8 seconds for one such request, and 47 for three; not half of one now.
+    """A valid event waited 8 seconds for one such request, and 47 for three.
 
-    The deadline is generous, for a busy machine; the next test counts turns instead.
+    How many are answered one after another until all three are done says that none waits for one.
     """
     body, kind, _ = INGEST_BODIES["events with many faults"]()
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -142,13 +142,12 @@ def test_a_valid_event_does_not_wait_for_large_requests(ingest: Function) -> Non
         large = [
             pool.submit(plain_http.post, ingest.url, timeout=60, **request) for _ in range(AT_ONCE)
         ]
-        waits: list[float] = []
+        answered = 0
         while not all(future.done() for future in large):
             answer = plain_http.post(ingest.url, json=recent(1)[0], timeout=60)
             assert answer.status_code == 202
-            waits.append(answer.elapsed.total_seconds())
-    assert waits
-    assert max(waits) < 4
+            answered += 1
+    assert answered > 2 * AT_ONCE
 
 
 async def test_the_event_loop_serves_others_while_a_large_request_is_checked() -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -104,13 +103,12 @@ async def test_following_goes_on_without_gap_or_double(gateway: RunningGateway) 
 
 
 async def test_followers_do_not_hold_up_the_end(tmp_path: Path) -> None:
-    async with running_gateway(tmp_path) as gateway:
+    # requests in flight may take far longer than this test
+    async with running_gateway(tmp_path, term_timeout=900.0) as gateway:
         await gateway.deploy()
         url = f"{gateway.url}/system/logs?name=echo&follow=true"
         answer = await gateway.client.get(url)
-        started = time.monotonic()
-        await gateway.server.stop()
-        assert time.monotonic() - started < 9  # the limit for requests in flight is 10 s
+        await asyncio.wait_for(gateway.server.stop(), 100)
         await answer.read()
 
 

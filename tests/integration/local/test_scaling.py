@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -115,7 +114,7 @@ async def test_requests_are_balanced(gateway: RunningGateway) -> None:
     await eventually(replicas(gateway, 3))
     one_by_one = [(await gateway.call())["pid"] for _ in range(9)]
     assert sorted(one_by_one.count(pid) for pid in set(one_by_one)) == [3, 3, 3]
-    at_once = await asyncio.gather(*(gateway.call("echo/sleep?s=0.5") for _ in range(6)))
+    at_once = await asyncio.gather(*(gateway.call("echo/sleep?s=1.5") for _ in range(6)))
     pids = [answer["pid"] for answer in at_once]
     assert sorted(pids.count(pid) for pid in set(pids)) == [2, 2, 2]
 
@@ -135,7 +134,7 @@ async def test_scaling_down_finishes_requests_in_hand(gateway: RunningGateway) -
     await gateway.deploy()
     await scale(gateway, 2)
     await eventually(replicas(gateway, 2))
-    calls = [asyncio.create_task(gateway.call("echo/sleep?s=1.5")) for _ in range(4)]
+    calls = [asyncio.create_task(gateway.call("echo/sleep?s=3")) for _ in range(4)]
     function = gateway.server.registry.get("echo")
 
     async def all_busy() -> bool:
@@ -172,16 +171,22 @@ async def test_a_replica_killed_between_requests_is_not_noticed(gateway: Running
 
 
 async def test_a_function_that_does_not_start_says_so_at_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # nobody waits as long as a start may take, which is longer than this test may
+    async with running_gateway(tmp_path, cold_start_timeout=900.0) as gateway:
+        await says_why_it_does_not_start(gateway, caplog)
+
+
+async def says_why_it_does_not_start(
     gateway: RunningGateway, caplog: pytest.LogCaptureFixture
 ) -> None:
     await gateway.deploy("broken", "broken")
-    started = time.monotonic()
     for _ in range(5):
         async with gateway.client.get(f"{gateway.url}/function/broken") as answer:
             assert answer.status == 503
             assert int(answer.headers["Retry-After"]) >= 1
             assert "status 1" in (await answer.json())["detail"]
-    assert time.monotonic() - started < 30
     lines = [line.text for line in gateway.server.registry.log("broken").stored().read()]
     assert any("no configuration, no service" in line for line in lines)
     failures = [r for r in caplog.records if "while starting" in r.getMessage()]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from functions.ingest.group_commit import GroupCommit
+from tests.support.net import eventually
 
 
 class LostError(ConnectionError):
@@ -74,8 +75,11 @@ async def test_a_request_is_answered_only_when_its_own_events_are_acknowledged()
     broker.gate.clear()
     groups = commit_to(broker)
     first = asyncio.create_task(groups.commit({"s": [b"1"]}, "a"))
-    await asyncio.sleep(0.1)
-    assert broker.messages
+
+    async def published() -> bool:
+        return bool(broker.messages)
+
+    await eventually(published, every=0)
     assert not first.done()
     assert groups.pending_bytes == 2
     broker.gate.set()

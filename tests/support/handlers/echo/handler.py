@@ -47,9 +47,11 @@ async def _sleep(request: Request) -> Response:
 
 async def _stream(request: Request) -> Response:
     async def ticks() -> AsyncIterator[bytes]:
+        allowed = request.query_params.get("allowed")  # a file with how many lines may be made
         for number in range(int(request.query_params["n"])):
-            yield b"%d %f\n" % (number, time.monotonic())
-            await asyncio.sleep(0.2)
+            while allowed and int(_read(allowed)) <= number:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+            yield b"%d\n" % number
 
     return StreamingResponse(ticks(), media_type="text/plain")
 
