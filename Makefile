@@ -31,14 +31,17 @@ up: setup ## start the platform, with what is in .universe, until Ctrl-C
 demo: setup ## start the platform, send events, print a report; DEMO_ARGS=--exit to stop after it
 	@exec $(BIN)/universe demo $(DEMO_ARGS)
 
+# a process that may not keep compiled modules compiles them at each start; tests start hundreds
+PYTEST = env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest
+
 test: setup-dev ## run the tests that take minutes; TEST_ARGS="-k name" to choose
-	@$(BIN)/python -m pytest -n 4 $(TEST_ARGS)
+	@$(PYTEST) -n 4 $(TEST_ARGS)
 
 test-all: setup-dev ## run the slow ones: chaos, outages, images, long properties
-	@$(BIN)/python -m pytest -n 2 -m slow $(TEST_ARGS)
+	@$(PYTEST) -n 2 -m slow $(TEST_ARGS)
 
 test-unit: setup-dev ## run the unit tests; VENV=.venv-3.13 PYTHON=python3.13 for another Python
-	@$(BIN)/python -m pytest tests/unit $(TEST_ARGS)
+	@$(PYTEST) tests/unit $(TEST_ARGS)
 
 check: setup-dev ## lint, format, types, contracts between folders, dependencies, dead code
 	@$(BIN)/ruff check .

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from functions.common.events import SOURCES
 from functions.common.paths import ROOT
 from functions.ingest.api import schemas
+from tests.support import kinds
 from tests.support.platform import RunningPlatform, platform
 
 BOUNDS_MB = {
@@ -242,7 +243,10 @@ def surface() -> Iterator[Surface]:
 
 
 @given(st.lists(requests(), min_size=1, max_size=10))
-@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=kinds.examples(quick=40),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 def test_no_request_makes_an_error(surface: Surface, sequence: list[Sent]) -> None:
     """A hypothesis run of the whole HTTP surface shows no 5xx."""
     for sent in sequence:

@@ -19,6 +19,11 @@ def load_hypothesis_profile(config: pytest.Config) -> None:
     settings.load_profile("long" if long_run(config) else "quick")
 
 
+def examples(quick: int) -> int:
+    """Return how many examples a property tries that needs far more time for each than most."""
+    return quick if settings.get_current_profile_name() == "quick" else settings().max_examples
+
+
 def add_properties_to_the_slow_run(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark properties as slow too where those run: each is tested quickly and at length."""
     if not long_run(config):

@@ -325,6 +325,17 @@ def test_the_contract_is_valid_and_its_examples_fit(live: Analytics) -> None:
 
 def test_the_live_function_keeps_its_contract(live: Analytics, tmp_path: Path) -> None:
     """Schemathesis makes up requests from the contract and checks every answer against it."""
+    schemathesis(live, tmp_path, "--phases=examples,fuzzing", "--max-examples=5")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_the_live_function_keeps_its_contract_at_length(live: Analytics, tmp_path: Path) -> None:
+    """The same with every phase and more examples."""
+    schemathesis(live, tmp_path, "--phases=examples,coverage,fuzzing", "--max-examples=50")
+
+
+def schemathesis(live: Analytics, folder: Path, *options: str) -> None:
     command = [
         str(Path(sys.executable).with_name("schemathesis")),
         "run",
@@ -332,17 +343,16 @@ def test_the_live_function_keeps_its_contract(live: Analytics, tmp_path: Path) -
         "--url",
         live.function.url,
         "--seed=1",
-        "--max-examples=15",
         "--generation-deterministic",
-        "--phases=examples,coverage,fuzzing",
         "--checks=all",
         # a range that ends before it starts is valid by the schema alone
         "--exclude-checks=positive_data_acceptance",
         "--suppress-health-check=all",
         "--no-color",
+        *options,
     ]
     run = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, timeout=170, check=False
+        command, cwd=folder, capture_output=True, text=True, timeout=900, check=False
     )
     assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]
 
