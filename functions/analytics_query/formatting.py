@@ -44,7 +44,5 @@ def format_optional_time(moment: datetime | None) -> str | None:
 
 
 def ratio(part: int, whole: int) -> float | None:
-    """Return part/whole to six decimals; 0 if both are 0, None if only the whole is 0."""
-    if whole == 0:
-        return None if part else 0.0
-    return round(part / whole, 6)
+    """Return part/whole to six decimals; None where the whole is 0: nothing is known."""
+    return round(part / whole, 6) if whole else None

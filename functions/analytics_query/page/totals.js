@@ -23,7 +23,7 @@ const stages = (overview) => {
   const of = Object.fromEntries(overview.byFunnelStage.map((s) => [s.funnelStage, s.events]));
   const top = of.top ?? 0;
   const bottom = of.bottom ?? 0;
-  return { conversionRate: top ? bottom / top : bottom ? null : 0 };
+  return { conversionRate: top ? bottom / top : null };
 };
 
 function delta(now, before) {

@@ -42,7 +42,7 @@ class CampaignsQuery(ReportQuery):
 
 
 class CampaignFigures(TypedDict):
-    """One campaign; `conversionRate` is conversions/clicks, null if only clicks is 0."""
+    """One campaign; `conversionRate` is conversions/clicks, null if clicks is 0."""
 
     campaignId: str
     events: Count

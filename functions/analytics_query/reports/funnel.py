@@ -27,7 +27,7 @@ class FunnelQuery(ReportQuery):
 
 
 class FunnelStages(TypedDict):
-    """Events at both stages; `conversionRate` is bottom/top, null if only top is 0."""
+    """Events at both stages; `conversionRate` is bottom/top, null if top is 0."""
 
     top: Count
     bottom: Count

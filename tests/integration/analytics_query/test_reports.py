@@ -210,7 +210,7 @@ def check_stages(answer: dict[str, Any], some: list[Fact]) -> None:
     top, bottom = oracle.stages(some)
     assert (answer["top"], answer["bottom"]) == (top, bottom)
     assert money(answer["revenue"]) == oracle.amount(some)
-    rate = round(bottom / top, 6) if top else (None if bottom else 0)
+    rate = round(bottom / top, 6) if top else None
     assert answer["conversionRate"] == rate
 
 
