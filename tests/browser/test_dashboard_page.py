@@ -173,6 +173,21 @@ def test_change_is_against_the_period_before(page: Page, live: Analytics) -> Non
     assert abs(float(shown[0][:-1]) / 100 - abs(now - before) / before) < 0.0006
 
 
+def test_change_of_a_rate_is_in_percentage_points(page: Page, live: Analytics) -> None:
+    visit(page, live, "?range=yesterday")
+    now, before = (
+        bottom / top
+        for top, bottom in (
+            oracle.stages(within(midnight(1), midnight(0))),
+            oracle.stages(within(midnight(2), midnight(1))),
+        )
+    )
+    change = page.one("[data-total=conversion] .change").text
+    shown = re.search(r"([\d.]+) pp", change)
+    assert shown, change
+    assert abs(float(shown[1]) / 100 - abs(now - before)) < 0.0006
+
+
 def test_filters_narrow_everything_and_are_in_the_address(page: Page, live: Analytics) -> None:
     visit(page, live, "?range=30d")
     Select(page.one("#source")).select_by_visible_text("Facebook")

@@ -24,6 +24,8 @@ export const compactMoney = (text) =>
 export const percent = (rate) => (rate === null ? "–" : percentage.format(rate));
 /** A change without its sign; beyond tenfold the figure says little. */
 export const change = (rate) => (rate > 9.99 ? "over 999%" : percentage.format(Math.abs(rate)));
+/** The change of a rate without its sign, in percentage points. */
+export const points = (change) => `${(Math.abs(change) * 100).toFixed(1)} pp`;
 export const time = (text) => dayTime.format(new Date(text));
 export const timeOfDay = (ms) => clock.format(new Date(ms));
 

@@ -6,7 +6,7 @@ import * as format from "./format.js";
 const FIGURES = [
   { key: "events", title: "Events", value: (t) => t.events, show: format.compact, exact: format.count, course: "events" },
   { key: "uniqueUsers", title: "Unique users", value: (t) => t.uniqueUsers, show: format.compact, exact: format.count, note: userBounds },
-  { key: "conversion", title: "Conversion", value: (t, stages) => stages.conversionRate, show: format.percent, note: () => "Events at the bottom of the funnel per event at its top" },
+  { key: "conversion", title: "Conversion", value: (t, stages) => stages.conversionRate, show: format.percent, rate: true, note: () => "Events at the bottom of the funnel per event at its top" },
   { key: "purchases", title: "Purchases", value: (t) => t.purchases, show: format.compact, exact: format.count },
   { key: "revenue", title: "Revenue", value: (t) => t.revenue, show: format.compactMoney, exact: format.money, course: "revenue" },
   { key: "averageOrderValue", title: "Average order", value: (t) => t.averageOrderValue, show: format.money },
@@ -26,23 +26,25 @@ const stages = (overview) => {
   return { conversionRate: top ? bottom / top : null };
 };
 
-function delta(now, before) {
+/** The change relative to the value before; of a rate the difference. */
+function delta(now, before, rate) {
   if (before === null || before === undefined || now === null) return null;
   const [a, b] = [Number(now), Number(before)];
+  if (rate) return a - b;
   if (b === 0) return a === 0 ? 0 : null;
   return (a - b) / b;
 }
 
-function changeTag(rate, previous) {
+function changeTag(change, previous, write) {
   if (!previous) return element("span", { class: "change none" }, "\u00a0");
-  if (rate === null) return element("span", { class: "change none" }, "no data before");
-  const direction = Math.abs(rate) < 0.0005 ? "flat" : rate > 0 ? "up" : "down";
+  if (change === null) return element("span", { class: "change none" }, "no data before");
+  const direction = Math.abs(change) < 0.0005 ? "flat" : change > 0 ? "up" : "down";
   const arrow = { up: "↑", down: "↓", flat: "→" }[direction];
   const words = { up: "up", down: "down", flat: "unchanged" }[direction];
   return element("span", { class: `change ${direction}` },
     element("span", { "aria-hidden": "true" }, `${arrow} `),
     element("span", { class: "hidden" }, `${words} `),
-    format.change(rate),
+    write(change),
     element("span", { class: "change-note" }, " vs previous"));
 }
 
@@ -73,7 +75,7 @@ export function loadingTotals(root) {
 export function showTotals(root, overview, before, points) {
   root.removeAttribute("aria-busy");
   root.classList.remove("stale");
-  root.replaceChildren(...FIGURES.map(({ key, title, value, show, exact, note, course: kind }) => {
+  root.replaceChildren(...FIGURES.map(({ key, title, value, show, exact, note, rate, course: kind }) => {
     const now = value(overview.totals, stages(overview));
     const then = before && value(before.totals, stages(before));
     const words = [exact && now !== null ? exact(now) : null, note?.(overview.totals)].filter(Boolean);
@@ -82,7 +84,7 @@ export function showTotals(root, overview, before, points) {
       element("h2", {}, title),
       element("p", { class: "figure" }, show(now),
         estimated ? element("span", { class: "about", "aria-label": "estimated" }, "≈") : null),
-      changeTag(delta(now, then), before !== null),
+      changeTag(delta(now, then, rate), before !== null, rate ? format.points : format.change),
       kind && points ? course(points.map((point) => point[kind])) : null);
   }));
 }
