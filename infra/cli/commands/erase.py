@@ -25,7 +25,7 @@ from infra.cli.person_options import (
 )
 from infra.cli.run import run
 from infra.connector.dlq.store import DeadLetterStore
-from infra.local.async_calls.worker import STREAM as ASYNC_CALLS
+from infra.local.async_calls.worker import ASYNC_CALLS
 from infra.privacy.dead_letters import erase_letter, letters_of
 from infra.privacy.erase import (
     TouchedDay,

@@ -20,7 +20,7 @@ from infra.cli.person_options import (
     progress_bars,
 )
 from infra.cli.run import run
-from infra.local.async_calls.worker import STREAM as ASYNC_CALLS
+from infra.local.async_calls.worker import ASYNC_CALLS
 from infra.local.errors import PlatformError
 from infra.local.private_file import open_private
 from infra.privacy.dead_letters import letters_of

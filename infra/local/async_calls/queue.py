@@ -25,7 +25,12 @@ from infra.local.async_calls.call import AsyncCall
 from infra.local.async_calls.callback_rule import CallbackRule
 from infra.local.async_calls.callbacks import Callbacks
 from infra.local.async_calls.caller import make_session
-from infra.local.async_calls.worker import STREAM, SUBJECT, AsyncCallMetrics, AsyncCallWorker
+from infra.local.async_calls.worker import (
+    ASYNC_CALLS,
+    ASYNC_CALLS_SUBJECT,
+    AsyncCallMetrics,
+    AsyncCallWorker,
+)
 from infra.local.errors import CallTooLargeError, QueueUnavailableError
 from infra.local.functions.registry import Registry
 
@@ -89,7 +94,7 @@ class AsyncCallQueue:
         sizes: dict[str, int] = {}
         if self._nc is not None:
             js = JetStreamContext(self._nc)
-            for stream in (EVENTS, EVENTS_DLQ, STREAM):
+            for stream in (EVENTS, EVENTS_DLQ, ASYNC_CALLS):
                 with contextlib.suppress(NatsError, TimeoutError):
                     sizes[stream] = (await js.stream_info(stream)).state.messages
         return sizes
@@ -110,31 +115,31 @@ class AsyncCallQueue:
         headers = {CALL_ID_HEADER: call.call_id}
         try:
             js = JetStreamContext(nc)
-            await js.publish(f"{SUBJECT}.{call.function}", payload, headers=headers)
+            await js.publish(f"{ASYNC_CALLS_SUBJECT}.{call.function}", payload, headers=headers)
         except (NatsError, TimeoutError) as error:
             raise QueueUnavailableError(str(error) or type(error).__name__) from error
         self._metrics.queued.labels(call.function).inc()
         self._ensure_worker(nc, call.function)
 
     async def _connect(self) -> None:
-        log = LogOnChange(logger)
+        on_change = LogOnChange(logger)
         while self._nc is None:
             nc: Client | None = None
             try:
                 nc = await connect(self._broker, "universe-async")
                 js = JetStreamContext(nc)
                 await ensure_stream(js, _stream_config(self._broker))
-                info = await js.stream_info(STREAM, subjects_filter=f"{SUBJECT}.>")
+                info = await js.stream_info(ASYNC_CALLS, subjects_filter=f"{ASYNC_CALLS_SUBJECT}.>")
             except (NatsError, OSError, TimeoutError) as error:
-                log.log("connect", f"asynchronous calls are not available: {error}")
+                on_change.log("connect", f"asynchronous calls are not available: {error}")
                 if nc is not None:
                     await nc.close()
                 await asyncio.sleep(CONNECT_RETRY_SECONDS)
                 continue
             self._nc = nc
-            log.recovered("connect", "asynchronous calls are available")
+            on_change.recovered("connect", "asynchronous calls are available")
             for subject in info.state.subjects or {}:
-                self._ensure_worker(nc, subject.removeprefix(f"{SUBJECT}."))
+                self._ensure_worker(nc, subject.removeprefix(f"{ASYNC_CALLS_SUBJECT}."))
 
     def _ensure_worker(self, nc: Client, function: str) -> None:
         if function not in self._workers:
@@ -148,8 +153,8 @@ class AsyncCallQueue:
 
 def _stream_config(broker: BrokerSettings) -> StreamConfig:
     return StreamConfig(
-        name=STREAM,
-        subjects=[f"{SUBJECT}.>"],
+        name=ASYNC_CALLS,
+        subjects=[f"{ASYNC_CALLS_SUBJECT}.>"],
         retention=RetentionPolicy.WORK_QUEUE,
         storage=StorageType.FILE,
         discard=DiscardPolicy.NEW,

@@ -32,8 +32,8 @@ from infra.local.functions.registry import Registry
 
 logger = logging.getLogger(__name__)
 
-STREAM = "ASYNC_CALLS"
-SUBJECT = "async.calls"
+ASYNC_CALLS = "ASYNC_CALLS"
+ASYNC_CALLS_SUBJECT = "async.calls"
 ACK_WAIT_SECONDS = 30.0
 MAX_ACK_PENDING = 10_000
 MAX_INFLIGHT_BYTES = 64 * 1024**2
@@ -88,10 +88,10 @@ class AsyncCallWorker:
         self._gateway_url = gateway_url
         concurrency = registry.settings.async_concurrency
         target = ConsumerTarget(
-            stream=STREAM,
+            stream=ASYNC_CALLS,
             name=f"async-{function}",
             function=function,
-            topics=(f"{SUBJECT}.{function}",),
+            topics=(f"{ASYNC_CALLS_SUBJECT}.{function}",),
             ack_wait=ACK_WAIT_SECONDS,
             max_ack_pending=MAX_ACK_PENDING,
         )

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from aiohttp import web
 
+from functions.common.broker import EVENTS, EVENTS_DLQ
 from infra.local.async_calls.queue import AsyncCallQueue
-from infra.local.async_calls.worker import STREAM
+from infra.local.async_calls.worker import ASYNC_CALLS
 from infra.local.functions.function import Function
 from infra.local.functions.registry import Registry
 from infra.local.gateway.routes.info import release
@@ -17,7 +18,11 @@ _FILES = {
     "page.css": ("page.css", "text/css"),
 }
 _FOLDER = Path(__file__).parents[1] / "ui"
-_TITLES = {"EVENTS": "Event backlog", "EVENTS_DLQ": "Dead letters", STREAM: "Asynchronous calls"}
+_TITLES = {
+    EVENTS: "Event backlog",
+    EVENTS_DLQ: "Dead letters",
+    ASYNC_CALLS: "Asynchronous calls",
+}
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src data:; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
