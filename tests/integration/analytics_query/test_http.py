@@ -332,7 +332,7 @@ def test_the_live_function_keeps_its_contract(live: Analytics, tmp_path: Path) -
 @pytest.mark.timeout(1200)
 def test_the_live_function_keeps_its_contract_at_length(live: Analytics, tmp_path: Path) -> None:
     """The same with every phase and more examples."""
-    schemathesis(live, tmp_path, "--phases=examples,coverage,fuzzing", "--max-examples=50")
+    schemathesis(live, tmp_path, "--phases=examples,coverage,fuzzing", "--max-examples=15")
 
 
 def schemathesis(live: Analytics, folder: Path, *options: str) -> None:
