@@ -3,6 +3,7 @@
 import importlib
 import json
 import pkgutil
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 import tests.bench
+from tests.bench.options import Options
 
 LONG = frozenset({"analytics"})
 """Run only when named: their set-up takes minutes."""
@@ -51,18 +53,22 @@ def show(result: dict[str, Any]) -> None:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("which", nargs=-1, type=click.Choice(names()))
-def main(which: tuple[str, ...]) -> None:
+@click.option("--quick", is_flag=True, help="Rougher figures, in two minutes for all.")
+@click.option("--against", metavar="REF", help="A commit that e2e measures beside this tree.")
+def main(which: tuple[str, ...], quick: bool, against: str | None) -> None:
     """Run the benchmarks named, or all but the long ones (analytics).
 
     Each compares with a reference in the same run: read the ratios, since machines differ. The
     figures are also written to bench-results/NAME.json.
     """
+    options = Options(quick, against)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is stopped
     RESULTS.mkdir(exist_ok=True)
     for name in which or [name for name in names() if name not in LONG]:
         console.rule(f"[bold]{name.replace('_', ' ')}[/bold]")
         module = importlib.import_module(f"tests.bench.bench_{name}")
         started = time.monotonic()
-        result = module.run()
+        result = module.run(options)
         getattr(module, "show", show)(result)
         console.print(f"[dim]{time.monotonic() - started:.0f} s[/dim]")
         (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2, default=str) + "\n")

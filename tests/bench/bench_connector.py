@@ -7,10 +7,8 @@ the same events, without NATS, and one request per message, as other JetStream t
 
 import asyncio
 import http.client
-import json
 import shutil
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -38,6 +36,8 @@ from infra.local.gateway.app import LocalGateway
 from infra.local.gateway.settings import GatewaySettings
 from infra.local.servers.nats import EmbeddedNats
 from infra.local.servers.postgres import WRITER, EmbeddedPostgres
+from tests.bench.options import Options
+from tests.bench.progress import steps
 from tests.support.connector import ConnectorProcess
 from tests.support.functions import running
 from tests.support.jetstream import drained
@@ -51,23 +51,19 @@ TEMPLATE = "bench_template"
 MODULE = "functions.process_batch.handler"
 PATIENCE = 900.0
 
-Progress = Callable[[str], None]
+EVENTS = 200_000
+"""Size of the backlog; the one-request-per-message reference takes a part of it."""
+QUICK_EVENTS = 30_000
 
 
-def run(events: int = 200_000, progress: Progress = lambda _: None) -> dict[str, Any]:
-    """Run the benchmark.
-
-    Args:
-        events: size of the backlog; the one-request-per-message reference takes a part of it.
-        progress: told what is being done.
-
-    Returns:
-        Events per second, CPU and memory of the connector, times in milliseconds.
-    """
-    return asyncio.run(_run(events, progress))
+def run(options: Options) -> dict[str, Any]:
+    """Run the benchmark: events per second, CPU and memory of the connector, milliseconds."""
+    events = QUICK_EVENTS if options.quick else EVENTS
+    with steps() as progress:
+        return asyncio.run(_run(events, progress.prepare))
 
 
-async def _run(events: int, progress: Progress) -> dict[str, Any]:
+async def _run(events: int, progress: Callable[[str], None]) -> dict[str, Any]:
     with _servers() as bench:
         made = [orjson.dumps(each.event) for each in generate(events, 1, Mix(days=0.005))]
         result: dict[str, Any] = {"events": events}
@@ -268,7 +264,7 @@ class _Bench:
         return {"median_ms": statistics.median(times) * 1e3, "max_ms": max(times) * 1e3}
 
     async def _time_one(self, js: JetStreamContext, owner: str, event: bytes) -> float:
-        event_id = json.loads(event)["eventId"]
+        event_id = orjson.loads(event)["eventId"]
         connection = await psycopg.AsyncConnection.connect(owner, autocommit=True)
         async with connection:
             started = time.perf_counter()
@@ -353,7 +349,7 @@ async def _publish(js: JetStreamContext, payloads: list[bytes]) -> None:
 
 
 def _renamed(made: Sequence[bytes]) -> list[bytes]:
-    events = [json.loads(event) for event in made]
+    events = [orjson.loads(event) for event in made]
     return [orjson.dumps(event | {"eventId": f"warm-{event['eventId']}"}) for event in events]
 
 
@@ -404,15 +400,3 @@ def _peak_mib(pid: int) -> float:
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024
     return 0.0
-
-
-if __name__ == "__main__":
-    print(
-        json.dumps(
-            run(
-                *(int(argument) for argument in sys.argv[1:]),
-                progress=lambda text: print(text, file=sys.stderr),
-            ),
-            indent=2,
-        )
-    )

@@ -21,7 +21,15 @@ import uvloop
 
 from functions.common.paths import ROOT
 from infra.local.gateway.upstream import Upstream
+from tests.bench.options import Options
 from tests.support.local_gateway import running_gateway
+
+REQUESTS = 3000
+"""How many go each way, per measurement."""
+QUICK_REQUESTS = 600
+CONNECTIONS = 16
+"""In the throughput measurement; latency is measured with one."""
+BODY_BYTES = 1024
 
 
 @dataclass(frozen=True)
@@ -40,18 +48,11 @@ class Target:
         return head.encode() + body
 
 
-def run(
-    requests: int = 3000, concurrency: int = 16, body_bytes: int = 1024
-) -> dict[str, dict[str, float] | int]:
-    """Measure and return figures.
-
-    Args:
-        requests: how many go each way, per measurement.
-        concurrency: connections in the throughput measurement; latency is measured with one.
-        body_bytes: size of the request's body.
-    """
+def run(options: Options) -> dict[str, Any]:
+    """Measure and return figures."""
+    requests = QUICK_REQUESTS if options.quick else REQUESTS
     with _served() as (direct, proxied):
-        return uvloop.run(_measure(direct, proxied, requests, concurrency, body_bytes))
+        return uvloop.run(_measure(direct, proxied, requests, CONNECTIONS, BODY_BYTES))
 
 
 async def _measure(
@@ -167,4 +168,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--serve"]:
         uvloop.run(_serve(Path(sys.argv[2])))
     else:
-        print(json.dumps(run(), indent=2))
+        print(json.dumps(run(Options()), indent=2))
