@@ -6,7 +6,7 @@ from uuid import UUID
 
 import orjson
 
-from infra.cli.generate import Mix, generate
+from infra.cli.load.event_generator import Mix, generate
 
 TAG = b"7a97a97a"
 """The first characters of each event id in a template; the load generator puts others there."""
