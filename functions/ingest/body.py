@@ -160,6 +160,8 @@ def _nested(levels: int) -> bytes:
 _container = re.compile(_nested(_LEVELS), re.DOTALL).match
 _text = re.compile(_TEXT, re.DOTALL).match
 _scalar = re.compile(rb"[^\s,\[\]{}\"]++").match
+_OPENING = frozenset({b"[", b"{"})
+_BLANK_BYTES = frozenset({b" ", b"\t", b"\r", b"\n"})
 _blank = re.compile(rb"[ \t\r\n]*+").match
 _token = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[{]++|[\]}]', re.DOTALL)
 _TOKENS_AT_ONCE = 20_000
@@ -174,11 +176,14 @@ def _elements(body: bytes, max_events: int, max_event_bytes: int) -> Iterator[by
     while not end_reached:
         if index == max_events:  # before the rest is looked at
             raise _too_many(max_events)
-        end = at
-        for end in _end_of_element(body, at):
-            if not end:
-                yield None
-        if body[at] not in b"[{" and end - at <= max_event_bytes:
+        composed = body[at : at + 1] in _OPENING
+        found = _container(body, at) if composed else None
+        end = found.end() if found else at
+        if not found:
+            for end in _end_of_element(body, at):
+                if not end:
+                    yield None
+        if not composed and end - at <= max_event_bytes:
             require_element(body[at:end], index)
         yield body[at:end]
         index += 1
@@ -193,21 +198,18 @@ def _elements(body: bytes, max_events: int, max_event_bytes: int) -> Iterator[by
 
 
 def _end_of_element(body: bytes, at: int) -> Iterator[int]:
-    """Find the end of the element at `at`.
+    """Find the end of the element at `at`, which `_container` did not find.
 
     Yields:
         0 now and then, while it is not found; last the end.
     """
     first = body[at : at + 1]
-    if first in (b"{", b"["):
-        found = _container(body, at)
-        if found is None:
-            yield from _end_by_brackets(body, at)
-            return
-    else:
-        found = _text(body, at) if first == b'"' else _scalar(body, at)
-        if found is None:
-            raise _not_json("a value expected", f"byte {at}")
+    if first in _OPENING:
+        yield from _end_by_brackets(body, at)
+        return
+    found = _text(body, at) if first == b'"' else _scalar(body, at)
+    if found is None:
+        raise _not_json("a value expected", f"byte {at}")
     yield found.end()
 
 
@@ -242,6 +244,8 @@ def _require_utf8(body: bytes) -> None:
 
 
 def _skip(body: bytes, at: int) -> int:
+    if body[at : at + 1] not in _BLANK_BYTES:
+        return at
     found = _blank(body, at)
     return found.end() if found else at
 

@@ -29,7 +29,14 @@ from .credentials import check_api_key, check_settings, count_refusals
 from .pace import Pace
 from .publisher import Publisher
 from .settings import settings
-from .validation import FOREIGN, MAX_DETAILED, EventValidator, ValidatedEvents, validate
+from .validation import (
+    FOREIGN,
+    MAX_DETAILED,
+    EventValidator,
+    ValidatedEvents,
+    only_plain_numbers,
+    validate,
+)
 from .webhooks import configuration
 from .webhooks.webhook import Webhook
 
@@ -105,7 +112,8 @@ async def accept(request: Request, sent: bytes, webhook: Webhook | None = None) 
     values = ValueCounter(limits.max_body_values)
     body = decode_body(sent, encoding, limits.max_body_bytes, values)
     max_payload = await publisher().ready()
-    validator = EventValidator(limits, max_payload, webhook, ndjson=ndjson)
+    plain = only_plain_numbers(body)
+    validator = EventValidator(limits, max_payload, webhook, ndjson=ndjson, plain_numbers=plain)
     if ndjson or not is_short_object(body) or not validator.take(body):
         events = iter_events(
             body,
@@ -184,7 +192,7 @@ _POSTED = frozenset(path for path, route in ROUTES.items() if "POST" in route.me
 
 
 async def handle(_: FrameworkRequest) -> asgi.Application:
-    """Return what answers the request: the framework calls it as it does a response."""
+    """Return what responds to the request: the framework calls it as it does a response."""
     return application
 
 

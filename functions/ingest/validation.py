@@ -114,6 +114,7 @@ class EventValidator:
         max_payload: the largest payload of a message in bytes, hence of an event.
         webhook: where they arrived, which takes events of its sources only; None: of any source.
         ndjson: whether one that is not JSON is rejected by itself, not the whole body refused.
+        plain_numbers: as `only_plain_numbers` says of the body.
     """
 
     def __init__(
@@ -123,18 +124,20 @@ class EventValidator:
         webhook: Webhook | None = None,
         *,
         ndjson: bool = False,
+        plain_numbers: bool = False,
     ) -> None:
         self.found = ValidatedEvents({}, [])
         self._limits = limits
         self._max_bytes = min(limits.max_event_bytes, max_payload)
         self._webhook = webhook
         self._ndjson = ndjson
+        self._plain_numbers = plain_numbers
         self._oldest = limits.oldest(datetime.now(UTC))
         self._count = 0
 
     def take(self, raw: bytes) -> bool:
         """Sort an event that fulfils the contract; tell of another, and leave it to `add`."""
-        if len(raw) > self._max_bytes or _precheck(raw):
+        if len(raw) > self._max_bytes or not (self._plain_numbers or _precheck(raw) is None):
             return False
         try:
             event = validate_json(raw)
@@ -152,7 +155,7 @@ class EventValidator:
         """
         if len(raw) > self._max_bytes:
             self._reject_large(raw)
-        elif error := _precheck(raw):
+        elif not self._plain_numbers and (error := _precheck(raw)):
             self._reject(raw, error)
         else:
             try:
@@ -223,10 +226,21 @@ def _error(type_: str, message: str, *loc: str | int) -> ErrorDetail:
     return {"loc": list(loc), "msg": message, "type": type_}
 
 
+_WHOLE_BYTES = 256 * 1024
+
+
+def only_plain_numbers(body: bytes) -> bool:
+    """Return whether no event of a body needs `_precheck`; False where it takes long to tell.
+
+    To look at a body once takes a tenth of the time that looking at each of its events takes.
+    """
+    return len(body) <= _WHOLE_BYTES and not (_may_be_constant(body) or _may_be_infinite(body))
+
+
 def _precheck(raw: bytes) -> ErrorDetail | None:
     """Return the error that pydantic would not report, None where there is none."""
     # pydantic accepts NaN and Infinity in unknown fields; they are not JSON, and PostgreSQL refuses
-    if (b"NaN" in raw or b"Infinity" in raw) and _has_infinite_number(raw):
+    if _may_be_constant(raw) and _has_infinite_number(raw):
         return _error("json_invalid", "Invalid JSON: NaN and Infinity are not JSON numbers")
     # and numbers beyond the range of a float, which it would read as Infinity
     if _may_be_infinite(raw) and _has_infinite_number(raw):
@@ -240,6 +254,10 @@ _DIGITS = bytes.maketrans(
           for byte in range(256)),
 )  # fmt: skip
 _LONG_DIGITS = b"0" * 300
+
+
+def _may_be_constant(raw: bytes) -> bool:
+    return b"NaN" in raw or b"Infinity" in raw
 
 
 def _may_be_infinite(raw: bytes) -> bool:
