@@ -117,7 +117,7 @@ async def _rate(target: Target, body: bytes, count: int, concurrency: int) -> fl
 
 async def _exchange(upstream: Upstream, request: bytes) -> None:
     connection = upstream.idle_connection() or await upstream.connect()
-    connection.begin("POST")
+    connection.begin("POST", 30)
     connection.write(request)
     await connection.head
     while await connection.read():

@@ -18,6 +18,7 @@ import httptools
 
 from functions.common.http.front_door import RawResponse
 from infra.local.gateway.content import Content
+from infra.local.gateway.fields import Fields
 
 logger = logging.getLogger(__name__)
 
@@ -30,8 +31,6 @@ KEEP_ALIVE_SECONDS = 90.0
 LINGER_SECONDS = 10.0
 """How long what is left of a body is received and dropped, so that the client reads the response
 to it; a connection closed with unread bytes is reset."""
-
-Fields = list[tuple[bytes, bytes]]
 
 
 class ClientRequest:
@@ -236,7 +235,7 @@ class ClientConnection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._fields.append((name, value))
+        self._fields.append((name.lower(), name, value))
 
     def on_headers_complete(self) -> None:
         parser = self._parser
@@ -252,9 +251,8 @@ class ClientConnection(asyncio.Protocol):
         request.keep_alive = parser.should_keep_alive()
         first = request.first
         size, hosts = len(url), 0
-        for name, value in fields:
-            size += len(name) + len(value)
-            lower = name.lower()
+        for lower, _, value in fields:
+            size += len(lower) + len(value)
             if lower not in first:
                 first[lower] = value
             elif lower == b"host":

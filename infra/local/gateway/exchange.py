@@ -6,11 +6,12 @@ order and repetitions. Hop-by-hop fields are dropped. Bodies and responses strea
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 
 from functions.common.correlation import new_call_id
 from infra.local.errors import GatewayRefusalError, UpstreamError
 from infra.local.gateway.client import ClientRequest
+from infra.local.gateway.fields import Fields
 from infra.local.gateway.upstream import Connection, Upstream
 
 _HOP_BY_HOP = frozenset(
@@ -26,7 +27,7 @@ _HOP_BY_HOP = frozenset(
         b"upgrade",
     }
 )
-_REPLACED_IN_RESPONSE = frozenset({b"x-start-time", b"x-duration-seconds"})
+_DROPPED_IN_RESPONSE = _HOP_BY_HOP | {b"x-start-time", b"x-duration-seconds"}
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 ReadPart = Callable[[], Awaitable[bytes]]
@@ -75,12 +76,16 @@ class Call:
         self.started = time.time_ns()
         self.broken_off: Exception | None = None
         first = request.first
-        hop_by_hop, self._chunked = _hop_by_hop(request.fields)
-        dropped |= hop_by_hop
+        self._chunked = b"transfer-encoding" in first
+        dropped |= _HOP_BY_HOP
+        if b"connection" in first:
+            dropped |= _listed(request.fields)
         parts = [f"{request.method} {target} HTTP/1.1\r\n".encode("utf-8", "surrogateescape")]
-        for name, value in request.fields:
-            if name.lower() not in dropped:
-                parts.append(b"%s: %s\r\n" % (name, value))
+        parts += [
+            b"%s: %s\r\n" % (name, value)
+            for lower, name, value in request.fields
+            if lower not in dropped
+        ]
         if self._chunked:
             parts.append(b"Transfer-Encoding: chunked\r\n")
             body = _chunk(body) + (b"" if rest else b"0\r\n\r\n")
@@ -98,16 +103,12 @@ class Call:
             parts.append(b"X-Start-Time: %d\r\n" % self.started)
         self._head = b"".join(parts)
 
-    def send(self, connection: Connection, host: bytes) -> "asyncio.Task[None] | None":
-        """Write the request; return the task that streams the rest of its body, if any.
-
-        Args:
-            connection: to the upstream.
-            host: the upstream's address; empty: the request has its own Host.
-        """
-        connection.begin(self.request.method)
-        own = b"Host: %s\r\n" % host if host else b""
-        connection.write(b"%s%s\r\n%s" % (self._head, own, self.body))
+    def send(
+        self, connection: Connection, host_field: bytes, max_seconds: float
+    ) -> "asyncio.Task[None] | None":
+        """Write the request; return the task that streams the rest of its body, if any."""
+        connection.begin(self.request.method, max_seconds)
+        connection.write(b"%s%s\r\n%s" % (self._head, host_field, self.body))
         if self.rest is None:
             return None
         return asyncio.create_task(self._stream_body(connection, self.rest))
@@ -131,13 +132,12 @@ class Call:
         return self.rest is None and not self.body and self.request.method in _SAFE_METHODS
 
 
-async def exchange(call: Call, upstream: Upstream, host: bytes, max_seconds: float) -> int:
+async def exchange(call: Call, upstream: Upstream, max_seconds: float) -> int:
     """Send a request to an upstream and write its response to the client; return the status.
 
     Args:
         call: the request.
         upstream: where it is sent.
-        host: the upstream's address; empty: the request has its own Host.
         max_seconds: until the response must have begun.
 
     Raises:
@@ -145,28 +145,28 @@ async def exchange(call: Call, upstream: Upstream, host: bytes, max_seconds: flo
             written to the client.
     """
     connection = upstream.idle_connection() or await upstream.connect()
-    sender = call.send(connection, host)
-    timer = connection.set_timeout(max_seconds)
+    sender = call.send(connection, upstream.host_field, max_seconds)
     try:
         await connection.head
-        timer.cancel()
-        await _relay(connection, call)
+        head, chunked = _response_head(connection, call)
+        if connection.complete and not chunked:
+            call.request.client.write(head + connection.read_nowait())
+        else:
+            await _relay(connection, call, head, chunked=chunked)
         return connection.status
     finally:
-        timer.cancel()
         if sender is not None and not sender.done():
             sender.cancel()
             connection.abort()
         upstream.release(connection)
 
 
-async def _relay(connection: Connection, call: Call) -> None:
+async def _relay(connection: Connection, call: Call, pending: bytes, *, chunked: bool) -> None:
     """Write the response to the client as it is received.
 
     Once it has begun, an error can only be reported by closing the connection.
     """
     client = call.request.client
-    pending, chunked = _response_head(connection, call)
     try:
         while not connection.complete or connection.has_data:
             if pending and not connection.has_data:
@@ -190,18 +190,20 @@ async def _relay(connection: Connection, call: Call) -> None:
 def _response_head(connection: Connection, call: Call) -> tuple[bytes, bool]:
     """Return the client's head, and whether its body is chunked; decide about its connection."""
     request, status = call.request, connection.status
-    parts = [b"HTTP/1.1 %d %s\r\n" % (status, connection.reason)]
     fields = connection.headers
-    dropped = _hop_by_hop(fields)[0] | _REPLACED_IN_RESPONSE
+    dropped = _DROPPED_IN_RESPONSE
+    if connection.has_options:
+        dropped |= _listed(fields)
+    parts = [b"HTTP/1.1 %d %s\r\n" % (status, connection.reason)]
     has_length = has_call_id = False
-    for name, value in fields:
-        lower = name.lower()
-        if lower not in dropped:
-            if lower == b"content-length":
-                has_length = True
-            elif lower == b"x-call-id":
-                has_call_id = True
-            parts.append(b"%s: %s\r\n" % (name, value))
+    for lower, name, value in fields:
+        if lower in dropped:
+            continue
+        if lower == b"content-length":
+            has_length = True
+        elif lower == b"x-call-id":
+            has_call_id = True
+        parts.append(b"%s: %s\r\n" % (name, value))
     if call.invocation:
         if not has_call_id:
             parts.append(b"X-Call-Id: %s\r\n" % call.call_id)
@@ -224,16 +226,11 @@ def _response_head(connection: Connection, call: Call) -> tuple[bytes, bool]:
     return b"".join(parts), chunked
 
 
-def _hop_by_hop(fields: Iterable[tuple[bytes, bytes]]) -> tuple[frozenset[bytes], bool]:
-    """Return the names of fields that are for one hop only, and whether the body is chunked."""
-    chunked, names = False, _HOP_BY_HOP
-    for name, value in fields:
-        if len(name) == 10 and name.lower() == b"connection":
-            names |= {listed.strip().lower() for listed in value.split(b",")}
-            names -= {b"content-length"}  # without it the body would be the next request
-        elif len(name) == 17 and name.lower() == b"transfer-encoding":
-            chunked = True
-    return names, chunked
+def _listed(fields: Fields) -> frozenset[bytes]:
+    """Return the names of the fields that `Connection` lists: they are for this hop only."""
+    values = [value for lower, _, value in fields if lower == b"connection"]
+    names = {name.strip().lower() for value in values for name in value.split(b",")}
+    return frozenset(names - {b"content-length"})  # without it the body would be the next request
 
 
 def _chunk(data: bytes) -> bytes:

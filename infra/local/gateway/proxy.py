@@ -152,9 +152,7 @@ class ProxyRoutes:
             replica = function.pick() or await function.wait_and_pick()
             try:
                 assert replica.upstream is not None
-                return await exchange(
-                    call, replica.upstream, replica.address.encode(), self._timeout
-                )
+                return await exchange(call, replica.upstream, self._timeout)
             except ConnectFailedError:
                 if attempt == MAX_CONNECT_ATTEMPTS - 1:
                     raise
@@ -183,10 +181,10 @@ def split_target(raw_path: str, prefix: str = FUNCTION_PREFIX) -> tuple[str, str
 
     `/function/echo/a%2Fb?x=1` is ("echo", "/a%2Fb?x=1"); `/function/echo?x=1` ("echo", "/?x=1").
     """
-    rest = raw_path[raw_path.index(prefix) + len(prefix) :]
-    end = len(rest)
-    for mark in "/?":
-        with contextlib.suppress(ValueError):
-            end = min(end, rest.index(mark))
-    name, target = rest[:end], rest[end:]
-    return name, target if target.startswith("/") else "/" + target
+    start = raw_path.index(prefix) + len(prefix)
+    slash, query = raw_path.find("/", start), raw_path.find("?", start)
+    end = min(slash, query) if slash >= 0 and query >= 0 else max(slash, query)
+    if end < 0:
+        return raw_path[start:], "/"
+    target = raw_path[end:]
+    return raw_path[start:end], target if end == slash else "/" + target

@@ -35,6 +35,7 @@ class SystemApi(Upstream):
             server: makes its side of a connection.
         """
         super().__init__("", 0)
+        self.host_field = b""  # requests have their own Host
         self._server = server
 
     async def connect(self) -> Connection:
@@ -59,7 +60,7 @@ class SystemApi(Upstream):
         rest = None if whole else _reader(content)
         call = Call(request, request.target, body, rest, _DROPPED, invocation=False)
         try:
-            await exchange(call, self, b"", _TIMEOUT)
+            await exchange(call, self, _TIMEOUT)
         except (UpstreamError, TimeoutError) as error:
             request.keep_alive = False
             request.respond(problem_answer(502, f"the gateway gives no answer: {error}"))

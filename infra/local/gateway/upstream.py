@@ -12,12 +12,11 @@ from typing import cast
 import httptools
 
 from infra.local.errors import ConnectFailedError, ConnectionLostError, UpstreamError
+from infra.local.gateway.fields import Fields
 
 CONNECT_TIMEOUT = 5.0
 MAX_IDLE_SECONDS = 60.0  # less than the functions' keep-alive of 75 s, so they never close first
 MAX_BUFFERED_BYTES = 256 * 1024
-
-Headers = list[tuple[bytes, bytes]]
 
 
 class Connection(asyncio.Protocol):
@@ -29,6 +28,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_chunks",
+        "_deadline",
         "_drain_waiter",
         "_error",
         "_loop",
@@ -37,8 +37,10 @@ class Connection(asyncio.Protocol):
         "_read_paused",
         "_reader",
         "_size",
+        "_timer",
         "_write_paused",
         "complete",
+        "has_options",
         "head",
         "headers",
         "idle_since",
@@ -53,6 +55,8 @@ class Connection(asyncio.Protocol):
         self._loop = loop
         self.transport: asyncio.Transport | None = None
         self.idle_since = 0.0
+        self._deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._parser: httptools.HttpResponseParser | None = None
         self._drain_waiter: asyncio.Future[None] | None = None
         self._write_paused = False
@@ -65,22 +69,26 @@ class Connection(asyncio.Protocol):
     def _reset(self, *, no_body: bool) -> None:
         self.status = 0
         self.reason = b""
-        self.headers: Headers = []
+        self.headers: Fields = []
         self._chunks: list[bytes] = []
         self._size = 0
         self._no_body = no_body
-        self.until_close = False
+        self.until_close = self.has_options = False
         self._reader: asyncio.Future[None] | None = None
 
     # The exchange
 
-    def begin(self, method: str) -> None:
-        """Start an exchange."""
+    def begin(self, method: str, max_seconds: float) -> None:
+        """Start an exchange that fails with TimeoutError if no response begins in time."""
         self._reset(no_body=method == "HEAD")
         self.complete = False
         self.keep_alive = False
         self.head: asyncio.Future[None] = self._loop.create_future()
-        self._parser = httptools.HttpResponseParser(self)
+        if self._parser is None:
+            self._parser = httptools.HttpResponseParser(self)
+        self._deadline = self._loop.time() + max_seconds
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._deadline, self._check_deadline)
         if self._error is not None:
             self.head.set_exception(self._error)
 
@@ -111,15 +119,25 @@ class Connection(asyncio.Protocol):
             self._reader = self._loop.create_future()
             await self._reader
             self._reader = None
+        return self.read_nowait()
+
+    def _check_deadline(self) -> None:
+        """One timer serves many exchanges: to start and cancel one for each takes longer."""
+        self._timer = None
+        if self.complete or self.head.done():
+            return
+        if self._loop.time() >= self._deadline:
+            self.fail(TimeoutError())
+        else:
+            self._timer = self._loop.call_at(self._deadline, self._check_deadline)
+
+    def read_nowait(self) -> bytes:
+        """Return what has been received of the body."""
         chunks, self._chunks, self._size = self._chunks, [], 0
         if self._read_paused and self.transport is not None:
             self._read_paused = False
             self.transport.resume_reading()
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-    def set_timeout(self, seconds: float) -> asyncio.TimerHandle:
-        """End the exchange with TimeoutError after so many seconds, unless cancelled."""
-        return self._loop.call_later(seconds, self.fail, TimeoutError())
 
     @property
     def has_data(self) -> bool:
@@ -158,7 +176,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         parser = self._parser
-        if parser is None:  # a byte outside of any exchange
+        if parser is None or self.complete:  # a byte outside of any exchange
             self.abort()
             return
         try:
@@ -174,6 +192,8 @@ class Connection(asyncio.Protocol):
             self._finish()
         if self._error is None:
             self._error = ConnectionLostError("the replica closed the connection")
+        if self._timer is not None:
+            self._timer.cancel()
         self.transport = None
         self._wake()
 
@@ -191,7 +211,7 @@ class Connection(asyncio.Protocol):
         self.reason += status
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name, value))
+        self.headers.append((name.lower(), name, value))
 
     def on_headers_complete(self) -> None:
         assert self._parser is not None
@@ -201,12 +221,12 @@ class Connection(asyncio.Protocol):
         self.status = status
         keep_alive = self._parser.get_http_version() != "1.0"
         framed = False
-        for name, value in self.headers:
-            lower = name.lower()
+        for lower, _, value in self.headers:
             if lower == b"connection":
+                self.has_options = True
                 options = value.lower()
                 keep_alive = b"close" not in options and (keep_alive or b"keep-alive" in options)
-            elif lower in {b"content-length", b"transfer-encoding"}:
+            elif lower == b"content-length" or lower == b"transfer-encoding":  # noqa: PLR1714
                 framed = True
         self._no_body = self._no_body or status in {204, 304}
         self.until_close = not framed and not self._no_body
@@ -238,7 +258,8 @@ class Connection(asyncio.Protocol):
 
     def _finish(self) -> None:
         self.complete = True
-        self._parser = None
+        if self._no_body:
+            self._parser = None  # which does not know that there is none
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
 
@@ -253,6 +274,7 @@ class Upstream:
 
     def __init__(self, host: str, port: int) -> None:
         self.host, self.port = host, port
+        self.host_field = f"Host: {host}:{port}\r\n".encode()
         self._idle: list[Connection] = []
         self._closed = False
 
@@ -308,7 +330,7 @@ async def probe(host: str, port: int, path: str) -> int:
     upstream = Upstream(host, port)
     connection = await upstream.connect()
     try:
-        connection.begin("GET")
+        connection.begin("GET", CONNECT_TIMEOUT)
         connection.write(
             b"GET %s HTTP/1.1\r\nHost: %s:%d\r\nConnection: close\r\n\r\n"
             % (path.encode(), host.encode(), port)

@@ -43,6 +43,7 @@ async def streaming_gateway(
     folder = tmp_path_factory.mktemp("streaming-gateway")
     async with running_gateway(folder, allowed_hosts="h", body_buffer_bytes=0) as running:
         await running.deploy()
+        await running.call()  # it runs before a body begins
         yield running
 
 
