@@ -118,9 +118,9 @@ class ComponentSettings(BaseSettings):
     secret file is an error. Fields of the type `SecretLines` are taken from their file only.
     """
 
-    model_config = SettingsConfigDict(
-        env_ignore_empty=True, extra="ignore", frozen=True, use_attribute_docstrings=True
-    )
+    # fields have `description=`: to find docstrings, pydantic looks through the sources of all
+    # modules for each class, which took two fifths of a function's start
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
 
     @classmethod
     def settings_customise_sources(

@@ -1,9 +1,10 @@
 """The number of distinct users: from HLL sketches, by counting, or estimated from a sample."""
 
+from __future__ import annotations
+
 import math
 from collections import defaultdict
-
-from datasketches import hll_sketch, hll_union
+from typing import TYPE_CHECKING
 
 from functions.common.sketches import HLL_ERROR, LG_K
 
@@ -21,6 +22,9 @@ from .accuracy import (
 )
 from .sampling import SAMPLING_MODULUS, sample_bounds, should_sample
 
+if TYPE_CHECKING:
+    from datasketches import hll_union
+
 SQL = Statements("report_unique_users.sql")
 
 
@@ -31,7 +35,7 @@ def unique_users(snapshot: Snapshot, query: ReportQuery) -> tuple[int, Accuracy]
         return _without_sketches(snapshot, query)
     if not rows:
         return 0, exact_accuracy(0)
-    union = hll_union(LG_K)
+    union = _new_union()
     for row in rows:
         _add(union, row)
     estimate = round(union.get_estimate())
@@ -51,7 +55,7 @@ def unique_users_by_country(
         counted = {row["country"]: row["users"] for row in rows}
         return counted, {"exact": True, "relativeError": 0.0, "confidence": 1.0}
     params = query.params() | split_range(query.from_, query.to).params()
-    unions: defaultdict[str | None, hll_union] = defaultdict(lambda: hll_union(LG_K))
+    unions: defaultdict[str | None, hll_union] = defaultdict(_new_union)
     for row in snapshot.rows(SQL["users_of_countries"], params, binary=True):
         _add(unions[row["country"]], row)
     estimates = {country: round(union.get_estimate()) for country, union in unions.items()}
@@ -70,7 +74,15 @@ def _sketch_rows(snapshot: Snapshot, query: ReportQuery) -> list[Row] | None:
     return None
 
 
+def _new_union() -> hll_union:
+    from datasketches import hll_union  # noqa: PLC0415 - takes long, and few requests need it
+
+    return hll_union(LG_K)
+
+
 def _add(union: hll_union, row: Row) -> None:
+    from datasketches import hll_sketch  # noqa: PLC0415
+
     if row["hll"] is None:
         union.update(row["user_id"])
     else:

@@ -54,7 +54,7 @@ class Signature:
 class Scheme(BaseModel):
     """How a sender signs its webhooks."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     header: HeaderName
     """The header with the signature, or several of them."""
