@@ -18,7 +18,7 @@ plain_http = httpx.Client(verify=False, limits=httpx.Limits(max_keepalive_connec
 more than many of the tests' servers need for their answer."""
 
 
-def wait_until(check: Callable[[], T], seconds: float = 30, every: float = 0.05) -> T:
+def wait_until(check: Callable[[], T], seconds: float = 60, every: float = 0.05) -> T:
     """Call `check` until it returns something true, and return that.
 
     Raises:
@@ -35,7 +35,7 @@ def wait_until(check: Callable[[], T], seconds: float = 30, every: float = 0.05)
 
 
 async def eventually(
-    check: Callable[[], Awaitable[T]], seconds: float = 30, every: float = 0.05
+    check: Callable[[], Awaitable[T]], seconds: float = 60, every: float = 0.05
 ) -> T:
     """Do as `wait_until` does, for a coroutine function."""
     deadline = time.monotonic() + seconds
