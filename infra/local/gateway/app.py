@@ -22,6 +22,7 @@ from infra.local.gateway.admission import Admission
 from infra.local.gateway.auth import Login, ensure_password
 from infra.local.gateway.bodies import BODIES, RequestBodies
 from infra.local.gateway.client import MAX_HEADER_BYTES, ClientListener
+from infra.local.gateway.connections import OpenConnections
 from infra.local.gateway.content import READ_BUFFER_BYTES
 from infra.local.gateway.front import Front
 from infra.local.gateway.proxy import ProxyRoutes
@@ -129,7 +130,8 @@ class LocalGateway:
         await self._runner.setup()
         assert self._runner.server is not None
         front = self._front(self._registry, SystemApi(self._runner.server))
-        self._listener = ClientListener(front.serve)
+        connections = OpenConnections(settings.max_connections, self._refused, self._metrics)
+        self._listener = ClientListener(front.serve, connections, settings.response_timeout)
         try:
             self._port = await self._listener.start(settings.gateway_host, settings.gateway_port)
         except OSError as error:

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import cast
@@ -17,6 +17,9 @@ from typing import cast
 import httptools
 
 from functions.common.http.front_door import RawResponse
+from infra.local.errors import GatewayRefusalError
+from infra.local.gateway import refusals
+from infra.local.gateway.connections import OpenConnections
 from infra.local.gateway.content import Content
 from infra.local.gateway.fields import Fields
 
@@ -31,6 +34,11 @@ KEEP_ALIVE_SECONDS = 90.0
 LINGER_SECONDS = 10.0
 """How long what is left of a body is received and dropped, so that the client reads the response
 to it; a connection closed with unread bytes is reset."""
+
+_NO_ROOM = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n"
+    b"Content-Length: 0\r\n\r\n"
+)
 
 
 class ClientRequest:
@@ -107,14 +115,16 @@ class ClientConnection(asyncio.Protocol):
     __slots__ = (
         "_current", "_drain_waiter", "_fields", "_handler", "_head_bytes", "_idle_since",
         "_idle_timer", "_in_head", "_incoming", "_loop", "_open_connections", "_parser", "_queue",
-        "_reading", "_stopping", "_task", "_transport", "_url", "_write_paused", "forwarded_for",
+        "_reading", "_response_timeout", "_stopping", "_task", "_transport", "_url",
+        "_write_paused", "forwarded_for",
     )  # fmt: skip
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         handler: Handler,
-        open_connections: "OpenConnections",
+        open_connections: OpenConnections,
+        response_timeout: float,
     ) -> None:
         """Make a connection.
 
@@ -122,10 +132,12 @@ class ClientConnection(asyncio.Protocol):
             loop: the running event loop.
             handler: serves a request: writes the response, and says whether the connection stays.
             open_connections: where it is as long as it is open.
+            response_timeout: seconds after which a client that reads nothing is given up.
         """
         self._loop = loop
         self._handler = handler
         self._open_connections = open_connections
+        self._response_timeout = response_timeout
         self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
         self._queue: deque[ClientRequest] = deque()
         self._current: ClientRequest | None = None
@@ -151,15 +163,30 @@ class ClientConnection(asyncio.Protocol):
             self._transport.write(data)
 
     async def drain(self) -> None:
-        """Wait until the client has received most of what was sent."""
-        if self._write_paused:
-            self._drain_waiter = self._loop.create_future()
-            await self._drain_waiter
+        """Wait until the client has received most of what was sent.
+
+        Raises:
+            GatewayRefusalError: it reads nothing.
+        """
+        if not self._write_paused:
+            return
+        self._drain_waiter = self._loop.create_future()
+        try:
+            async with asyncio.timeout(self._response_timeout):
+                await self._drain_waiter
+        except TimeoutError:
+            detail = f"the client has read nothing for {self._response_timeout:g} s"
+            raise GatewayRefusalError(refusals.SLOW_RESPONSE, 408, detail) from None
 
     @property
     def must_drain(self) -> bool:
         """Whether `drain` waits."""
         return self._write_paused
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request is being served."""
+        return self._current is None
 
     def abort(self) -> None:
         """Close the connection at once, so that a response is not taken for complete."""
@@ -170,10 +197,13 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        if not self._open_connections.admit(self):
+            self._transport.write(_NO_ROOM)
+            self._close()
+            return
         peer = transport.get_extra_info("peername")
         if isinstance(peer, tuple) and peer:
             self.forwarded_for = f"X-Forwarded-For: {peer[0]}\r\n".encode()
-        self._open_connections.add(self)
         self._close_when_idle()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -368,6 +398,8 @@ class ClientConnection(asyncio.Protocol):
             self._transport.close()
             self._parser = None
             self._queue.clear()
+            # what the client has not read would keep it open
+            self._loop.call_later(self._response_timeout, self.abort)
 
     # The end
 
@@ -398,39 +430,15 @@ def _origin_form(url: bytes) -> bytes:
     return b"/"
 
 
-class OpenConnections:
-    """The connections that are open."""
-
-    def __init__(self) -> None:
-        self._open: set[ClientConnection] = set()
-        self._none = asyncio.Event()
-        self._none.set()
-
-    def __iter__(self) -> Iterator[ClientConnection]:
-        return iter(list(self._open))
-
-    def add(self, connection: ClientConnection) -> None:
-        """Note that a connection was opened."""
-        self._open.add(connection)
-        self._none.clear()
-
-    def remove(self, connection: ClientConnection) -> None:
-        """Note that a connection was closed."""
-        self._open.discard(connection)
-        if not self._open:
-            self._none.set()
-
-    async def wait_for_none(self) -> None:
-        """Wait until all are closed."""
-        await self._none.wait()
-
-
 class ClientListener:
     """Listens for clients, and ends their connections in order."""
 
-    def __init__(self, handler: Handler) -> None:
+    def __init__(
+        self, handler: Handler, connections: OpenConnections, response_timeout: float
+    ) -> None:
         self._handler = handler
-        self._connections = OpenConnections()
+        self._connections = connections
+        self._response_timeout = response_timeout
         self._server: asyncio.Server | None = None
 
     async def start(self, host: str, port: int) -> int:
@@ -439,9 +447,12 @@ class ClientListener:
         Raises:
             OSError: that cannot be listened on.
         """
+        self._connections.raise_descriptor_limit()
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: ClientConnection(loop, self._handler, self._connections),
+            lambda: ClientConnection(
+                loop, self._handler, self._connections, self._response_timeout
+            ),
             host,
             port,
             backlog=1024,

@@ -1,12 +1,13 @@
-"""Counts the requests that the gateway itself refuses."""
+"""Counts the requests that the gateway itself refuses, or whose responses it ends."""
 
 from prometheus_client import CollectorRegistry, Counter
 
 HOST, ORIGIN, LOGIN, CALLBACK = "host", "origin", "login", "callback"
 SLOW_BODY, BODY_TOO_LARGE, MALFORMED_BODY = "slow_body", "body_too_large", "malformed_body"
-BUFFERS_FULL = "buffers_full"
+BUFFERS_FULL, SLOW_RESPONSE, CONNECTIONS = "buffers_full", "slow_response", "connections"
 REASONS = (
     HOST, ORIGIN, LOGIN, CALLBACK, SLOW_BODY, BODY_TOO_LARGE, MALFORMED_BODY, BUFFERS_FULL,
+    SLOW_RESPONSE, CONNECTIONS,
 )  # fmt: skip
 
 

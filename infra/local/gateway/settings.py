@@ -61,6 +61,12 @@ class GatewaySettings(BaseSettings):
     max_streamed_bodies: int = Field(default=2, ge=1)
     """How many larger bodies one function receives at the same time; others wait. It should be
     less than the threads of a function."""
+    response_timeout: Seconds = 30.0
+    """How long a client may read nothing of a response that is longer than what is buffered; then
+    its connection is closed, and the function's thread is free."""
+    max_connections: int = Field(default=512, ge=8)
+    """Connections of clients at the same time. A further one takes the place of the oldest on which
+    no request is being served; where there is none, it is refused with 503."""
 
     namespace: str = "openfaas-fn"
     """The one namespace."""
