@@ -6,13 +6,15 @@ as WSGI and takes a `flask.Request`. Functions Framework's own production server
 module of a coroutine function has `middleware`, that is given the framework's ASGI application, and
 returns the one to serve.
 
-Environment: `HOST`, `PORT`, `THREADS` (WSGI only), `BODY_TIMEOUT` (WSGI only: seconds
-in which a body, or its first 64 KiB, must come), `GRACEFUL_TIMEOUT` (seconds that requests in
+Environment: `HOST`, `PORT`, `THREADS` (WSGI only), `BODY_TIMEOUT` (WSGI only: seconds in which a
+body must come, or its first 64 KiB and then each 256 KiB), `RESPONSE_TIMEOUT` (WSGI only: seconds
+in which a client must read something of its response), `GRACEFUL_TIMEOUT` (seconds that requests in
 hand get on SIGTERM), `KEEP_ALIVE` (seconds an idle connection stays open), `DRAIN_DELAY` (seconds
 that new requests are still taken after SIGTERM, while the senders learn of it),
 `READY_FILE` (a file that is there once requests can be taken).
 """
 
+import errno
 import importlib
 import inspect
 import io
@@ -20,8 +22,10 @@ import os
 import select
 import signal
 import socket
+import struct
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +34,8 @@ from typing import Any
 
 MAX_WAITING_BODIES = 512
 FIRST_BYTES = 64 * 1024
+PROGRESS_BYTES = 256 * 1024
+MAX_READ_AHEAD = 1024
 
 # In an image the function's folder holds what `configuration.copy` of stack.yml brought.
 sys.path.insert(0, str(Path(__file__).resolve().parent / "function"))
@@ -90,6 +96,7 @@ def serve() -> None:
         options["worker_class"] = body_first_worker(
             int(os.environ.get("THREADS", (os.cpu_count() or 1) * 4)),
             float(os.environ.get("BODY_TIMEOUT", "30")),
+            float(os.environ.get("RESPONSE_TIMEOUT", "30")),
         )
     host, port = os.environ.get("HOST", "0.0.0.0"), int(os.environ.get("PORT", "8080"))  # noqa: S104
     create_server(app, False, **options).run(host, port)
@@ -161,8 +168,8 @@ class OneWrite:
         return getattr(self._transport, name)
 
 
-def body_first_worker(threads: int, body_timeout: float) -> type:
-    """Return gunicorn's worker with threads, in which bodies that do not come occupy none of them.
+def body_first_worker(threads: int, body_timeout: float, response_timeout: float) -> type:
+    """Return gunicorn's worker with threads, in which slow clients occupy none of them for long.
 
     gunicorn gives a connection to a thread as soon as its first byte is there. Here it is another
     one, of which there are many, that receives the request and the beginning of its body.
@@ -170,9 +177,12 @@ def body_first_worker(threads: int, body_timeout: float) -> type:
     Args:
         threads: how many run `handle`.
         body_timeout: seconds after which a body that brings nothing is ended with 408.
+        response_timeout: seconds after which a response of which nothing is read is ended.
     """
     from gunicorn import util  # noqa: PLC0415
     from gunicorn.workers.gthread import ThreadWorker  # noqa: PLC0415
+
+    send_timeout = struct.pack("ll", *divmod(round(response_timeout * 1e6), 1_000_000))
 
     class BodyFirstWorker(ThreadWorker):
         def load_wsgi(self) -> None:
@@ -184,38 +194,87 @@ def body_first_worker(threads: int, body_timeout: float) -> type:
             return ThreadPoolExecutor(threads + MAX_WAITING_BODIES)
 
         def handle_request(self, req: Any, conn: Any) -> bool:
+            # of each time the system waits for the client: a slow download may take longer
+            conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, send_timeout)
             try:
                 receive_beginning(req, conn, body_timeout)
             except TimeoutError:
                 reason = f"The body did not come within {body_timeout:g} s."
                 util.write_error(conn.sock, 408, "Request Timeout", reason)
                 return False
-            with self.slots:
-                return super().handle_request(req, conn)
+            unreader = conn.parser.unreader
+            unreader.chunk = TimedReads(conn.sock, unreader.chunk, body_timeout)
+            try:
+                with self.slots:
+                    return super().handle_request(req, conn)
+            except BlockingIOError:
+                reason = f"the client read nothing for {response_timeout:g} s"
+                raise ConnectionResetError(errno.ECONNRESET, reason) from None
+            finally:
+                del unreader.chunk
 
     return BodyFirstWorker
+
+
+class TimedReads:
+    """Receives what comes after the beginning of a body: a part of it in each so many seconds.
+
+    Args:
+        sock: of the client.
+        receive: returns what is there, or waits.
+        timeout: seconds that are spent waiting for each `PROGRESS_BYTES`.
+    """
+
+    def __init__(self, sock: socket.socket, receive: Any, timeout: float) -> None:
+        self._sock = sock
+        self._receive = receive
+        self._timeout = self._left = timeout
+        self._progress = 0
+
+    def __call__(self, size_hint: int | None = None) -> bytes:
+        """Return the next bytes; empty at the end of the connection."""
+        started = time.monotonic()
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        if not poll.poll(max(self._left, 0.0) * 1000):
+            from werkzeug.exceptions import RequestTimeout  # noqa: PLC0415
+
+            raise RequestTimeout(f"The body did not come within {self._timeout:g} s.")
+        self._left -= time.monotonic() - started
+        data: bytes = self._receive(size_hint)
+        self._progress += len(data)
+        if self._progress >= PROGRESS_BYTES:
+            self._progress, self._left = 0, self._timeout
+        return data
 
 
 def announce_close(app: Any) -> Any:
     """Return the application, whose responses say so where gunicorn will close the connection.
 
-    gunicorn discards what the application leaves of a body, but not more than `FIRST_BYTES`. Beyond
-    that it closes a connection of which the response has said that it stays open, and the client's
-    next request is lost.
+    gunicorn discards what the application leaves of a body, but not more than `FIRST_BYTES`, and
+    nothing of one that broke off. Then it closes a connection of which the response has said that
+    it stays open, and the client's next request is lost. How much is left of a chunked body is not
+    known before it is there.
     """
 
     def call(environ: dict[str, Any], start_response: Any) -> Any:
         body = environ["wsgi.input"]
 
         def start(status: str, headers: Any, exc_info: Any = None) -> Any:
-            unread = body.unread if isinstance(body, Continued) else body.reader.length
-            if unread >= FIRST_BYTES:
+            if body.failed or not is_read(body):
                 start_response.__self__.force_close()
             return start_response(status, headers, exc_info)
 
         return app(environ, start)
 
     return call
+
+
+def is_read(body: Any) -> bool:
+    """Return whether gunicorn will find the end of a body."""
+    if isinstance(body, Continued):
+        return body.ended and body.unread < FIRST_BYTES - MAX_READ_AHEAD
+    return body.reader.length < FIRST_BYTES
 
 
 def receive_beginning(req: Any, conn: Any, timeout: float) -> None:
@@ -264,6 +323,11 @@ class Continued:
     def __init__(self, beginning: bytes, body: Any) -> None:
         self._beginning = io.BytesIO(beginning)
         self._body = body
+
+    @property
+    def ended(self) -> bool:
+        """Whether all of it has been received."""
+        return self._body.reader.parser is None
 
     @property
     def unread(self) -> int:

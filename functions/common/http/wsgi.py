@@ -4,8 +4,10 @@ import io
 from collections.abc import Callable
 
 import flask
+from werkzeug.exceptions import HTTPException
 
 from functions.common import health
+from functions.common.errors import RequestRefusedError
 from functions.common.health import Checks
 from functions.common.http.front_door import OPERATIONS, Exchange, FrontDoor, RawResponse
 
@@ -23,9 +25,7 @@ def serve(
     """
 
     def handle(request: flask.Request) -> flask.Response:
-        exchange = Exchange(
-            door, request.method, request.path, request.query_string, request.headers
-        )
+        exchange = Exchange(door, request.method, request.path, request.headers)
         try:
             exchange.check()
             if exchange.route in OPERATIONS:
@@ -33,6 +33,8 @@ def serve(
                 response = to_response(exchange.operation(found))
             else:
                 response = exchange.handler(request)
+        except HTTPException as error:  # the body came too slowly, or not whole
+            response = to_response(exchange.failed(_refusal(error)))
         except Exception as error:
             response = to_response(exchange.failed(error))
         exchange.finish(response)
@@ -40,6 +42,11 @@ def serve(
         return response
 
     return handle
+
+
+def _refusal(error: HTTPException) -> RequestRefusedError:
+    """Return the framework's refusal of a request as one of ours."""
+    return RequestRefusedError(error.code or 500, error.description or error.name)
 
 
 def _forget_body(request: flask.Request) -> None:
