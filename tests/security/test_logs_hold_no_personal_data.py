@@ -73,6 +73,7 @@ QUESTIONS = (
     {"from": MARKER},
     {"cursor": MARKER},
     {"country": MARKER + "\0"},
+    {MARKER: "1"},
 )
 
 

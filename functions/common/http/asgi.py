@@ -132,7 +132,7 @@ def serve(door: FrontDoor[Handler], checks: Callable[[], Awaitable[Checks]]) -> 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         headers = RequestHeaders(scope["headers"])
         request = Request(scope["method"], scope["path"], scope["query_string"], headers, receive)
-        exchange = Exchange(door, request.method, request.path, request.query, headers)
+        exchange = Exchange(door, request.method, request.path, headers)
         try:
             exchange.check()
             if exchange.route in OPERATIONS:
