@@ -252,6 +252,7 @@ BEGIN
                           ORDER BY 1 DESC);
         SELECT greatest(max_per_minute - count(*), 0) INTO allowed FROM public.event_days
         WHERE created_at > clock_timestamp() - interval '1 minute';
+        allowed := least(allowed, 60000 / (1000 + (SELECT count(*) FROM public.event_days)));
         IF missing = '{}' OR (allowed = 0 AND missing[1] < first_recent) THEN
             RETURN QUERY SELECT * FROM unnest(missing);
             RETURN;

@@ -88,6 +88,24 @@ def test_all_writers_together_make_so_many_partitions_a_minute(database: Databas
     assert days[-2] in made, "the latest days come first"
 
 
+def test_a_call_makes_fewer_where_there_are_many(database: Database) -> None:
+    """Each takes longer then; a fresh event waits for one call at most, and that stays short."""
+    days = [date(2001, 1, 1) + timedelta(days=number) for number in range(100)]
+    with psycopg.connect(database.url, autocommit=True) as owner:
+        owner.execute(
+            "INSERT INTO event_days (day, created_at) SELECT DATE '2010-01-01' + n, now() - "
+            "interval '1 hour' FROM generate_series(1, 5000) AS n"
+        )
+
+    def ensure() -> int:
+        before = partitions(database)
+        ask(database, "SELECT ensure_partitions_within(%s, 1000)", days)
+        return partitions(database) - before
+
+    made = [ensure() for _ in range(3)]
+    assert all(0 < each <= 10 for each in made), "and the next calls make the next"
+
+
 def test_what_happens_now_never_waits(database: Database) -> None:
     """The partition of today is made, whatever has used up the minute."""
     with pool_of(database) as pool:
