@@ -1,13 +1,14 @@
 """NATS JetStream: the connection, and the streams of events and dead letters."""
 
+import asyncio
 import logging
 import re
 import ssl
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import nats
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import APIError, NotFoundError
@@ -30,6 +31,8 @@ EVENT_COUNT = "Event-Count"
 MSG_ID = "Nats-Msg-Id"
 
 _HEADER_BYTES = 4096
+_STEPS = 6
+"""Connection, greeting and login, each of which may take nats_connect_timeout, twice."""
 _NOT_A_TOKEN = re.compile(r"[^A-Za-z0-9_-]")
 
 
@@ -51,7 +54,8 @@ class BrokerSettings(ComponentSettings):
     )
     nats_ca_file: Path | None = Field(
         default=None,
-        description="CA certificate for TLS; by default the secret file nats-ca, if there",
+        description="CA certificate for TLS, without which no login is sent then; by default the "
+        "secret file nats-ca, if there",
     )
     nats_connect_timeout: Seconds = Field(
         default=2.0, description="seconds for one attempt to connect"
@@ -88,6 +92,21 @@ def without_login(url: str) -> str:
     return ",".join(shown)
 
 
+class _Client(Client):
+    """A client that sends its login through TLS only, where TLS is asked for.
+
+    The library sends it in the clear where the server says that it has no TLS, which anybody
+    between the two can say.
+    """
+
+    def _connect_command(self) -> bytes:
+        server = self._current_server
+        wanted = "tls" in self.options or (server is not None and server.uri.scheme == "tls")
+        if wanted and not self._server_info.get("tls_required"):
+            raise NatsError("the server offers no TLS, and the login is sent through TLS only")
+        return super()._connect_command()
+
+
 async def connect(settings: BrokerSettings, name: str, *, forever: bool = True) -> Client:
     """Connect to NATS.
 
@@ -113,27 +132,31 @@ async def connect(settings: BrokerSettings, name: str, *, forever: bool = True) 
         on_change.recovered("error")
         logger.info("NATS connection is back")
 
-    nc = await nats.connect(  # pyright: ignore[reportUnknownMemberType] - untyped arguments in nats-py
-        [url.strip() for url in settings.nats_url.split(",")],
-        name=name,
-        inbox_prefix=_inbox_prefix(settings),
-        user=settings.nats_user,
-        password=settings.nats_password,
-        token=settings.nats_token,
-        user_credentials=_file(settings.nats_creds_file, "nats-creds"),
-        nkeys_seed=_file(settings.nats_nkey_seed_file, "nats-nkey"),
-        tls=ssl.create_default_context(cafile=ca) if ca else None,
-        # declared as int, used as a number of seconds
-        connect_timeout=settings.nats_connect_timeout,  # pyright: ignore[reportArgumentType]
-        # the first connection is tried twice per server: the caller decides about further attempts
-        allow_reconnect=True,
-        max_reconnect_attempts=1,
-        reconnect_time_wait=0.25,
-        ping_interval=10,
-        error_cb=on_error,
-        disconnected_cb=on_disconnect,
-        reconnected_cb=on_reconnect,
-    )
+    servers = [url.strip() for url in settings.nats_url.split(",")]
+    nc = _Client()
+    # after a refused certificate the client waits for the end of the connection, without end
+    async with asyncio.timeout(_STEPS * settings.nats_connect_timeout * len(servers) + 1):
+        await nc.connect(  # pyright: ignore[reportUnknownMemberType] - untyped arguments in nats-py
+            servers,
+            name=name,
+            inbox_prefix=_inbox_prefix(settings),
+            user=settings.nats_user,
+            password=settings.nats_password,
+            token=settings.nats_token,
+            user_credentials=_file(settings.nats_creds_file, "nats-creds"),
+            nkeys_seed=_file(settings.nats_nkey_seed_file, "nats-nkey"),
+            tls=ssl.create_default_context(cafile=ca) if ca else None,
+            # declared as int, used as a number of seconds
+            connect_timeout=settings.nats_connect_timeout,  # pyright: ignore[reportArgumentType]
+            # the first is tried twice per server: the caller decides about further attempts
+            allow_reconnect=True,
+            max_reconnect_attempts=1,
+            reconnect_time_wait=0.25,  # pyright: ignore[reportArgumentType] - as above
+            ping_interval=10,
+            error_cb=on_error,
+            disconnected_cb=on_disconnect,
+            reconnected_cb=on_reconnect,
+        )
     # not from the start: the client would try the first connection without limit, too
     nc.options["allow_reconnect"] = forever
     nc.options["max_reconnect_attempts"] = -1

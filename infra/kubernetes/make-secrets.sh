@@ -58,12 +58,26 @@ cluster=$(password nats-password-cluster)
     echo ']'
 } >nats-routes.conf
 
-# The certificate of the overlay single-node's PostgreSQL, which signs itself: clients trust it and
-# no other, so there is no key of an authority to guard.
-if [ ! -s postgres.crt ]; then
+# certificate NAME HOST...: makes a certificate that signs itself, for a server of these hosts, where
+# there is none. Clients trust it and no other, so there is no key of an authority to guard.
+certificate() {
+    name=$1 hosts=
+    shift
+    [ ! -s "$name.crt" ] || return 0
+    for host; do
+        case $host in
+        *[!0-9.]*) hosts=$hosts,DNS:$host ;;
+        *) hosts=$hosts,IP:$host ;;
+        esac
+    done
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3650 \
-        -subj /CN=postgres.universe -keyout postgres.key -out postgres.crt \
-        -addext "subjectAltName=DNS:postgres,DNS:postgres.universe,DNS:postgres.universe.svc,DNS:postgres.universe.svc.cluster.local" \
-        2>/dev/null
-fi
+        -subj "/CN=$name.universe" -keyout "$name.key" -out "$name.crt" \
+        -addext "subjectAltName=${hosts#,}" 2>/dev/null
+}
+
+# For the overlay single-node's PostgreSQL, and for the component nats-tls.
+for name in postgres nats; do
+    certificate "$name" "$name" "$name.universe" "$name.universe.svc" \
+        "$name.universe.svc.cluster.local" "$([ "$name" = nats ] && echo "$nats" || echo "$postgres")"
+done
 cp postgres.crt functions/database-ca

@@ -70,8 +70,10 @@ def _for_this_machine(
 
 
 @contextmanager
-def nats_servers(files: dict[str, str], folder: Path, count: int) -> Iterator[list[ClusterNats]]:
-    """Run servers with a configuration of the manifests."""
+def nats_servers(
+    files: dict[str, str], folder: Path, count: int, *options: str
+) -> Iterator[list[ClusterNats]]:
+    """Run servers with a configuration of the manifests, and further options."""
     found = re.findall(r'^(\w+)_PASSWORD: "(\w+)"$', files["nats-passwords.conf"], re.M)
     passwords = {user.lower(): password for user, password in found}
     clients = [free_port() for _ in range(count)]
@@ -85,7 +87,7 @@ def nats_servers(files: dict[str, str], folder: Path, count: int) -> Iterator[li
         with (own / "log").open("wb") as log:
             processes.append(
                 TiedProcess(
-                    [nats_server_binary(), "--config", str(own / "nats.conf")],
+                    [nats_server_binary(), "--config", str(own / "nats.conf"), *options],
                     env={**os.environ, "SERVER_NAME": f"nats-{number}"},
                     stdout=log,
                     stderr=log,
