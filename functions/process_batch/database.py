@@ -23,6 +23,9 @@ def pool() -> ConnectionPool[Connection[Any]]:
         # a writer must not wait for ever, least of all for one that is gone
         session={"lock_timeout": "20s", "idle_in_transaction_session_timeout": "60s"},
         gauge=metrics.POOL,
+        # a plan that does for any day names, and locks, every partition: with thousands of them
+        # the server's lock table is full, and nothing is stored any more
+        prepare_threshold=None,
     )
 
 

@@ -12,6 +12,7 @@ import nats
 import psycopg
 import pytest
 from nats.js import JetStreamContext
+from psycopg import sql
 
 from functions.process_batch.writer import MAX_DAYS, Writer
 from infra.cli.load.event_generator import generate
@@ -115,6 +116,24 @@ def test_what_happens_now_never_waits(database: Database) -> None:
         result = another.store(parts(fresh() + on_days(50, 500)))
         assert (result.inserted, len(result.waiting)) == (1, 50)
     assert stored(database) == MAX_NEW + 1
+
+
+def test_looking_for_events_locks_their_days_only(database: Database, tmp_path: Path) -> None:
+    """With thousands of partitions, a lock of each fills the server's table, and nothing is stored.
+
+    PostgreSQL plans a prepared statement for any day after some executions, and locks every
+    partition for that.
+    """
+    [other, *events] = on_days(21)
+    with (
+        process_batch(database.writer_url, tmp_path / "log", DB_POOL_MAX="1") as function,
+        psycopg.connect(database.url) as owner,
+    ):
+        assert post(function, [other, *events]).json()["inserted"] == 21
+        name = f"events_{other['timestamp'][:10].replace('-', '')}"
+        owner.execute(sql.SQL("LOCK TABLE {}").format(sql.Identifier(name)))
+        again = {**cloud_event(1, events), "deliverycount": 2}
+        assert post(function, [again], BATCH).status_code == 200
 
 
 def test_events_wait_one_by_one_and_are_stored_once(database: Database) -> None:
