@@ -34,6 +34,10 @@ def kept_environment() -> dict[str, str]:
     return {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
 
 
+async def _no_error(*_: Exception) -> None:
+    """Say nothing."""
+
+
 @dataclass
 class Service:
     """A service that runs.
@@ -72,7 +76,11 @@ class Service:
     async def backlog(self) -> int:
         """Return how many messages are not done yet."""
         if self._js is None:
-            self._js = (await nats.connect(self.nats_url)).jetstream()
+            # the server ends before this program does, which is no error
+            client = await nats.connect(
+                self.nats_url, allow_reconnect=False, error_cb=_no_error, closed_cb=_no_error
+            )
+            self._js = client.jetstream()
         return (await self._js.stream_info("EVENTS")).state.messages
 
     def stored(self) -> int:
