@@ -118,8 +118,8 @@ class ComponentSettings(BaseSettings):
     secret file is an error. Fields of the type `SecretLines` are taken from their file only.
     """
 
-    # fields have `description=`: to find docstrings, pydantic looks through the sources of all
-    # modules for each class, which took two fifths of a function's start
+    # fields have `description=`: to find docstrings, pydantic reads the sources of all loaded
+    # modules again for each class, and a start should not pay for that
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
 
     @classmethod
