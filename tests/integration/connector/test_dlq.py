@@ -15,7 +15,7 @@ from nats.js.api import StreamConfig
 
 from functions.common.dead_letter import dead_letter_headers
 from functions.common.paths import ROOT
-from infra.connector.dlq.command import dlq
+from infra.connector.dlq.command import console, dlq
 from tests.support.commands import invoke
 from tests.support.connector import connector_to
 from tests.support.fakes import FakeFunction
@@ -24,10 +24,15 @@ from tests.support.net import eventually
 from tests.support.tied_process import TiedProcess
 
 
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make tables wide: the console read COLUMNS, which pytest-xdist sets, when it was imported."""
+    monkeypatch.setattr(console, "width", 200)
+
+
 def run(nats_url: str, *arguments: str, status: int = 0, text: str | None = None) -> str:
     """Run the command and return what it prints."""
-    environment = {"NATS_URL": nats_url, "COLUMNS": "200"}
-    ended = invoke(dlq, *arguments, environment=environment, text=text)
+    ended = invoke(dlq, *arguments, environment={"NATS_URL": nats_url}, text=text)
     assert ended.exit_code == status, ended.output
     return ended.stdout if status == 0 else ended.stderr
 
