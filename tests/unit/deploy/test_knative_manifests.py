@@ -71,9 +71,9 @@ def test_function_is_the_one_of_openfaas(
     projected = {source["secret"]["name"]: source["secret"].get("optional", False)
                  for volume in template["spec"]["volumes"]
                  for source in volume.get("projected", {}).get("sources", [])}  # fmt: skip
-    # the secrets of webhooks, which `faas-cli deploy --secret` adds on OpenFaaS
+    # webhooks' secrets and the CA of NATS, which `faas-cli deploy --secret` adds on OpenFaaS
     optional = {secret for secret, missing_is_fine in projected.items() if missing_is_fine}
-    assert optional == (WEBHOOK_SECRETS if name == "ingest" else set())
+    assert optional == (WEBHOOK_SECRETS | {"nats-ca"} if name == "ingest" else set())
     mounted |= projected.keys() - optional
     # the certificate of PostgreSQL, which `faas-cli deploy --secret database-ca` adds on OpenFaaS
     mounted.discard("postgres-ca")
