@@ -58,10 +58,10 @@ async def _fetch(
     password = state_dir.read_secret(settings.state_dir, "basic-auth-password")
     hint = _hint(settings)
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
-    auth = aiohttp.BasicAuth("admin", password)
+    login = {"Authorization": aiohttp.encode_basic_auth("admin", password)}
     try:
         async with (
-            aiohttp.ClientSession(auth=auth, timeout=timeout, raise_for_status=True) as session,
+            aiohttp.ClientSession(headers=login, timeout=timeout, raise_for_status=True) as session,
             session.get(f"{running.gateway_url}/system/functions") as response,
         ):
             functions = await response.json()
