@@ -27,6 +27,9 @@ logger = logging.getLogger(__name__)
 
 MAX_HEADER_BYTES = 64 * 1024
 """Of a request's target and header fields together."""
+MAX_FRAMING_PER_BYTE = 16
+"""How many times as long as a body its chunks' heads may be, beside `MAX_HEADER_BYTES` for them and
+the trailers. Chunks of one byte have heads of 5."""
 MAX_PIPELINED = 64
 """Requests that are kept while an earlier one is served; the connection takes none after them."""
 KEEP_ALIVE_SECONDS = 90.0
@@ -113,10 +116,10 @@ class ClientConnection(asyncio.Protocol):
     """One connection of a client."""
 
     __slots__ = (
-        "_current", "_drain_waiter", "_fields", "_handler", "_head_bytes", "_idle_since",
-        "_idle_timer", "_in_head", "_incoming", "_loop", "_open_connections", "_parser", "_queue",
-        "_reading", "_response_timeout", "_stopping", "_task", "_transport", "_url",
-        "_write_paused", "forwarded_for",
+        "_current", "_drain_waiter", "_fields", "_framing_bytes", "_handler", "_head_bytes",
+        "_idle_since", "_idle_timer", "_in_head", "_incoming", "_loop", "_open_connections",
+        "_parser", "_queue", "_reading", "_response_timeout", "_stopping", "_task", "_transport",
+        "_url", "_write_paused", "forwarded_for",
     )  # fmt: skip
 
     def __init__(
@@ -151,7 +154,7 @@ class ClientConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._url = b""
         self._fields: Fields = []
-        self._head_bytes = 0
+        self._head_bytes = self._framing_bytes = 0
         self.forwarded_for = b""
         """The header line with the client's address."""
 
@@ -226,7 +229,8 @@ class ClientConnection(asyncio.Protocol):
             self._drain_waiter.set_result(None)
 
     def data_received(self, data: bytes) -> None:
-        in_head = self._in_head
+        in_head, incoming = self._in_head, self._incoming
+        body_before = incoming.content.total_bytes if incoming is not None else 0
         while self._parser is not None:
             try:
                 self._parser.feed_data(data)
@@ -237,7 +241,9 @@ class ClientConnection(asyncio.Protocol):
             except httptools.HttpParserError as error:
                 self._malformed(error)
             break
-        if in_head and self._in_head:
+        if incoming is not None:
+            self._bound_framing(incoming, len(data), body_before)
+        elif in_head and self._in_head:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEADER_BYTES:
                 self._refuse_head(431, f"the head is larger than {MAX_HEADER_BYTES} bytes")
@@ -265,7 +271,8 @@ class ClientConnection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._fields.append((name.lower(), name, value))
+        if self._in_head:  # trailers are dropped
+            self._fields.append((name.lower(), name, value))
 
     def on_headers_complete(self) -> None:
         parser = self._parser
@@ -273,6 +280,7 @@ class ClientConnection(asyncio.Protocol):
             return
         request = self._incoming = ClientRequest(self, Content(self.set_reading))
         self._in_head = False
+        self._framing_bytes = 0
         url, fields = self._url, self._fields
         self._url, self._fields = b"", []
         request.fields = fields
@@ -294,6 +302,8 @@ class ClientConnection(asyncio.Protocol):
             self._refuse(request, 431, f"the head is larger than {MAX_HEADER_BYTES} bytes")
         elif hosts or request.method == "CONNECT":
             self._refuse(request, 400, "the request has more than one Host, or asks for a tunnel")
+        elif b"transfer-encoding" in first and not _is_chunked(request):
+            self._refuse(request, 400, "no Transfer-Encoding but chunked, of HTTP/1.1, is taken")
         elif b"expect" in first:
             self._expect(request, first[b"expect"])
         self._queue.append(request)
@@ -331,6 +341,14 @@ class ClientConnection(asyncio.Protocol):
         self._refuse(request, status, detail)
         self._queue.append(request)
         self._parser = None
+
+    def _bound_framing(self, request: ClientRequest, received: int, body_before: int) -> None:
+        """End a body of which little is body: the parser keeps a trailer however long it is."""
+        if request is self._incoming:
+            total = request.content.total_bytes
+            self._framing_bytes += received - (total - body_before)
+            if self._framing_bytes > MAX_HEADER_BYTES + MAX_FRAMING_PER_BYTE * total:
+                self._malformed(httptools.HttpParserError("more framing than body"))
 
     def _malformed(self, error: httptools.HttpParserError) -> None:
         incoming, self._incoming = self._incoming, None
@@ -417,6 +435,13 @@ class ClientConnection(asyncio.Protocol):
         self._stopping = True
         if self._task is None:
             self._close()
+
+
+def _is_chunked(request: ClientRequest) -> bool:
+    """Whether a body is encoded in the one way that is decoded: else it would be passed on as
+    something that it is not."""
+    values = [value for lower, _, value in request.fields if lower == b"transfer-encoding"]
+    return request.http11 and [value.lower() for value in values] == [b"chunked"]
 
 
 def _origin_form(url: bytes) -> bytes:

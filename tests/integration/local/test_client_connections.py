@@ -92,6 +92,16 @@ async def test_pieces_of_a_request_may_come_one_by_one(gateway: RunningGateway) 
             b"Transfer-Encoding: chunked\r\n\r\nno length\r\n",
             400,
         ),
+        (
+            b"POST /function/echo HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+            b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+            400,
+        ),
+        (
+            b"POST /function/echo HTTP/1.0\r\nHost: 127.0.0.1\r\nConnection: keep-alive\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            400,
+        ),
         (head("POST", "/function/echo", Expect="a miracle", Content_Length="1"), 417),
     ],
 )
@@ -102,6 +112,34 @@ async def test_what_is_not_http_ends_with_its_connection(
     answer = await exchange(gateway, request_bytes + head("GET", "/function/echo/smuggled"))
     assert statuses(answer) == [status]
     assert b"smuggled" not in answer
+    assert gateway.server.registry.get("echo").invocations.started == 0
+
+
+CHUNKED = head("POST", "/function/echo", Transfer_Encoding="chunked", **KEPT)
+
+
+async def test_trailers_are_no_fields_of_the_next_request(gateway: RunningGateway) -> None:
+    trailed = CHUNKED + b"2\r\nab\r\n0\r\nX-Trailer: smuggled\r\nX-Other: smuggled\r\n\r\n"
+    answers = await exchange(gateway, trailed + head("GET", "/function/echo"))
+    assert statuses(answers) == [200, 200]
+    assert b"smuggled" not in answers
+
+
+@pytest.mark.parametrize("end", [b"0\r\n" + b"X: y\r\n" * 1000, b"1;" + b"x" * 1000])
+async def test_what_frames_a_body_is_bounded(gateway: RunningGateway, end: bytes) -> None:
+    """Trailers and extensions of chunks without an end, of which no limit of bodies knows."""
+    reader, writer = await connect(gateway)
+    writer.write(CHUNKED + b"2\r\nab\r\n" + end)
+    sent = 0
+    with contextlib.suppress(ConnectionError):
+        while not writer.transport.is_closing() and not reader.at_eof() and sent < 64 * 1024 * 1024:
+            piece = end.removeprefix(b"0\r\n").removeprefix(b"1;") * 50
+            writer.write(piece)
+            sent += len(piece)
+            await writer.drain()
+            await asyncio.sleep(0)
+    writer.close()
+    assert sent < 64 * 1024 * 1024
     assert gateway.server.registry.get("echo").invocations.started == 0
 
 
