@@ -20,7 +20,6 @@ from ..formatting import (
 from ..query.filters import ReportQuery
 from ..query.statements import Statements
 from ..query.time_range import split_range
-from ..users.leading_users import find_candidates
 from .report import Report
 
 SQL = Statements("report_users.sql")
@@ -95,6 +94,8 @@ def _top_users(snapshot: Snapshot, query: UsersQuery, params: Row) -> list[Row]:
         "sealed_days": sealed,
         "open_days": [row["day"] for row in days if not row["sealed"] or row["pending"]],
     }
+    from ..users.leading_users import find_candidates  # noqa: PLC0415 - numpy takes long to import
+
     slots = len(sealed) * (1 if query.source else len(SOURCES))
     candidates = find_candidates(snapshot, params, query.limit, slots)
     if candidates is not None:
