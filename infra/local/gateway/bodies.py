@@ -38,6 +38,21 @@ class Source(Protocol):
     def set_exception(self, exc: Exception) -> None: ...
 
 
+async def read_part(source: Source) -> bytes:
+    """Return what has come of a body, as soon as there is any; empty at its end.
+
+    Raises:
+        GatewayRefusalError: the body was ended, or is malformed.
+    """
+    try:
+        return await source.readany()
+    except GatewayRefusalError:
+        raise
+    except Exception as error:  # aiohttp's are of many kinds
+        detail = f"request body: {str(error) or type(error).__name__}"
+        raise GatewayRefusalError(refusals.MALFORMED_BODY, 400, detail, close=True) from error
+
+
 class RequestBody:
     """The body of one request, as far as it has been received.
 
@@ -121,7 +136,7 @@ class RequestBody:
         if content.total_bytes == self._received and not content.is_eof():
             part = await self._wait_and_read()
         else:
-            part = await self._read()
+            part = await read_part(self._content)
         self.use()
         self._received += len(part)
         self._progress += len(part)
@@ -134,19 +149,10 @@ class RequestBody:
         started = loop.time()
         timer = loop.call_later(self._seconds_left, self._end_slow)
         try:
-            return await self._read()
+            return await read_part(self._content)
         finally:
             timer.cancel()
             self._seconds_left = max(0.0, self._seconds_left - (loop.time() - started))
-
-    async def _read(self) -> bytes:
-        try:
-            return await self._content.readany()
-        except GatewayRefusalError:
-            raise
-        except Exception as error:  # aiohttp's are of many kinds
-            detail = f"request body: {str(error) or type(error).__name__}"
-            raise GatewayRefusalError(refusals.MALFORMED_BODY, 400, detail, close=True) from error
 
     def _end_slow(self) -> None:
         self.end(_too_slow(self._bodies.timeout))

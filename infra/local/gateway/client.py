@@ -22,6 +22,7 @@ from infra.local.gateway import refusals
 from infra.local.gateway.connections import OpenConnections
 from infra.local.gateway.content import Content
 from infra.local.gateway.fields import Fields
+from infra.local.gateway.flow_control import FlowControl
 
 logger = logging.getLogger(__name__)
 
@@ -112,14 +113,14 @@ class ClientRequest:
 Handler = Callable[[ClientRequest], Awaitable[None]]
 
 
-class ClientConnection(asyncio.Protocol):
+class ClientConnection(FlowControl):
     """One connection of a client."""
 
     __slots__ = (
-        "_current", "_drain_waiter", "_fields", "_framing_bytes", "_handler", "_head_bytes",
-        "_idle_since", "_idle_timer", "_in_head", "_incoming", "_loop", "_open_connections",
+        "_current", "_fields", "_framing_bytes", "_handler", "_head_bytes",
+        "_idle_since", "_idle_timer", "_in_head", "_incoming", "_open_connections",
         "_parser", "_queue", "_reading", "_response_timeout", "_stopping", "_task", "_transport",
-        "_url", "_write_paused", "forwarded_for",
+        "_url", "forwarded_for",
     )  # fmt: skip
 
     def __init__(
@@ -137,7 +138,7 @@ class ClientConnection(asyncio.Protocol):
             open_connections: where it is as long as it is open.
             response_timeout: seconds after which a client that reads nothing is given up.
         """
-        self._loop = loop
+        super().__init__(loop)
         self._handler = handler
         self._open_connections = open_connections
         self._response_timeout = response_timeout
@@ -148,8 +149,7 @@ class ClientConnection(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._idle_since = loop.time()
         self._idle_timer: asyncio.TimerHandle | None = None
-        self._drain_waiter: asyncio.Future[None] | None = None
-        self._write_paused = self._stopping = self._in_head = False
+        self._stopping = self._in_head = False
         self._reading = True
         self._transport: asyncio.Transport | None = None
         self._url = b""
@@ -173,10 +173,9 @@ class ClientConnection(asyncio.Protocol):
         """
         if not self._write_paused:
             return
-        self._drain_waiter = self._loop.create_future()
         try:
             async with asyncio.timeout(self._response_timeout):
-                await self._drain_waiter
+                await self._wait_for_room()
         except TimeoutError:
             detail = f"the client has read nothing for {self._response_timeout:g} s"
             raise GatewayRefusalError(refusals.SLOW_RESPONSE, 408, detail) from None
@@ -219,14 +218,6 @@ class ClientConnection(asyncio.Protocol):
             self._incoming.content.set_exception(ConnectionResetError("the client has gone"))
         if self._task is not None:
             self._task.cancel()
-
-    def pause_writing(self) -> None:
-        self._write_paused = True
-
-    def resume_writing(self) -> None:
-        self._write_paused = False
-        if self._drain_waiter is not None and not self._drain_waiter.done():
-            self._drain_waiter.set_result(None)
 
     def data_received(self, data: bytes) -> None:
         in_head, incoming = self._in_head, self._incoming

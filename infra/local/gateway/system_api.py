@@ -6,16 +6,16 @@ of connected sockets, in the same exchange as those to replicas.
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from functools import partial
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from infra.local.errors import ConnectFailedError, GatewayRefusalError, UpstreamError
-from infra.local.gateway import refusals
 from infra.local.gateway.auth import Handler
+from infra.local.gateway.bodies import read_part
 from infra.local.gateway.client import ClientRequest
-from infra.local.gateway.content import Content
 from infra.local.gateway.exchange import Call, exchange
 from infra.local.gateway.http_io import problem_answer, refusal_answer, to_response
 from infra.local.gateway.refusals import Refusals
@@ -57,24 +57,13 @@ class SystemApi(Upstream):
         content = request.content
         whole = content.is_eof()
         body = content.read_nowait() if whole else b""
-        rest = None if whole else _reader(content)
+        rest = None if whole else partial(read_part, content)
         call = Call(request, request.target, body, rest, _DROPPED, invocation=False)
         try:
             await exchange(call, self, _TIMEOUT)
         except (UpstreamError, TimeoutError) as error:
             request.keep_alive = False
             request.respond(problem_answer(502, f"the gateway gives no answer: {error}"))
-
-
-def _reader(content: Content) -> Callable[[], Awaitable[bytes]]:
-    async def read() -> bytes:
-        try:
-            return await content.readany()
-        except Exception as error:
-            detail = f"request body: {str(error) or type(error).__name__}"
-            raise GatewayRefusalError(refusals.MALFORMED_BODY, 400, detail, close=True) from error
-
-    return read
 
 
 def answer_refusals(refused: Refusals) -> Middleware:

@@ -13,13 +13,14 @@ import httptools
 
 from infra.local.errors import ConnectFailedError, ConnectionLostError, UpstreamError
 from infra.local.gateway.fields import Fields
+from infra.local.gateway.flow_control import FlowControl
 
 CONNECT_TIMEOUT = 5.0
 MAX_IDLE_SECONDS = 60.0  # less than the functions' keep-alive of 75 s, so they never close first
 MAX_BUFFERED_BYTES = 256 * 1024
 
 
-class Connection(asyncio.Protocol):
+class Connection(FlowControl):
     """One connection to a replica, with at most one exchange at a time.
 
     `begin`, then `write` (and `drain`) the request, `await head`, then `read` until it returns
@@ -29,16 +30,13 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_chunks",
         "_deadline",
-        "_drain_waiter",
         "_error",
-        "_loop",
         "_no_body",
         "_parser",
         "_read_paused",
         "_reader",
         "_size",
         "_timer",
-        "_write_paused",
         "complete",
         "has_options",
         "head",
@@ -52,14 +50,12 @@ class Connection(asyncio.Protocol):
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        super().__init__(loop)
         self.transport: asyncio.Transport | None = None
         self.idle_since = 0.0
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._parser: httptools.HttpResponseParser | None = None
-        self._drain_waiter: asyncio.Future[None] | None = None
-        self._write_paused = False
         self._read_paused = False
         self._error: Exception | None = None
         self.complete = True
@@ -101,9 +97,7 @@ class Connection(asyncio.Protocol):
         """Wait until the write buffer has room."""
         if self._error is not None:
             raise self._error
-        if self._write_paused:
-            self._drain_waiter = self._loop.create_future()
-            await self._drain_waiter
+        await self._wait_for_room()
 
     async def read(self) -> bytes:
         """Return the next received part of the body; empty at its end.
@@ -165,9 +159,9 @@ class Connection(asyncio.Protocol):
         if self._error is not None and not self.complete and not self.head.done():
             self.head.set_exception(self._error)
             self.head.exception()  # retrieved, in case the caller was cancelled
-        for waiter in (self._reader, self._drain_waiter):
-            if waiter is not None and not waiter.done():
-                waiter.set_result(None)
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+        self._wake_writer()
 
     # asyncio.Protocol
 
@@ -196,14 +190,6 @@ class Connection(asyncio.Protocol):
             self._timer.cancel()
         self.transport = None
         self._wake()
-
-    def pause_writing(self) -> None:
-        self._write_paused = True
-
-    def resume_writing(self) -> None:
-        self._write_paused = False
-        if self._drain_waiter is not None and not self._drain_waiter.done():
-            self._drain_waiter.set_result(None)
 
     # httptools callbacks
 
