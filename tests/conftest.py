@@ -66,6 +66,9 @@ def session_nats(servers_folder: Path) -> Iterator[EmbeddedNats]:
     server.stop()
 
 
+_STREAMS = "jetstream/*/streams/*"
+
+
 @pytest.fixture
 async def nats_url(session_nats: EmbeddedNats) -> str:
     """The session's NATS server, without any stream."""
@@ -78,7 +81,12 @@ async def nats_url(session_nats: EmbeddedNats) -> str:
             continue
     await nc.close()
     # the server deletes files after its response: a stream of the same name made meanwhile may fail
-    wait_until(lambda: not any(session_nats.folder.glob("jetstream/*/streams/*")), 30)
+    try:
+        wait_until(lambda: not any(session_nats.folder.glob(_STREAMS)), 10)
+    except AssertionError:
+        # one was made again while it was being deleted: the server leaves some files for good then
+        for remains in session_nats.folder.glob(_STREAMS):
+            shutil.rmtree(remains, ignore_errors=True)
     return session_nats.url
 
 
