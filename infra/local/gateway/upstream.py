@@ -197,7 +197,8 @@ class Connection(FlowControl):
         self.reason += status
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.lower(), name, value))
+        if not self.status:  # else a trailer, which is no field of the head
+            self.headers.append((name.lower(), name, value))
 
     def on_headers_complete(self) -> None:
         assert self._parser is not None
