@@ -92,7 +92,7 @@ def test_full_pool_answers_in_time(database: Database, tmp_path: Path) -> None:
     events = generated(20)
     with (
         process_batch(
-            database.writer_url, tmp_path / "log", DB_POOL_MAX="1", DB_POOL_TIMEOUT="0.5"
+            database.writer_url, tmp_path / "log", DB_POOL_MAX="1", DB_POOL_TIMEOUT="2"
         ) as function,
         psycopg.connect(database.url) as other,
         ThreadPoolExecutor(1) as threads,
