@@ -3,7 +3,7 @@
 import flask
 
 from functions.common.access import API_KEY_HEADER, given_key, is_known, require_secret
-from functions.common.errors import RequestRefusedError
+from functions.common.errors import CredentialsRefusedError
 
 from .settings import settings
 
@@ -27,13 +27,14 @@ def authenticate(request: flask.Request) -> None:
     """Check the caller's API key.
 
     Raises:
-        RequestRefusedError: 401.
+        CredentialsRefusedError: 401.
     """
     if settings().analytics_auth == "none":
         return
-    if not is_known(given_key(request.headers), settings().analytics_api_key):
-        raise RequestRefusedError(
-            401,
+    given = given_key(request.headers)
+    if not is_known(given, settings().analytics_api_key):
+        raise CredentialsRefusedError(
+            "wrong" if given else "missing",
             f"Send the API key in the header {API_KEY_HEADER}.",
-            headers={"WWW-Authenticate": "Bearer"},
+            challenge="Bearer",
         )

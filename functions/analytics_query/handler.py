@@ -67,6 +67,7 @@ REPORT_ROUTES: dict[str, Route[wsgi.Handler]] = {
 FRONT_DOOR = FrontDoor(
     metrics.REQUESTS,
     metrics.REQUEST_SECONDS,
+    refused=metrics.CREDENTIALS_REFUSED,
     routes={**REPORT_ROUTES, **pages.ROUTES},
     find_route=pages.find_route,
     hint="/api lists what there is.",

@@ -14,6 +14,11 @@ REQUEST_SECONDS = Histogram(
     "Time from a request's arrival to its response; a streamed body comes after that",
     buckets=BUCKETS,
 )
+CREDENTIALS_REFUSED = Counter(
+    "universe_analytics_query_credentials_refused_total",
+    "Requests without a valid API key: missing or wrong",
+    ["route", "fault"],
+)
 REPORT_SECONDS = Histogram(
     "universe_analytics_query_report_seconds",
     "Time to compute a report, including its queries",

@@ -57,6 +57,30 @@ class RequestRefusedError(UniverseError):
         self.extensions = extensions
 
 
+class CredentialsRefusedError(RequestRefusedError):
+    """A request without a valid key, token or signature.
+
+    Attributes:
+        fault: a label of the metric that counts them: `missing`, `malformed`, `expired`, `wrong`,
+            or `no_secret` where there is nothing that it could be compared with.
+    """
+
+    def __init__(
+        self, fault: str, detail: str, *, status: int = 401, challenge: str | None = None
+    ) -> None:
+        """Refuse a request.
+
+        Args:
+            fault: as the attribute.
+            detail: what is wrong and what to do about it.
+            status: 401, or 403 where other credentials in the same request would not help.
+            challenge: the header `WWW-Authenticate`, what credentials are asked for; None: none.
+        """
+        headers = {"WWW-Authenticate": challenge} if challenge else None
+        super().__init__(status, detail, headers=headers)
+        self.fault = fault
+
+
 class SecretError(UniverseError, ValueError):
     """A secret file is empty or cannot be read, or one that must be there is missing."""
 

@@ -1,14 +1,9 @@
-"""Authentication of callers with an API key, and what happens to those without credentials."""
-
-import functools
+"""Authentication of callers with an API key."""
 
 from functions.common.access import API_KEY_HEADER, given_key, is_known, require_secret
 from functions.common.correlation import HeaderLookup
-from functions.common.http.asgi import Handler, Request
-from functions.common.http.front_door import RawResponse
+from functions.common.errors import CredentialsRefusedError
 
-from . import metrics
-from .errors import CredentialsRefusedError
 from .settings import IngestSettings
 
 
@@ -40,17 +35,3 @@ def check_api_key(headers: HeaderLookup, settings: IngestSettings) -> None:
         raise CredentialsRefusedError(
             "wrong" if given else "missing", f"A valid header {API_KEY_HEADER} is required."
         )
-
-
-def count_refusals(route: str, handler: Handler) -> Handler:
-    """Return the handler, with the requests counted that it refuses for their credentials."""
-
-    @functools.wraps(handler)
-    async def counted(request: Request) -> RawResponse:
-        try:
-            return await handler(request)
-        except CredentialsRefusedError as error:
-            metrics.CREDENTIALS_REFUSED.labels(route, error.fault).inc()
-            raise
-
-    return counted

@@ -25,7 +25,7 @@ from functions.common.http.front_door import FrontDoor, RawResponse, Route
 from . import metrics
 from .api import routes as api
 from .body import is_ndjson, is_short_object, iter_events
-from .credentials import check_api_key, check_settings, count_refusals
+from .credentials import check_api_key, check_settings
 from .pace import Pace
 from .publisher import Publisher
 from .settings import settings
@@ -172,7 +172,7 @@ WEBHOOKS = configuration.load(settings().webhooks)
 """Read at the start: a secret that cannot be used ends the process."""
 
 ROUTES: dict[str, Route[asgi.Handler]] = {
-    path: Route(methods, count_refusals(path, handler))
+    path: Route(methods, handler)
     for path, methods, handler in (
         ("/", ("POST",), take_events),
         ("/webhook/event", ("POST",), take_events),
@@ -183,6 +183,7 @@ FRONT_DOOR = FrontDoor(
     metrics.REQUESTS,
     metrics.REQUEST_SECONDS,
     metrics.OVER_LIMIT,
+    refused=metrics.CREDENTIALS_REFUSED,
     routes=ROUTES,
     find_route=lambda path: path.rstrip("/") or "/",
     hint="Send events to /webhook/event; /api has the reference.",

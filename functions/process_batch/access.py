@@ -10,10 +10,9 @@ from functools import cache
 import flask
 
 from functions.common.access import require_secret
-from functions.common.errors import RequestRefusedError, SignatureError
+from functions.common.errors import CredentialsRefusedError, SignatureError
 from functions.common.signature import HEADER, TimedSignatures, read_header
 
-from . import metrics
 from .settings import settings
 
 KEY_FILE = "batch-signing-key"
@@ -43,7 +42,7 @@ def read_signature(request: flask.Request) -> TimedSignatures | None:
     """Return the signature of a request, whose body is not needed yet; None where none is required.
 
     Raises:
-        RequestRefusedError: 401, it is missing, malformed, or not of this time.
+        CredentialsRefusedError: 401, it is missing, malformed, or not of this time.
     """
     if settings().batch_auth == "none":
         return None
@@ -59,7 +58,7 @@ def check_signature(signature: TimedSignatures | None, body: bytes) -> None:
     """Check what `read_signature` returned against the body as it was received.
 
     Raises:
-        RequestRefusedError: 401, the body was signed with another secret, or it is another body.
+        CredentialsRefusedError: 401, the body was signed with another secret, or is another one.
     """
     if signature is None:
         return
@@ -69,10 +68,9 @@ def check_signature(signature: TimedSignatures | None, body: bytes) -> None:
         raise _refusal(error) from error
 
 
-def _refusal(error: SignatureError) -> RequestRefusedError:
-    metrics.REFUSED.labels(error.why).inc()
-    return RequestRefusedError(
-        401,
+def _refusal(error: SignatureError) -> CredentialsRefusedError:
+    return CredentialsRefusedError(
+        error.why,
         f"Batches are taken from the connector, which signs them with {KEY_FILE}: {error}.",
-        headers={"WWW-Authenticate": HEADER},
+        challenge=HEADER,
     )

@@ -255,6 +255,7 @@ FRONT_DOOR = FrontDoor(
     metrics.REQUESTS,
     metrics.REQUEST_SECONDS,
     metrics.OVER_LIMIT,
+    refused=metrics.CREDENTIALS_REFUSED,
     routes={"/": Route(("POST",), store)},
     find_route=lambda path: "/",  # the connector and gateways differ in the path that they send to
     hint="Send batches to /.",

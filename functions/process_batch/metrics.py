@@ -48,10 +48,10 @@ _phase_seconds = Histogram(
     ["phase"],
     buckets=BUCKETS,
 )
-REFUSED = Counter(
+CREDENTIALS_REFUSED = Counter(
     "universe_process_batch_credentials_refused_total",
-    "Requests answered with 401, by what is wrong with their signature",
-    ["fault"],
+    "Requests without a valid signature: missing, malformed, expired or wrong",
+    ["route", "fault"],
 )
 UNAVAILABLE = Counter(
     "universe_process_batch_unavailable_total", "Batches answered with 503, by SQLSTATE", ["state"]

@@ -11,7 +11,7 @@ from prometheus_client import Counter, Histogram
 
 from functions.common import health, metrics
 from functions.common.correlation import CALL_ID, CALL_ID_HEADER, HeaderLookup, call_id_from
-from functions.common.errors import RequestRefusedError
+from functions.common.errors import CredentialsRefusedError, RequestRefusedError
 from functions.common.problem import PROBLEM_JSON, problem
 
 logger = logging.getLogger(__name__)
@@ -90,6 +90,7 @@ class FrontDoor(Generic[HandlerT]):
         requests: counts requests by `route` and `status`.
         seconds: the time from a request's arrival to its response; a streamed body comes after it.
         over_limit: counts, by `reason`, requests that break a bound.
+        refused: counts, by `route` and `fault`, requests without valid credentials.
         routes: by path. The path is the label `route` in metrics, so there is a fixed number.
         find_route: returns the key in `routes` of a request's path where they differ, for example
             by a slash at the end; a key that is not there means that the path leads nowhere.
@@ -102,6 +103,7 @@ class FrontDoor(Generic[HandlerT]):
         seconds: Histogram,
         over_limit: Counter | None = None,
         *,
+        refused: Counter,
         routes: Mapping[str, Route[HandlerT]],
         hint: str,
         find_route: Callable[[str], str] = str,
@@ -110,6 +112,7 @@ class FrontDoor(Generic[HandlerT]):
         self.seconds = seconds
         self.routes = routes
         self.over_limit = over_limit
+        self.refused = refused
         self.hint = hint
         self._find_route = find_route
         self._counters: dict[tuple[str, int], Counter] = {}
@@ -189,6 +192,8 @@ class Exchange(Generic[HandlerT]):
         if isinstance(error, RequestRefusedError):
             if error.reason and self._door.over_limit:
                 self._door.over_limit.labels(error.reason).inc()
+            if isinstance(error, CredentialsRefusedError):
+                self._door.refused.labels(self.route, error.fault).inc()
             return problem_response(error)
         logger.error("request failed", exc_info=error)
         detail = f"An unexpected error occurred; the log has it under call id {self.call_id}."

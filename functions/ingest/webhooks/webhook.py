@@ -9,10 +9,9 @@ from starlette.datastructures import QueryParams
 
 from functions.common.access import is_known
 from functions.common.correlation import HeaderLists
-from functions.common.errors import SignatureError
+from functions.common.errors import CredentialsRefusedError, SignatureError
 from functions.common.events import ErrorDetail
 
-from ..errors import CredentialsRefusedError
 from .scheme import Scheme, Signature
 
 _CHALLENGE = re.compile(r"[A-Za-z0-9_.~+/=-]{1,256}")

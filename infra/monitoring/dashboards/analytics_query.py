@@ -71,6 +71,19 @@ DASHBOARD = (
         .unit(units.RequestsPerSecond)
         .stacked(),
         TimeSeries(
+            "Requests without a valid key",
+            "By route. missing: no key was sent; wrong: it is not one of those in the secret file.",
+            query(
+                or_zero(
+                    rate("universe_analytics_query_credentials_refused_total", by="route, fault"),
+                    route="none",
+                ),
+                "{{route}} {{fault}}",
+            ),
+        )
+        .unit(units.RequestsPerSecond)
+        .stacked(),
+        TimeSeries(
             "Latency",
             "From a request's arrival to its response headers; an export's rows follow.",
             *quantiles("universe_analytics_query_request_seconds"),

@@ -107,10 +107,10 @@ DASHBOARD = (
             "than the connector's; expired: a clock is wrong, or an old request is sent again.",
             query(
                 or_zero(
-                    rate("universe_process_batch_credentials_refused_total", by="fault"),
-                    fault="none",
+                    rate("universe_process_batch_credentials_refused_total", by="route, fault"),
+                    route="none",
                 ),
-                "{{fault}}",
+                "{{route}} {{fault}}",
             ),
         ).unit(units.RequestsPerSecond),
         TimeSeries(

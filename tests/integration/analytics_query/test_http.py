@@ -248,6 +248,11 @@ def test_only_the_key_opens_reports(
         assert refused.headers["www-authenticate"] == "Bearer"
         for open_path in ("/", "/api", "/openapi.json", "/health/readiness", "/metrics"):
             assert live.client.get(open_path).status_code == 200
+        metrics = live.client.get("/metrics").text
+        refused_total = "universe_analytics_query_credentials_refused_total"
+        assert f'{refused_total}{{fault="missing",route="/analytics/overview"}} 1.0' in metrics
+        assert f'{refused_total}{{fault="wrong",route="/analytics/overview"}} 1.0' in metrics
+        assert f'{refused_total}{{fault="missing",route="/analytics/events"}} 1.0' in metrics
 
 
 def test_a_slow_report_is_cut_off_with_a_clear_message(

@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY, Counter, Histogram
 from werkzeug.test import EnvironBuilder
 
 from functions.common.correlation import CALL_ID
-from functions.common.errors import RequestRefusedError
+from functions.common.errors import CredentialsRefusedError, RequestRefusedError
 from functions.common.health import Checks
 from functions.common.http import asgi, wsgi
 from functions.common.http.asgi import Request
@@ -25,6 +25,8 @@ Serve = Callable[..., tuple[int, dict[str, str], bytes]]
 def work(path: str) -> tuple[int, bytes]:
     if path == "/refused":
         raise RequestRefusedError(409, "Not now.", title="Busy", retry_after=3, seen=[1])
+    if path == "/closed":
+        raise CredentialsRefusedError("expired", "Too old.", challenge="Bearer")
     if path == "/broken":
         raise ZeroDivisionError("the secret cause")
     return 202, CALL_ID.get().encode()
@@ -37,10 +39,12 @@ def new_door(handler: HandlerT) -> FrontDoor[HandlerT]:
     return FrontDoor(
         Counter("test_requests_total", "Requests", ["route", "status"]),
         Histogram("test_request_seconds", "Seconds"),
+        refused=Counter("test_credentials_refused_total", "Refused", ["route", "fault"]),
         routes={
             "/": Route(("POST",), handler, logging.INFO),
             "/refused": Route(("POST",), handler),
             "/broken": Route(("POST",), handler),
+            "/closed": Route(("POST",), handler),
             "/either": Route(("GET", "POST"), handler),
         },
         find_route=lambda path: path.removesuffix("/x"),
@@ -128,6 +132,25 @@ def problem_of(answer: tuple[int, dict[str, str], bytes]) -> dict[str, Any]:
     problem = json.loads(body)
     assert problem["status"] == status
     return problem
+
+
+def test_refused_credentials_are_counted_by_route_and_fault(serve: Any) -> None:
+    send = serve({})
+    answer = send("POST", "/closed")
+    assert answer[0] == 401
+    assert answer[1]["www-authenticate"] == "Bearer"
+    assert problem_of(answer)["detail"] == "Too old."
+    send("POST", "/refused")  # for another reason
+    labels = {"route": "/closed", "fault": "expired"}
+    assert REGISTRY.get_sample_value("test_credentials_refused_total", labels) == 1
+    refused = [
+        sample
+        for metric in REGISTRY.collect()
+        if metric.name == "test_credentials_refused"
+        for sample in metric.samples
+        if sample.name.endswith("_total")
+    ]
+    assert len(refused) == 1
 
 
 def test_the_handler_works_under_the_caller_s_correlation_id(serve: Any) -> None:
