@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -21,11 +22,13 @@ from infra.connector.discovery import BindingKey, fixed_spec, read_specs, resolv
 from infra.connector.dlq.publisher import DeadLetterPublisher
 from infra.connector.errors import GatewayError, NatsClosedError
 from infra.connector.http.invoker import Invoker, make_session
-from infra.connector.jetstream.consumer import ConsumerTarget, consumer_name, stream_of
+from infra.connector.jetstream.consumer import ConsumerTarget, consumer_name
+from infra.connector.jetstream.streams import StreamDirectory
 from infra.connector.openfaas.autoscaler import Autoscaler
 from infra.connector.openfaas.gateway import Gateway
 from infra.connector.settings import ConnectorSettings
 from infra.connector.spec import BindingSpec
+from infra.connector.unknown_settings import unknown_settings
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +36,8 @@ T = TypeVar("T")
 
 CONNECT_RETRY_SECONDS = 1.0
 CONNECT_TIMEOUT_SECONDS = 20.0
+STREAMS_REFRESH = 10
+"""The streams of a topic that is bound are looked up again at every so manieth discovery."""
 
 
 @dataclass
@@ -53,12 +58,14 @@ class Connections:
         js: its JetStream context.
         session: the HTTP client.
         gateway: the gateway; None with a fixed URL.
+        streams: the streams of topics.
     """
 
     nc: Client
     js: JetStreamContext
     session: aiohttp.ClientSession
     gateway: Gateway | None
+    streams: StreamDirectory
 
 
 class Connector:
@@ -74,6 +81,10 @@ class Connector:
         self._nc: Client | None = None
         self._autoscaler: Autoscaler | None = None
         self._changes = LogOnChange(logger)
+        self._setting_faults = unknown_settings(os.environ, ConnectorSettings.model_fields)
+        metrics.SETTING_FAULTS.set(len(self._setting_faults))
+        metrics.BINDINGS.set_function(lambda: len(self._running))
+        metrics.UNBOUND.set_function(self._faulty)
 
     def stop(self) -> None:
         """Let `run` drain and return."""
@@ -86,6 +97,8 @@ class Connector:
             NatsClosedError: the NATS connection was closed for good.
         """
         settings = self._settings
+        for fault in self._setting_faults.values():
+            logger.error("%s", fault)
         nc = await self._connect()
         if nc is None:
             return
@@ -95,7 +108,10 @@ class Connector:
         if gateway and settings.scaling:
             self._autoscaler = Autoscaler(gateway)
         js = nc.jetstream()  # pyright: ignore[reportUnknownMemberType] - untyped arguments in nats-py
-        connections = Connections(nc, js, session, gateway)
+        streams = StreamDirectory(
+            nc, js, dead_letters_of=lambda stream: settings.dlq_stream.format(stream=stream)
+        )
+        connections = Connections(nc, js, session, gateway, streams)
         scaling = asyncio.create_task(self._scale_forever())
         try:
             while not self._stopped.is_set() and not nc.is_closed:
@@ -129,7 +145,15 @@ class Connector:
         return {
             "bindings": [running.binding.describe() for running in self._running.values()],
             "unbound": self._faults,
+            "unknownSettings": self._setting_faults,
         }
+
+    def _faulty(self) -> int:
+        """Return how many bindings have a fault, those that could not even be made included."""
+        running = [
+            key.function for key, each in self._running.items() if each.binding.fault is not None
+        ]
+        return len(running) + len(self._faults.keys() - set(running))
 
     async def _connect(self) -> Client | None:
         """Connect, however long it takes; return None if stopped before."""
@@ -194,7 +218,7 @@ class Connector:
                 bound = {spec.function for spec in specs}
                 self._autoscaler.observe(each for each in functions if each.full_name in bound)
         wanted, unresolved = await resolve_streams(
-            specs, faults, lambda topic: self._stream_of(connections.js, topic)
+            specs, faults, lambda topic, named: self._streams_of(connections, topic, named)
         )
         for function in self._faults.keys() - faults.keys():
             self._changes.recovered(("bind", function))
@@ -204,14 +228,16 @@ class Connector:
         self._faults = faults
         self._reconcile(wanted, unresolved, connections)
         self._discovery_fault = None
-        metrics.BINDINGS.set(len(self._running))
-        metrics.UNBOUND.set(len(faults))
 
-    async def _stream_of(self, js: JetStreamContext, topic: str) -> str:
-        for key, running in self._running.items():
-            if topic in running.spec.topics and running.binding.fault is None:
-                return key.stream
-        return await stream_of(js, topic)
+    async def _streams_of(
+        self, connections: Connections, topic: str, named: str | None
+    ) -> tuple[str, ...]:
+        faulty = any(
+            topic in running.spec.topics and running.binding.fault is not None
+            for running in self._running.values()
+        )
+        refresh = 0.0 if faulty else STREAMS_REFRESH * self._settings.discovery_interval
+        return await connections.streams.streams_of(topic, named, refresh=refresh)
 
     def _reconcile(
         self,

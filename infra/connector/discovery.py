@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from infra.connector.errors import BindError
 from infra.connector.openfaas.annotations import (
+    check_names,
     read_delivery_options,
     read_replica_limits,
     read_topics,
@@ -42,6 +43,7 @@ def read_specs(
     faults: dict[str, str] = {}
     for function in functions:
         try:
+            check_names(function.annotations)
             topics = read_topics(function.annotations)
             if topics is None:
                 continue
@@ -68,14 +70,15 @@ def read_specs(
 async def resolve_streams(
     specs: Iterable[BindingSpec],
     faults: dict[str, str],
-    stream_of: Callable[[str], Awaitable[str]],
+    streams_of: Callable[[str, str | None], Awaitable[Iterable[str]]],
 ) -> tuple[dict[BindingKey, BindingSpec], set[str]]:
     """Return the wanted bindings, and the functions whose streams cannot be found now.
 
     Args:
         specs: what the functions want.
         faults: gets why the streams of a function cannot be found.
-        stream_of: returns the stream that has a topic, or raises BindError.
+        streams_of: returns the streams that store messages of a topic, given the stream that the
+            function names, or raises BindError.
     """
     wanted: dict[BindingKey, BindingSpec] = {}
     unresolved: set[str] = set()
@@ -83,8 +86,8 @@ async def resolve_streams(
         by_stream: dict[str, list[str]] = {}
         try:
             for topic in spec.topics:
-                stream = spec.stream or await stream_of(topic)
-                by_stream.setdefault(stream, []).append(topic)
+                for stream in await streams_of(topic, spec.stream):
+                    by_stream.setdefault(stream, []).append(topic)
         except BindError as error:
             faults[spec.function] = str(error)
             unresolved.add(spec.function)

@@ -56,6 +56,11 @@ OLDEST_INFLIGHT = Gauge(
 BREAKER = Gauge(_P + "breaker_state", "0 closed, 1 half-open, 2 open", _LABELS)
 PAUSED = Gauge(_P + "paused_state", "1 while the function is unavailable", _LABELS)
 BINDINGS = Gauge(_P + "bindings", "Bindings of a function to a stream")
-UNBOUND = Gauge(_P + "unbound_functions", "Functions with a topic that cannot be bound")
+UNBOUND = Gauge(
+    _P + "unbound_functions", "Functions and bindings with a fault, which receive no messages"
+)
+SETTING_FAULTS = Gauge(
+    _P + "unknown_settings", "Environment variables that look like settings and are none"
+)
 DESIRED_REPLICAS = Gauge(_P + "desired_replicas", "Replicas requested last", ("function",))
 DISCOVERY_FAILURES = Counter(_P + "discovery_failures_total", "Failed requests for the functions")

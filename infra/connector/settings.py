@@ -70,7 +70,7 @@ class ConnectorSettings(BrokerSettings):
         description="batches or one message per call, for K_SINK or FUNCTION_URL",
     )
     stream: str | None = Field(
-        default=None, description="stream of the topics; by default found by the subject"
+        default=None, description="stream of the topics; by default all that store them"
     )
 
     nats_batch_size: int = Field(default=5000, ge=1, description="events in a batch")

@@ -15,7 +15,7 @@ from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy
-from nats.js.errors import APIError, NotFoundError
+from nats.js.errors import APIError
 
 from functions.common.jetstream_errors import JetStreamErrorCode
 from infra.connector.delivery.message import Message
@@ -259,20 +259,6 @@ def consumer_name(function: str, prefix: str = "") -> str:
         return name
     digest = hashlib.sha256(plain.encode()).hexdigest()[:8]
     return f"{name[:55]}-{digest}"
-
-
-async def stream_of(js: JetStreamContext, subject: str) -> str:
-    """Return the name of the stream that stores `subject`.
-
-    Raises:
-        BindError: there is none, or JetStream does not respond.
-    """
-    try:
-        return await js.find_stream_name_by_subject(subject)
-    except NotFoundError:
-        raise BindError(f"no stream stores the subject {subject}") from None
-    except (APIError, NatsTimeoutError) as error:
-        raise BindError(f"JetStream cannot find the stream of {subject}: {error}") from error
 
 
 async def _conflict(js: JetStreamContext, target: ConsumerTarget) -> str:

@@ -1,5 +1,6 @@
 """The annotations and labels of a function that the connector reads."""
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ from infra.connector.spec import DeliveryOptions
 
 TOPIC = "topic"
 PREFIX = "jetstream."
+_FAMILY = "jetstream"
 SCALE_PREFIX = "com.openfaas.scale."
 BATCH_ANNOTATIONS = frozenset({"batch-size", "batch-bytes", "batch-window"})
 
@@ -30,11 +32,31 @@ ANNOTATIONS = {
     "jetstream.max-ack-pending": "unacknowledged messages of all connectors together"
     " (NATS_MAX_ACK_PENDING)",
     "jetstream.timeout": "maximum time for a response (FUNCTION_TIMEOUT)",
-    "jetstream.stream": "stream of the topics; by default found by the subject (STREAM)",
+    "jetstream.stream": "stream of the topics; by default all that store them (STREAM)",
     "jetstream.lag-per-replica": "events of lag for each of which one replica is requested"
     " (LAG_PER_REPLICA)",
 }
 """Every annotation with its meaning; in parentheses the setting that is its default."""
+
+
+def check_names(annotations: Mapping[str, str]) -> None:
+    """Check that every annotation that is meant for the connector is one that it knows.
+
+    A misspelt one would be taken for none, and messages be delivered in a way nobody wanted.
+
+    Raises:
+        ValueError: one is unknown, or there are such annotations and no topic.
+    """
+    meant = [name for name in annotations if name.strip().lower().startswith(_FAMILY)]
+    for name in meant:
+        if name not in ANNOTATIONS:
+            known = [each.removeprefix(PREFIX) for each in ANNOTATIONS if each.startswith(PREFIX)]
+            rest = name.strip().lower().removeprefix(_FAMILY).lstrip("._-/")
+            close = difflib.get_close_matches(rest, known, n=1)
+            hint = f"; did you mean {PREFIX}{close[0]}?" if close else ""
+            raise ValueError(f"unknown annotation {name}{hint}")
+    if meant and TOPIC not in annotations:
+        raise ValueError(f"annotation {meant[0]} without the annotation {TOPIC}")
 
 
 def read_topics(annotations: Mapping[str, str]) -> tuple[str, ...] | None:

@@ -51,7 +51,7 @@ DASHBOARD = (
         Stat("Bindings", "Functions bound to a stream.", "max(universe_connector_bindings)"),
         Stat(
             "Not bound",
-            "Functions with a topic that cannot be bound; /bindings gives the reason.",
+            "Functions and bindings with a fault; /bindings gives the reason.",
             "max(universe_connector_unbound_functions)",
         ).thresholds(limits(1, 1)),
     )

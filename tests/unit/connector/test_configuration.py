@@ -13,6 +13,7 @@ from infra.connector.help_text import help_text
 from infra.connector.jetstream.consumer import consumer_name
 from infra.connector.openfaas.annotations import (
     ANNOTATIONS,
+    check_names,
     read_delivery_options,
     read_replica_limits,
     read_topics,
@@ -21,6 +22,7 @@ from infra.connector.openfaas.autoscaler import ReplicaLimits
 from infra.connector.openfaas.gateway import DeployedFunction
 from infra.connector.settings import ConnectorSettings
 from infra.connector.spec import DeliveryOptions
+from infra.connector.unknown_settings import unknown_settings
 
 DEFAULTS = DeliveryOptions()
 
@@ -233,3 +235,39 @@ def test_the_image_has_the_pinned_versions() -> None:
 
 def numbers(version: str) -> list[int]:
     return [int(part) for part in version.split(".")]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("NATS_BATCHSIZE", "did you mean NATS_BATCH_SIZE?"),
+        ("NATS_CONTEXT", "NATS_CONTEXT is not a setting of the connector"),
+        ("TOPIC", "did you mean TOPICS?"),
+        ("NATS_PORT_4222_TCP_ADDR", ""),
+        ("NATS_SERVICE_PORT_CLIENT", ""),
+        ("NATS_PORT", ""),
+        ("nats_url", ""),
+        ("PATH", ""),
+        ("HOSTNAME", ""),
+        ("DATABASE_URL", ""),
+    ],
+)
+def test_variables_that_look_like_settings(name: str, said: str) -> None:
+    faults = unknown_settings([name], ConnectorSettings.model_fields)
+    assert said in faults.get(name, "")
+    assert bool(said) == bool(faults)
+
+
+@pytest.mark.parametrize(
+    ("annotations", "said"),
+    [
+        ({"topic": "a", "jetstream.batchsize": "1"}, "did you mean jetstream.batch-size?"),
+        ({"topic": "a", "jetstream.colour": "red"}, "unknown annotation jetstream.colour$"),
+        ({"topic": "a", "Jetstream.stream": "S"}, "did you mean jetstream.stream?"),
+        ({"jetstream.stream": "S"}, "annotation jetstream.stream without the annotation topic"),
+    ],
+)
+def test_annotations_that_are_not_understood(annotations: dict[str, str], said: str) -> None:
+    with pytest.raises(ValueError, match=said.replace("?", "[?]")):
+        check_names(annotations)
+    check_names({"topic": "a", "com.openfaas.scale.min": "1", "com.example.jetstream": "x"})
