@@ -11,6 +11,8 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.actions.action_builder import ActionBuilder
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
@@ -162,6 +164,57 @@ def test_every_number_equals_the_events(page: Page, live: Analytics) -> None:
     assert len(page.all(card("latest", "tbody tr"))) == 12
 
 
+def loads(page: Page) -> list[dict[str, Any]]:
+    """Return what the page has loaded: name, start, and bytes over the wire."""
+    return page.script(
+        """
+        return ["navigation", "resource"].flatMap((type) => performance.getEntriesByType(type))
+          .map(({name, startTime, transferSize}) => ({name, startTime, transferSize}));
+        """
+    )
+
+
+def test_the_page_is_light_and_asks_for_its_figures_first(page: Page, live: Analytics) -> None:
+    page.driver.execute_cdp_cmd("Network.clearBrowserCache", {})
+    visit(page, live)
+    some = loads(page)
+    charts = [each for each in some if "charts.js" in each["name"]]
+    assert len(charts) == 1
+    size = sum(each["transferSize"] for each in some)
+    assert size - charts[0]["transferSize"] <= 150_000
+    assert size <= 250_000
+    questions = [each for each in some if "/analytics/" in each["name"]]
+    assert min(each["startTime"] for each in questions) < charts[0]["startTime"]
+    assert len({each["name"] for each in questions}) == len(questions)
+
+    page.driver.refresh()
+    loaded(page)
+    assets = [each for each in loads(page) if "/assets/" in each["name"]]
+    assert len(assets) > 10
+    assert sum(each["transferSize"] for each in assets) == 0  # no request: they are immutable
+
+
+def test_a_question_is_asked_once(page: Page, live: Analytics) -> None:
+    visit(page, live, "?range=30d")
+    questions = [each["name"] for each in loads(page) if "/analytics/" in each["name"]]
+    assert len({question.split("?")[0] for question in questions}) == len(questions) - 1
+    assert sum("/analytics/overview" in question for question in questions) == 2  # and before
+
+
+def test_figures_do_not_wait_for_charts(page: Page, live: Analytics) -> None:
+    page.driver.execute_cdp_cmd("Network.clearBrowserCache", {})
+    page.block("*/charts.js")
+    visit(page, live)
+    check_totals(page, within(midnight(6), NOW + timedelta(minutes=2)))
+    assert page.all(card("campaigns", "tbody tr"))
+    assert len(page.all(card("revenue-over-time", "tbody tr"))) == 7  # a table in its place
+    assert all("charts.js" in message for message in page.errors())
+    page.block()
+    page.driver.refresh()
+    loaded(page)
+    assert page.all(card("revenue-over-time", ".chart"))
+
+
 def test_change_is_against_the_period_before(page: Page, live: Analytics) -> None:
     visit(page, live, "?range=yesterday")
     now = len(within(midnight(1), midnight(0)))
@@ -282,16 +335,41 @@ def test_a_range_that_ends_before_it_starts_is_refused(page: Page, live: Analyti
 
 
 def test_dragging_over_a_chart_zooms_in(page: Page, live: Analytics) -> None:
-    visit(page, live)
-    page.script(
-        "document.querySelector(arguments[0]).zoom(arguments[1], arguments[2])",
+    """Nine days are drawn by the day: what is touched is in the range, from midnight on."""
+    visit(page, live, f"?from={oracle.utc(midnight(11))}&to={oracle.utc(midnight(2))}")
+    touched: dict[str, Any] = page.script(
+        """
+        const chart = document.querySelector(arguments[0]);
+        const bars = [...chart.querySelectorAll("g:first-of-type .bar")].slice(3, 6);
+        const boxes = [bars[0], bars[2]].map((bar) => bar.getBoundingClientRect());
+        return {from: boxes[0].left + 2, to: boxes[1].left + 2, y: boxes[0].bottom - 3};
+        """,
         card("events-over-time", ".chart"),
-        f"{midnight(2):%Y-%m-%d} 06:00:10.1234",
-        f"{midnight(1):%Y-%m-%d}",
     )
-    wait_until(lambda: "from" in query_of(page))
+    mouse = ActionBuilder(page.driver, duration=0)
+    place = round(touched["y"])
+    mouse.pointer_action.move_to_location(round(touched["from"]), place).pointer_down()
+    mouse.pointer_action.move_to_location(round(touched["to"]), place).pointer_up()
+    mouse.perform()
+    wait_until(lambda: query_of(page).get("from") == oracle.utc(midnight(8)))
     loaded(page)
-    check_totals(page, within(midnight(2) + timedelta(hours=6), midnight(1)))
+    assert query_of(page)["to"] == oracle.utc(midnight(5))
+    check_totals(page, within(midnight(8), midnight(5)))
+
+
+def test_a_chart_tells_the_figures_below_the_mouse(page: Page, live: Analytics) -> None:
+    visit(page, live, f"?from={oracle.utc(midnight(11))}&to={oracle.utc(midnight(2))}")
+    bar = page.one(card("events-over-time", ".bar"))
+    ActionChains(page.driver).move_to_element(bar).perform()
+    tip = page.one(card("events-over-time", ".tip"))
+    wait_until(tip.is_displayed)
+    some = within(midnight(11), midnight(10))
+    of = {name: len(facts) for name, facts in oracle.grouped(some, lambda f: f.source).items()}
+    rows = {row.split()[0]: row.split()[1] for row in tip.text.splitlines() if "%" in row}
+    assert {name.lower(): number(value) for name, value in rows.items()} == {
+        **of,
+        "total": len(some),
+    }
 
 
 def test_live_shows_new_events_within_seconds(page: Page, live: Analytics) -> None:

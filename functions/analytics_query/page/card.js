@@ -1,15 +1,20 @@
 // A card of the page: loading, empty and failed; its data as a chart or as a table, and as CSV.
 
 import { download, fileName, toCsv } from "./csv.js";
-import { element } from "./dom.js";
+import { element, svg } from "./dom.js";
 
-const icon = (path) => {
-  const svg = element("svg", { viewBox: "0 0 20 20", "aria-hidden": "true" });
-  svg.append(element("path", { d: path }));
-  return svg;
-};
+const icon = (path) => svg("svg", { viewBox: "0 0 20 20", "aria-hidden": "true" }, svg("path", { d: path }));
 const TABLE = "M3.5 4.5h13v11h-13zM3.5 8.2h13M3.5 11.8h13M8 8.2v7.3";
 const DOWNLOAD = "M10 3.5v9M6.3 9l3.7 3.7L13.7 9M4 16.5h12";
+
+let charts = null;
+let loading = null;
+
+/** Loads the code of charts, once; null: it cannot be loaded now. */
+export function loadCharts() {
+  loading ??= import("./charts.js").then((loaded) => (charts = loaded), () => (loading = null));
+  return loading;
+}
 
 export class Card {
   /**
@@ -74,17 +79,19 @@ export class Card {
   }
 
   /**
-   * Shows data.
-   * @param {{sub?: string, empty: boolean, table: object, draw: (body: HTMLElement) => void}} data
+   * Shows data; returns when it is there to see.
+   * @param {{sub?: string, empty: boolean, table: object, draw?: (body: HTMLElement) => void,
+   *   chart?: (body: HTMLElement, charts: object) => void}} data
    */
-  show(data) {
+  async show(data) {
     this.data = data;
     this.sub.textContent = data.sub ?? "";
-    this.draw();
+    const drawn = this.draw();
     this.settle();
+    await drawn;
   }
 
-  draw() {
+  async draw() {
     const { data } = this;
     if (data === null) return;
     if (data.empty) {
@@ -97,14 +104,21 @@ export class Card {
       this.clear();
       this.body.append(plainTable(data.table, this.title));
     } else {
+      const loaded = data.chart ? charts ?? await loadCharts() : null;
+      if (this.data !== data || (this.asTable && data.table)) return; // changed while it was loading
       if (this.drawn !== "chart") this.clear();
+      if (data.chart && !loaded) { // it can be read all the same
+        this.clear();
+        this.body.append(plainTable(data.table, this.title));
+        return;
+      }
       this.drawn = "chart";
-      data.draw(this.body);
+      if (loaded) data.chart(this.body, loaded);
+      else data.draw(this.body);
     }
   }
 
   clear() {
-    for (const plot of this.body.querySelectorAll(".js-plotly-plot")) globalThis.Plotly?.purge(plot);
     this.body.replaceChildren();
     this.drawn = null;
   }

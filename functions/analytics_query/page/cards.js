@@ -1,9 +1,9 @@
 // What each card shows of its report.
 
 import { bars } from "./bars.js";
-import { funnel as drawFunnel, overTime } from "./charts.js";
 import { element } from "./dom.js";
 import * as format from "./format.js";
+import { endsOf } from "./intervals.js";
 import { sortedTable } from "./sorted_table.js";
 
 const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
@@ -37,9 +37,9 @@ export function eventsOverTime(report, zoom) {
       columns: [{ name: "time", title: "Time (UTC)", format: format.time }, ...series.map((one) => ({ name: one.name, ...number }))],
       rows: times.map((time, index) => [time, ...series.map((one) => one.values[index])]),
     },
-    draw: (body) => overTime(body, {
+    chart: (body, charts) => charts.overTime(body, {
       label: `Events over time: ${shown.map((one) => `${one.name} ${format.count(sum(one.values))}`).join(", ")}`,
-      interval: report.interval, series: shown, format: ",d", zoom,
+      interval: report.interval, series: shown, show: format.count, ends: endsOf(times, report.interval), zoom,
     }),
   };
 }
@@ -60,9 +60,10 @@ export function revenueOverTime(report, bySource, zoom) {
       ],
       rows: report.points.map((p) => [p.time, p.purchases, p.revenue, p.averageOrderValue]),
     },
-    draw: (body) => overTime(body, {
+    chart: (body, charts) => charts.overTime(body, {
       label: `Revenue over time: ${format.money(report.revenue)} in total`,
-      interval: report.interval, series, format: ",.2f", zoom,
+      interval: report.interval, series, show: (value) => format.money(value),
+      ends: endsOf(report.points.map((p) => p.time), report.interval), zoom,
     }),
   };
 }
@@ -92,8 +93,8 @@ export function funnel(report, purchases) {
         one.source, one.top, one.bottom, one.conversionRate, bought[one.source] ?? 0, one.revenue,
       ]),
     },
-    draw: (body) => {
-      drawFunnel(body, {
+    chart: (body, charts) => {
+      charts.funnel(body, {
         label: `Funnel: ${steps.map((step, index) => `${step} ${format.count(totals[index])}`).join(", ")}`,
         steps: steps.map((step, index) => ({ name: step, total: format.compact(totals[index]) })),
         series,

@@ -1,129 +1,255 @@
-// Charts over time and the funnel, drawn by Plotly.
+// Charts over time and the funnel, drawn as SVG: colours come from the style sheet, so that a theme
+// or paper changes them. The page asks for this module after it has asked for its figures.
 
-const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const touch = matchMedia("(pointer: coarse)");
+import { element, svg } from "./dom.js";
+import * as format from "./format.js";
+import { LENGTH } from "./intervals.js";
 
 const PALETTE = 8;
 const FIXED = { facebook: "--facebook", tiktok: "--tiktok", top: "--series-1", bottom: "--series-3", all: "--series-1" };
+const MAX_BARS = 45;
+const DAY = LENGTH.day;
+const MARGIN = { left: 46, right: 8, top: 8, bottom: 22 };
+/** A drag over fewer pixels is a click. */
+const MIN_DRAG = 5;
+
+const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
 
 /** The colour of a series: sources keep theirs in every chart. */
-export const colour = (key, index) => css(FIXED[key] ?? `--series-${(index % PALETTE) + 1}`);
+const colour = (key, index) => `var(${FIXED[key] ?? `--series-${(index % PALETTE) + 1}`})`;
+/** The colour of writing on it. */
+const ink = (key, index) => `var(--on-${(FIXED[key] ?? `--series-${(index % PALETTE) + 1}`).slice(2)})`;
 
-function layout(extra) {
-  const axis = {
-    gridcolor: css("--line"), linecolor: css("--line"), zeroline: false, automargin: true,
-    tickfont: { color: css("--muted"), size: 11 }, fixedrange: true,
-  };
-  return {
-    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-    font: { family: css("--font"), color: css("--text"), size: 12 },
-    margin: { l: 44, r: 10, t: 8, b: 8 },
-    hoverlabel: {
-      bgcolor: css("--surface-2"), bordercolor: css("--line"),
-      font: { color: css("--text"), family: css("--font"), size: 12 },
-    },
-    xaxis: { ...axis, showgrid: false },
-    yaxis: { ...axis, rangemode: "tozero", nticks: 5 },
-    ...extra,
-  };
-}
-
-const CONFIG = { displayModeBar: false, responsive: true, doubleClick: false, showTips: false };
-
-function plot(body, label, traces, options) {
+/** The box of a chart; it is drawn again when its size changes. */
+function chart(body, label) {
   let box = body.querySelector(".chart");
   if (!box) {
-    box = document.createElement("div");
-    box.className = "chart";
-    box.setAttribute("role", "img");
-    body.append(box);
-    // a card grows with its neighbours
+    const plot = element("div", { class: "plot" });
+    box = element("div", { class: "chart", role: "img" }, element("div", { class: "legend" }), plot);
+    body.prepend(box);
+    let drawn = "";
     new ResizeObserver(() => {
-      if (box.isConnected && box.clientHeight) globalThis.Plotly.Plots.resize(box);
-    }).observe(box);
+      const size = `${plot.clientWidth} ${plot.clientHeight}`;
+      if (plot.clientHeight && size !== drawn) box.render();
+      drawn = size;
+    }).observe(plot);
   }
   box.setAttribute("aria-label", label);
-  globalThis.Plotly.react(box, traces, options, CONFIG);
   return box;
 }
 
-const translucent = (hex, alpha) => {
-  const value = Number.parseInt(hex.slice(1), 16);
-  return `rgba(${value >> 16},${(value >> 8) & 255},${value & 255},${alpha})`;
-};
+function legend(box, series) {
+  box.querySelector(".legend").replaceChildren(...(series.length < 2 ? [] : series.map(({ key, name }, index) =>
+    element("span", {}, element("i", { style: { background: colour(key, index) } }), name))));
+}
 
-const HOVER_TIME = { minute: "%e %b %H:%M", hour: "%e %b %H:%M", day: "%a %e %b %Y" };
+/** Round values of an axis from 0 to at least `most`. */
+function ticks(most) {
+  if (most <= 0) return [0, 1];
+  const rough = most / 4;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = power * [1, 2, 2.5, 5, 10].find((times) => times * power >= rough);
+  return Array.from({ length: Math.ceil(most / step - 1e-9) + 1 }, (_, index) => index * step);
+}
+
+const STEPS = { minute: [1, 2, 5, 10, 15, 30, 60, 120], hour: [1, 2, 3, 6, 12, 24, 48, 72, 168], day: [1, 2, 3, 7, 14, 28] };
+
+/** The points that get a label below the axis, at most so many, at round times. */
+function labels(times, interval, most) {
+  const found = STEPS[interval].find((each) => times.length / each <= most);
+  const step = found ?? Math.ceil(times.length / most);
+  const long = times.length * LENGTH[interval] > 300 * DAY;
+  const length = LENGTH[interval];
+  return times.flatMap((time, index) => {
+    const midnight = interval === "day" || format.sinceMidnight(time) === 0;
+    if (step * length >= DAY) {
+      const day = Math.round((Date.parse(time) - Date.parse(times[0])) / DAY);
+      if (!midnight || day % (step * length / DAY)) return [];
+    } else if (Math.round(format.sinceMidnight(time) / length) % step) return [];
+    return [[index, midnight ? format.dayOf(time, long) : format.clockOf(time)]];
+  });
+}
 
 /**
- * Stacked areas (or bars, where there are few points) over time.
- * @param {(from: string, to: string) => void} zoom told which range was drawn with the mouse
+ * Stacked bars over time, or areas where there are many points. What is not over is drawn dashed.
+ * @param {{label: string, interval: string, series: {key: string, name: string, times: string[],
+ *   values: (number | string)[]}[], show: (value: number) => string, ends: number[],
+ *   zoom: (from: number, to: number) => void}} options `ends`: when each interval ends, ms;
+ *   `zoom` is told which range, in ms, was drawn with the mouse
  */
-export function overTime(body, { label, interval, series, format, zoom }) {
-  const points = series[0]?.values.length ?? 0;
-  const bars = points <= 45;
-  const traces = series.map(({ key, name, times, values }, index) => {
-    const line = colour(key, index);
-    const shared = {
-      x: times, y: values, name: escapeHtml(name), hovertemplate: `%{y:${format}}<extra>${escapeHtml(name)}</extra>`,
-    };
-    return bars
-      ? { ...shared, type: "bar", marker: { color: line, line: { width: 0 } } }
-      : {
-        ...shared, type: "scatter", mode: "lines", stackgroup: "one",
-        line: { width: 1.6, color: line, shape: "spline", smoothing: 0.3 },
-        fillcolor: translucent(line, 0.22),
-      };
-  });
-  const box = plot(body, label, traces, layout({
-    barmode: "stack", bargap: 0.28, barcornerradius: 3,
-    hovermode: "x unified", showlegend: series.length > 1,
-    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { color: css("--muted") } },
-    dragmode: touch.matches ? false : "zoom", uirevision: "same",
-    selections: [], newselection: { line: { color: css("--accent") } },
-    xaxis: {
-      type: "date", showgrid: false, fixedrange: touch.matches, automargin: true,
-      tickfont: { color: css("--muted"), size: 11 }, linecolor: css("--line"),
-      hoverformat: HOVER_TIME[interval], nticks: body.clientWidth < 480 ? 4 : 8, tickangle: 0,
-    },
-    yaxis: {
-      gridcolor: css("--line"), zeroline: false, rangemode: "tozero", nticks: 5, automargin: true,
-      tickfont: { color: css("--muted"), size: 11 }, tickformat: "~s", fixedrange: true,
-    },
-  }));
-  if (!box.dataset.zooms) {
-    box.dataset.zooms = "yes";
-    box.on("plotly_relayout", (changed) => {
-      const from = changed["xaxis.range[0]"];
-      const to = changed["xaxis.range[1]"];
-      if (from && to) box.zoom(from, to);
-    });
+export function overTime(body, options) {
+  const box = chart(body, options.label);
+  legend(box, options.series);
+  box.data = options.series.map(({ name, values }) => ({ name, y: values.map(Number) }));
+  box.render = () => drawOverTime(box, options);
+  box.render();
+}
+
+function drawOverTime(box, { interval, series, show, ends, zoom }) {
+  const plot = box.querySelector(".plot");
+  const [width, height] = [plot.clientWidth, plot.clientHeight];
+  const times = series[0]?.times ?? [];
+  const wide = width - MARGIN.left - MARGIN.right;
+  if (!times.length || wide <= 0 || height <= MARGIN.top + MARGIN.bottom) return; // not laid out yet
+  const band = wide / times.length;
+  const totals = times.map((_, index) => sum(box.data.map(({ y }) => y[index])));
+  const steps = ticks(Math.max(...totals));
+  const x = (index) => MARGIN.left + band * (index + 0.5);
+  const y = (value) => height - MARGIN.bottom - (value / steps.at(-1)) * (height - MARGIN.top - MARGIN.bottom);
+  const open = ends.findLastIndex((end) => end <= Date.now()) + 1; // the first that is not over
+  const root = svg("svg", { width, height, "aria-hidden": "true" });
+  for (const step of steps) {
+    root.append(
+      svg("line", { class: step ? "grid-line" : "axis-line", x1: MARGIN.left, x2: width - MARGIN.right, y1: y(step), y2: y(step) }),
+      svg("text", { class: "tick", x: MARGIN.left - 7, y: y(step) + 4, "text-anchor": "end" }, format.axis(step)));
   }
-  box.zoom = zoom;
+  for (const [index, text] of labels(times, interval, Math.max(2, Math.floor(wide / 75)))) {
+    const anchor = x(index) < MARGIN.left + 16 ? "start" : x(index) > width - 26 ? "end" : "middle";
+    root.append(svg("text", { class: "tick", x: x(index), y: height - 5, "text-anchor": anchor }, text));
+  }
+  const hover = svg("rect", { class: "hovered", y: MARGIN.top, height: height - MARGIN.top - MARGIN.bottom, width: band, visibility: "hidden" });
+  root.append(hover);
+  const below = times.map(() => 0);
+  series.forEach(({ key }, number) => {
+    const group = svg("g", { style: { "--colour": colour(key, number) } });
+    const lower = [...below];
+    box.data[number].y.forEach((value, index) => { below[index] += value; });
+    if (times.length <= MAX_BARS) {
+      const bar = Math.min(band * 0.74, 60);
+      group.append(...times.flatMap((_, index) => {
+        const tall = y(lower[index]) - y(below[index]);
+        return tall <= 0 ? [] : [svg("rect", {
+          class: index >= open ? "bar unfinished" : "bar", x: x(index) - bar / 2, width: bar, y: y(below[index]), height: tall, rx: Math.min(2, tall / 2),
+        })];
+      }));
+    } else {
+      const at = (values) => (index) => `${x(index).toFixed(1)},${y(values[index]).toFixed(1)}`;
+      const indexes = times.map((_, index) => index);
+      const [over, not] = [indexes.slice(0, Math.max(open, 1)), indexes.slice(Math.max(open - 1, 0))];
+      for (const [some, more] of [[over, ""], [not.length > 1 ? not : [], " unfinished"]]) {
+        if (!some.length) continue;
+        const line = some.map(at(below)).join(" L");
+        group.append(
+          svg("path", { class: `area${more}`, d: `M${line} L${some.toReversed().map(at(lower)).join(" L")} Z` }),
+          svg("path", { class: `line${more}`, d: `M${line}` }));
+      }
+    }
+    root.append(group);
+  });
+  const tip = element("div", { class: "tip", hidden: true });
+  const selection = svg("rect", { class: "selection", y: MARGIN.top, height: height - MARGIN.top - MARGIN.bottom, visibility: "hidden" });
+  root.append(selection);
+  plot.replaceChildren(root, tip);
+
+  const indexAt = (event) => {
+    const place = event.clientX - plot.getBoundingClientRect().left - MARGIN.left;
+    return Math.min(times.length - 1, Math.max(0, Math.floor(place / band)));
+  };
+  plot.onpointermove = (event) => {
+    const index = indexAt(event);
+    hover.setAttribute("x", x(index) - band / 2);
+    hover.setAttribute("visibility", "visible");
+    fillTip(tip, { interval, times, index, series, box, totals, show, unfinished: index >= open });
+    tip.hidden = false;
+    const left = x(index) + 14 + tip.offsetWidth > width ? x(index) - 14 - tip.offsetWidth : x(index) + 14;
+    tip.style.setProperty("left", `${Math.max(0, left)}px`);
+  };
+  plot.onpointerleave = () => {
+    hover.setAttribute("visibility", "hidden");
+    tip.hidden = true;
+  };
+  plot.onpointerdown = (down) => {
+    if (down.button !== 0 || down.pointerType === "touch") return;
+    down.preventDefault();
+    drag(plot, down, { selection, band, indexAt, done: (first, last) => zoom(Date.parse(times[first]), ends[last]) });
+  };
 }
 
-/** Steps of a funnel, one colour a source. */
-export function funnel(body, { label, steps, series }) {
-  const labels = steps.map((step) => `${step.name}<br><b>${step.total}</b>`);
-  const widest = Math.max(...steps.map((_, step) => series.reduce((total, one) => total + one.values[step], 0)));
-  const traces = series.map(({ key, name, values }, index) => ({
-    type: "funnel", name: escapeHtml(name), y: labels, x: values, orientation: "h",
-    // figures that do not fit into their part are left to the hover text and the table
-    text: values.map((value) => (value > widest * 0.14 ? value.toLocaleString("en") : "")),
-    marker: { color: colour(key, index), line: { width: 0 } },
-    connector: { fillcolor: translucent(css("--series-1"), 0.08), line: { width: 0 } },
-    textinfo: "text", textposition: "inside", insidetextanchor: "middle", constraintext: "none",
-    insidetextfont: { color: "#fff", size: 12 },
-    customdata: steps.map((step) => step.name),
-    hovertemplate: `%{customdata}: %{x:,}<extra>${escapeHtml(name)}</extra>`,
-  }));
-  plot(body, label, traces, layout({
-    funnelmode: "stack", funnelgap: 0.28, showlegend: series.length > 1, hovermode: "closest",
-    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { color: css("--muted") } },
-    yaxis: { fixedrange: true, automargin: true, tickfont: { color: css("--text"), size: 12 } },
-    xaxis: { fixedrange: true, visible: false },
-    dragmode: false,
-  }));
+/** Follows a drag to its end and tells which intervals it went over; Escape gives it up. */
+function drag(plot, down, { selection, band, indexAt, done }) {
+  const stop = new AbortController();
+  const { signal } = stop;
+  const span = (event) => [indexAt(down), indexAt(event)].toSorted((a, b) => a - b);
+  const far = (event) => Math.abs(event.clientX - down.clientX) >= MIN_DRAG;
+  const give = () => {
+    stop.abort();
+    selection.setAttribute("visibility", "hidden");
+  };
+  addEventListener("pointermove", (event) => {
+    const [first, last] = span(event);
+    selection.setAttribute("x", MARGIN.left + first * band);
+    selection.setAttribute("width", (last - first + 1) * band);
+    selection.setAttribute("visibility", far(event) ? "visible" : "hidden");
+  }, { signal });
+  addEventListener("pointerup", (event) => {
+    give();
+    if (far(event)) done(...span(event));
+  }, { signal });
+  addEventListener("pointercancel", give, { signal });
+  addEventListener("keydown", (event) => { if (event.key === "Escape") give(); }, { signal });
 }
 
-// Plotly takes names for markup
-const escapeHtml = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+function fillTip(tip, { interval, times, index, series, box, totals, show, unfinished }) {
+  const total = totals[index];
+  const row = (name, value, mark) => element("tr", {},
+    element("th", {}, mark ? element("i", { style: { background: mark } }) : null, name),
+    element("td", {}, show(value)),
+    element("td", { class: "muted" }, series.length > 1 && total > 0 ? format.percent(value / total) : ""));
+  tip.replaceChildren(
+    element("strong", {}, format.interval(times[index], interval)),
+    unfinished ? element("span", { class: "muted" }, " not over yet") : "",
+    element("table", {}, element("tbody", {},
+      ...series.map(({ key, name }, number) => row(name, box.data[number].y[index], colour(key, number))),
+      series.length > 1 ? row("Total", total, null) : null)));
+}
+
+/** Steps of a funnel, one below the other, one colour a source. */
+export function funnel(body, options) {
+  const box = chart(body, options.label);
+  legend(box, options.series);
+  box.render = () => drawFunnel(box, options);
+  box.render();
+}
+
+function drawFunnel(box, { steps, series }) {
+  const plot = box.querySelector(".plot");
+  const [width, height] = [plot.clientWidth, plot.clientHeight];
+  const left = 96;
+  if (width <= left || !height) return; // not laid out yet
+  const totals = steps.map((_, step) => sum(series.map(({ values }) => values[step])));
+  const most = Math.max(...totals, 1);
+  const row = height / steps.length;
+  const tall = row * 0.66;
+  const middle = left + (width - left) / 2;
+  const wide = (value) => (value / most) * (width - left);
+  const root = svg("svg", { width, height, "aria-hidden": "true" });
+  steps.forEach((step, index) => {
+    const top = row * index + (row - tall) / 2;
+    if (index + 1 < steps.length) {
+      const [here, next] = [wide(totals[index]) / 2, wide(totals[index + 1]) / 2];
+      root.append(svg("path", {
+        class: "connector",
+        d: `M${middle - here},${top + tall} L${middle + here},${top + tall} L${middle + next},${top + row} L${middle - next},${top + row} Z`,
+      }));
+    }
+    root.append(
+      svg("text", { class: "step-name", x: 0, y: top + tall / 2 - 3 }, step.name),
+      svg("text", { class: "step-total", x: 0, y: top + tall / 2 + 14 }, step.total));
+    let from = middle - wide(totals[index]) / 2;
+    series.forEach(({ key, name, values }, number) => {
+      const value = values[index];
+      if (value <= 0) return;
+      const part = svg("g", { style: { "--colour": colour(key, number), "--ink": ink(key, number) } },
+        svg("title", {}, `${step.name}: ${name} ${format.count(value)} (${format.percent(value / totals[index])})`),
+        svg("rect", { class: "part", x: from, y: top, width: Math.max(wide(value), 1), height: tall, rx: 2 }));
+      // figures that do not fit into their part are left to the hover text and the table
+      const text = format.count(value);
+      if (wide(value) > text.length * 8 + 8) {
+        part.append(svg("text", { class: "part-value", x: from + wide(value) / 2, y: top + tall / 2 + 4, "text-anchor": "middle" }, text));
+      }
+      root.append(part);
+      from += wide(value);
+    });
+  });
+  plot.replaceChildren(root);
+}

@@ -1,11 +1,12 @@
 // The dashboard: fetches the reports that the state in the URL names, and shows them.
 
-import { ApiError, fetchReport, fetchExport, rememberKey } from "./api.js";
-import { Card } from "./card.js";
+import { address, ApiError, fetchReport, fetchExport, rememberKey } from "./api.js";
+import { Card, loadCharts } from "./card.js";
 import * as cards from "./cards.js";
 import { download, fileName } from "./csv.js";
 import { byId, element } from "./dom.js";
 import * as format from "./format.js";
+import { intervalOf, intervalOfMoney } from "./intervals.js";
 import { RangePicker } from "./range_picker.js";
 import { instant, resolve } from "./ranges.js";
 import { read, write } from "./state.js";
@@ -41,11 +42,7 @@ function change(changes) {
 }
 
 const picker = new RangePicker((chosen) => change({ range: chosen }));
-const zoom = (from, to) => {
-  const times = [from, to].map((text) => Date.parse(`${text.replace(" ", "T").slice(0, 19)}Z`));
-  const [start, end] = times.map((ms) => instant(Math.round(ms / 60_000) * 60_000));
-  if (Date.parse(end) - Date.parse(start) >= 60_000) change({ range: { from: start, to: end } });
-};
+const zoom = (from, to) => change({ range: { from: instant(from), to: instant(to) } });
 
 function filters() {
   return { source: state.source, country: state.country, campaignId: state.campaign };
@@ -60,17 +57,24 @@ async function load() {
   range = resolve(state.range);
   const { from, to } = range;
   const query = { from, to, ...filters() };
-  const get = (report, params = {}) => fetchReport(report, { ...query, ...params }, attempt.signal);
+  const asked = new Map();
+  const get = (report, params = {}) => { // a question that two cards have is asked once
+    const question = { ...query, ...params };
+    const key = address(report, question);
+    if (!asked.has(key)) asked.set(key, fetchReport(report, question, attempt.signal));
+    return asked.get(key);
+  };
   loadingTotals(byId("totals"));
   for (const each of Object.values(card)) each.loading();
 
   const overview = get("overview");
   const before = range.previous ? get("overview", range.previous) : Promise.resolve(null);
-  const bySource = get("timeseries", { split: "source" });
-  const series = state.split === "source" ? bySource : get("timeseries", { split: state.split });
-  const revenue = get("revenue", { interval: byDay(from, to) ? "day" : null });
-  const revenueBySource = byDay(from, to)
-    ? get("timeseries", { split: "source", interval: "day" }) : bySource;
+  const interval = intervalOf(range);
+  const money = intervalOfMoney(range);
+  const bySource = get("timeseries", { split: "source", interval });
+  const series = get("timeseries", { split: state.split, interval });
+  const revenue = get("revenue", { interval: money });
+  const revenueBySource = get("timeseries", { split: "source", interval: money });
   const reports = {
     events: [[series], (report) => cards.eventsOverTime(report, zoom)],
     funnel: [[get("funnel"), revenue], (report, money) => cards.funnel(report, money)],
@@ -85,6 +89,7 @@ async function load() {
   shown.push(settle(attempt, [overview, before, bySource],
     (now, then, split) => showTotals(byId("totals"), now, then, allPoints(split)),
     (error) => failTotals(byId("totals"), error, retry)));
+  loadCharts();
   const arrived = await Promise.all(shown);
   if (attempt.signal.aborted) return;
   say(arrived.every(Boolean) ? `Updated ${format.timeOfDay(Date.now())} UTC` : "Some figures did not load");
@@ -92,15 +97,11 @@ async function load() {
   if (state.live) timer = setTimeout(refresh, REFRESH_MS);
 }
 
-/** Whether money is shown by the day: by the hour there are too many bars to read. */
-const byDay = (from, to) => from !== null && Date.parse(to) - Date.parse(from) > 3 * 86_400_000;
-
 /** Shows reports when all have arrived; returns whether they did. */
 async function settle(attempt, pending, show, fail) {
   try {
     const reports = await Promise.all(pending);
-    await plotly;
-    if (!attempt.signal.aborted) show(...reports);
+    if (!attempt.signal.aborted) await show(...reports);
     return true;
   } catch (error) {
     if (attempt.signal.aborted || error.name === "AbortError") return false;
@@ -110,12 +111,6 @@ async function settle(attempt, pending, show, fail) {
     return false;
   }
 }
-
-// deferred scripts have run when the document is complete
-const plotly = new Promise((resolved) => {
-  if (globalThis.Plotly) resolved();
-  else addEventListener("DOMContentLoaded", resolved, { once: true });
-});
 
 function allPoints({ series }) {
   const [first] = series;
@@ -233,7 +228,6 @@ async function start() {
     const theme = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
     document.documentElement.dataset.theme = theme;
     try { localStorage.setItem("theme", theme); } catch { /* for this page only */ }
-    for (const each of Object.values(card)) if (each.drawn) each.draw();
   });
   byId("share").addEventListener("click", async () => {
     try {

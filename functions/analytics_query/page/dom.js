@@ -1,11 +1,15 @@
 // Making elements.
 
 /** element("button", {class: "x", onclick: f}, "text", child) */
-export function element(tag, attributes = {}, ...children) {
-  const made = tag === "svg" || tag === "path" || tag === "circle"
-    ? document.createElementNS("http://www.w3.org/2000/svg", tag)
-    : document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
+export const element = (tag, attributes, ...children) =>
+  fill(document.createElement(tag), attributes, children);
+
+/** The same of an SVG. */
+export const svg = (tag, attributes, ...children) =>
+  fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
+
+function fill(made, attributes, children) {
+  for (const [name, value] of Object.entries(attributes ?? {})) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
     else if (name === "style") for (const [key, text] of Object.entries(value)) made.style.setProperty(key, text);

@@ -26,8 +26,20 @@ export const percent = (rate) => (rate === null ? "–" : percentage.format(rate
 export const change = (rate) => (rate > 9.99 ? "over 999%" : percentage.format(Math.abs(rate)));
 /** The change of a rate without its sign, in percentage points. */
 export const points = (change) => `${(Math.abs(change) * 100).toFixed(1)} pp`;
+/** A value of an axis. */
+export const axis = (value) => (value < 10 ? new Intl.NumberFormat("en", { maximumFractionDigits: 2 }) : short).format(value);
 export const time = (text) => dayTime.format(new Date(text));
 export const timeOfDay = (ms) => clock.format(new Date(ms));
+
+const clockShort = new Intl.DateTimeFormat("en", { ...UTC, hour: "2-digit", minute: "2-digit" });
+const weekday = new Intl.DateTimeFormat("en", { ...UTC, weekday: "short", day: "numeric", month: "short", year: "numeric" });
+/** A day below an axis; of a long range with its year. */
+export const dayOf = (text, long) => (long ? dayYear : day).format(new Date(text));
+export const clockOf = (text) => clockShort.format(new Date(text));
+/** Milliseconds since the day of a time began. */
+export const sinceMidnight = (text) => Date.parse(text) % 86_400_000;
+/** An interval by its start. */
+export const interval = (text, unit) => (unit === "day" ? weekday : dayTime).format(new Date(text));
 
 /** A range in a few words: its last moment is shown, not the one after. */
 export function range(from, to) {

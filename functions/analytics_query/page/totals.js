@@ -1,6 +1,6 @@
 // The row of totals: a figure, its change against the period before, its course.
 
-import { element } from "./dom.js";
+import { element, svg } from "./dom.js";
 import * as format from "./format.js";
 
 const FIGURES = [
@@ -57,11 +57,9 @@ function course(points) {
   const at = (value, index) =>
     `${((index / (values.length - 1)) * 100).toFixed(2)},${(29 - height(value) * 22).toFixed(2)}`;
   const line = values.map(at).join(" L");
-  const svg = element("svg", { class: "course", viewBox: "0 0 100 30", preserveAspectRatio: "none", "aria-hidden": "true" });
-  svg.append(
-    element("path", { class: "course-area", d: `M0,30 L${line} L100,30 Z` }),
-    element("path", { class: "course-line", d: `M${line}` }));
-  return svg;
+  return svg("svg", { class: "course", viewBox: "0 0 100 30", preserveAspectRatio: "none", "aria-hidden": "true" },
+    svg("path", { class: "course-area", d: `M0,30 L${line} L100,30 Z` }),
+    svg("path", { class: "course-line", d: `M${line}` }));
 }
 
 export function loadingTotals(root) {

@@ -6,13 +6,14 @@ Nothing is loaded from other hosts, and every link is relative: the function wor
 import base64
 import functools
 import hashlib
+import re
 from pathlib import Path
 
 import flask
 import orjson
 
 from functions.common.http import swagger_ui
-from functions.common.http.cacheable import CacheableBody, read_file, respond
+from functions.common.http.cacheable import IMMUTABLE, CacheableBody, read_file, respond
 from functions.common.http.front_door import READ_METHODS, Route
 from functions.common.http.swagger_ui import API, ASSETS, OPENAPI_JSON
 from functions.common.http.wsgi import Handler, to_response
@@ -22,12 +23,28 @@ from .openapi import document
 PAGE_FOLDER = Path(__file__).resolve().parent.parent / "page"
 DASHBOARD = "/"
 
-FILES = {
-    "plotly.min.js": swagger_ui.package_file("plotly", "package_data", "plotly.min.js"),
-    **swagger_ui.files(),
+PAGE_FILES = {
+    "icon.svg": swagger_ui.files()["icon.svg"],
     **{file.name: file for file in PAGE_FOLDER.iterdir() if file.suffix in (".js", ".css")},
 }
+"""The paths of the dashboard's files by their names."""
+FILES = {**swagger_ui.files(), **PAGE_FILES}
 """The paths of the static files by their names below `/assets/`."""
+LATER = ("theme.js", "charts.js")
+"""Modules that the browser need not load before the page asks for its figures."""
+
+
+def _version() -> str:
+    """Return a name of the page's files that changes with any of them."""
+    digest = hashlib.blake2b(digest_size=8)
+    for name, file in sorted(PAGE_FILES.items()):
+        digest.update(name.encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+VERSION_FOLDER = f"{ASSETS}{_version()}/"
+"""Where the page's files are found that clients keep: the path changes with any of them."""
+_of_any_version = re.compile(rf"{ASSETS}[0-9a-f]{{16}}/").match
 
 
 @functools.cache
@@ -37,7 +54,12 @@ def _openapi_document() -> CacheableBody:
 
 
 def find_route(path: str) -> str:
-    """Return the route of a path: one of `ROUTES`, or a path that is none of them."""
+    """Return the route of a path: one of `ROUTES`, or a path that is none of them.
+
+    A page that an older replica has sent gets the present files, to be kept under no name.
+    """
+    if path not in ROUTES and (found := _of_any_version(path)):
+        return ASSETS + path[found.end() :]
     return {"": DASHBOARD, API + "/": API}.get(path, path)
 
 
@@ -51,9 +73,18 @@ def _inline_script_hash() -> str:
 CONTENT_SECURITY_POLICY = swagger_ui.content_security_policy([_inline_script_hash()])
 
 
+@functools.cache
+def _page() -> CacheableBody:
+    assets = VERSION_FOLDER.removeprefix("/")
+    modules = sorted(n for n in PAGE_FILES if n.endswith(".js") and n not in LATER)
+    preloads = "\n".join(f'<link rel="modulepreload" href="{assets}{name}">' for name in modules)
+    text = (PAGE_FOLDER / "index.html").read_text(encoding="utf-8")
+    text = text.replace("{assets}", assets).replace("{preloads}", preloads)
+    return CacheableBody.of(text.encode(), "text/html; charset=utf-8")
+
+
 def _dashboard(request: flask.Request) -> flask.Response:
-    page = read_file(PAGE_FOLDER / "index.html")
-    return to_response(swagger_ui.respond_page(page, request.headers, CONTENT_SECURITY_POLICY))
+    return to_response(swagger_ui.respond_page(_page(), request.headers, CONTENT_SECURITY_POLICY))
 
 
 def _swagger_ui(request: flask.Request) -> flask.Response:
@@ -69,6 +100,10 @@ def _static_file(file: Path, request: flask.Request) -> flask.Response:
     return to_response(respond(read_file(file), request.headers))
 
 
+def _version_file(file: Path, request: flask.Request) -> flask.Response:
+    return to_response(respond(read_file(file), request.headers, cache_control=IMMUTABLE))
+
+
 ROUTES: dict[str, Route[Handler]] = {
     DASHBOARD: Route(READ_METHODS, _dashboard),
     API: Route(READ_METHODS, _swagger_ui),
@@ -76,5 +111,9 @@ ROUTES: dict[str, Route[Handler]] = {
     **{
         ASSETS + name: Route(READ_METHODS, functools.partial(_static_file, file))
         for name, file in FILES.items()
+    },
+    **{
+        VERSION_FOLDER + name: Route(READ_METHODS, functools.partial(_version_file, file))
+        for name, file in PAGE_FILES.items()
     },
 }

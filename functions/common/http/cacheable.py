@@ -14,6 +14,8 @@ from .front_door import RawResponse
 
 CACHE_CONTROL = "private, no-cache"
 """Clients may cache a response, and revalidate it with its entity tag before each use."""
+IMMUTABLE = "public, max-age=31536000, immutable"
+"""Anybody may cache a response for a year without asking: its path changes with its body."""
 MIN_COMPRESSED_BYTES = 1024
 """Files and documents of at least this size are also kept compressed."""
 
@@ -68,17 +70,24 @@ def read_file(file: Path) -> CacheableBody:
     return CacheableBody.of(file.read_bytes(), content_type)
 
 
-def respond(found: CacheableBody, headers: HeaderLookup, **more: str) -> RawResponse:
+def respond(
+    found: CacheableBody,
+    headers: HeaderLookup,
+    *,
+    cache_control: str = CACHE_CONTROL,
+    **more: str,
+) -> RawResponse:
     """Return a body, or 304 if the client already has it.
 
     Args:
         found: the body.
         headers: of the request.
+        cache_control: how long clients may keep it.
         more: further headers of the response, with `_` for `-` in their names.
     """
     body, etag = found.body, found.etag
     answered = {name.replace("_", "-"): value for name, value in more.items()}
-    answered |= {"Vary": "Accept-Encoding", "Cache-Control": CACHE_CONTROL}
+    answered |= {"Vary": "Accept-Encoding", "Cache-Control": cache_control}
     compressed = found.compressed
     if compressed is not None and _accepts_gzip(headers.get("Accept-Encoding") or ""):
         body, etag = compressed, etag + "-gzip"
