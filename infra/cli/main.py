@@ -14,6 +14,7 @@ from infra.cli.commands.settings import settings
 from infra.cli.commands.status import status
 from infra.cli.commands.up import up
 from infra.cli.options import platform_broker
+from infra.connector.commands import connector
 from infra.connector.dlq.command import dlq
 
 
@@ -31,6 +32,7 @@ for command in (
     publish,
     status,
     dlq,
+    connector,
     migrate,
     retention,
     seal,

@@ -1,4 +1,4 @@
-"""The entry point: `python -m infra.connector [run | dlq]`."""
+"""The entry point: `python -m infra.connector [run | dlq | forget]`."""
 
 import asyncio
 import logging
@@ -13,6 +13,7 @@ from functions.common import logs
 from functions.common.errors import SecretError
 from functions.common.settings import setting_faults
 from infra.connector.app import Connector
+from infra.connector.commands import connector
 from infra.connector.dlq.command import dlq
 from infra.connector.errors import NatsClosedError
 from infra.connector.help_text import USAGE, help_text
@@ -66,6 +67,9 @@ def main(arguments: list[str]) -> int:
             return run()
         case ["dlq", *rest]:
             dlq.main(rest, prog_name="python -m infra.connector dlq")
+            return 0
+        case [command, *_] if command in connector.commands:
+            connector.main(arguments, prog_name="python -m infra.connector")
             return 0
         case ["-h" | "--help"] | ["run", "-h" | "--help"]:
             print(help_text())

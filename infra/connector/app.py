@@ -26,6 +26,7 @@ from infra.connector.jetstream.consumer import ConsumerTarget, consumer_name
 from infra.connector.jetstream.streams import StreamDirectory
 from infra.connector.openfaas.autoscaler import Autoscaler
 from infra.connector.openfaas.gateway import Gateway
+from infra.connector.orphans import FunctionConsumer, Orphans
 from infra.connector.settings import ConnectorSettings
 from infra.connector.spec import BindingSpec
 from infra.connector.unknown_settings import unknown_settings
@@ -36,8 +37,10 @@ T = TypeVar("T")
 
 CONNECT_RETRY_SECONDS = 1.0
 CONNECT_TIMEOUT_SECONDS = 20.0
-STREAMS_REFRESH = 10
-"""The streams of a topic that is bound are looked up again at every so manieth discovery."""
+LOOK_AGAIN = 10
+"""The streams of bound topics, and orphans, are looked for in every tenth discovery."""
+COUNTERS_KEPT_SECONDS = 120.0
+"""How long the counters of a binding that has ended can still be scraped."""
 
 
 @dataclass
@@ -59,6 +62,7 @@ class Connections:
         session: the HTTP client.
         gateway: the gateway; None with a fixed URL.
         streams: the streams of topics.
+        orphans: consumers whose function is gone.
     """
 
     nc: Client
@@ -66,6 +70,7 @@ class Connections:
     session: aiohttp.ClientSession
     gateway: Gateway | None
     streams: StreamDirectory
+    orphans: Orphans
 
 
 class Connector:
@@ -80,6 +85,9 @@ class Connector:
         self._discovery_fault: str | None = "functions are not known yet"
         self._nc: Client | None = None
         self._autoscaler: Autoscaler | None = None
+        self._ended: dict[BindingKey, float] = {}
+        self._orphans: Orphans | None = None
+        self._discoveries = 0
         self._changes = LogOnChange(logger)
         self._setting_faults = unknown_settings(os.environ, ConnectorSettings.model_fields)
         metrics.SETTING_FAULTS.set(len(self._setting_faults))
@@ -111,7 +119,10 @@ class Connector:
         streams = StreamDirectory(
             nc, js, dead_letters_of=lambda stream: settings.dlq_stream.format(stream=stream)
         )
-        connections = Connections(nc, js, session, gateway, streams)
+        self._orphans = Orphans(
+            nc, js, prefix=settings.consumer_prefix, timeout=settings.orphan_timeout
+        )
+        connections = Connections(nc, js, session, gateway, streams, self._orphans)
         scaling = asyncio.create_task(self._scale_forever())
         try:
             while not self._stopped.is_set() and not nc.is_closed:
@@ -145,6 +156,7 @@ class Connector:
         return {
             "bindings": [running.binding.describe() for running in self._running.values()],
             "unbound": self._faults,
+            "orphans": self._orphans.describe() if self._orphans else [],
             "unknownSettings": self._setting_faults,
         }
 
@@ -228,6 +240,21 @@ class Connector:
         self._faults = faults
         self._reconcile(wanted, unresolved, connections)
         self._discovery_fault = None
+        if self._discoveries % LOOK_AGAIN == 0:
+            known = {spec.function for spec in specs}
+            await connections.orphans.look(lambda consumer: self._is_wanted(consumer, known))
+        self._discoveries += 1
+
+    def _is_wanted(self, consumer: FunctionConsumer, known: set[str]) -> bool:
+        """Return whether a function's consumer is used, may be used soon, or is another's."""
+        key = BindingKey(consumer.function, consumer.stream)
+        return (
+            key in self._running
+            or key in self._draining
+            or consumer.function in self._faults
+            # with a fixed URL, other functions are those of other connectors
+            or (self._settings.fixed_url is not None and consumer.function not in known)
+        )
 
     async def _streams_of(
         self, connections: Connections, topic: str, named: str | None
@@ -236,7 +263,7 @@ class Connector:
             topic in running.spec.topics and running.binding.fault is not None
             for running in self._running.values()
         )
-        refresh = 0.0 if faulty else STREAMS_REFRESH * self._settings.discovery_interval
+        refresh = 0.0 if faulty else LOOK_AGAIN * self._settings.discovery_interval
         return await connections.streams.streams_of(topic, named, refresh=refresh)
 
     def _reconcile(
@@ -263,10 +290,20 @@ class Connector:
                     text = "unexpected error: the binding of %s ended"
                     logger.error(text, key.function, exc_info=error)
                 del self._draining[key]
+                self._ended[key] = time.monotonic()
+                if key not in wanted:
+                    metrics.forget_gauges(*key)
+                if not any(each.function == key.function for each in wanted):
+                    metrics.DESIRED_REPLICAS.remove(key.function)
         for key, spec in wanted.items():
             # a changed binding starts when the one before it has drained
             if key not in self._running and key not in self._draining:
                 self._running[key] = self._start(key, spec, connections)
+                self._ended.pop(key, None)
+        for key, at in list(self._ended.items()):
+            if time.monotonic() - at > COUNTERS_KEPT_SECONDS:
+                del self._ended[key]
+                metrics.forget(*key)
 
     def _start(
         self, key: BindingKey, spec: BindingSpec, connections: Connections

@@ -104,10 +104,7 @@ class Binding:
         Args:
             drain_timeout: seconds that running invocations get to finish.
         """
-        try:
-            await self._dispatcher.run(drain_timeout)
-        finally:
-            self._observer.close()
+        await self._dispatcher.run(drain_timeout)
 
     def stop(self) -> None:
         """Let `run` drain and return."""

@@ -15,6 +15,7 @@ INDENT = " " * 6
 USAGE = """\
 usage: python -m infra.connector [run]
        python -m infra.connector dlq COMMAND [OPTIONS]
+       python -m infra.connector forget FUNCTION [OPTIONS]
        python -m infra.connector --help
 """
 
@@ -25,6 +26,8 @@ retries, bisection of failing batches, and a dead-letter queue.
 commands:
   run   deliver messages until SIGTERM or SIGINT; the default
   dlq   list, show, replay and purge dead letters (see `dlq --help`); needs NATS_URL only
+  forget
+        remove the consumer of a function that is not coming back; needs NATS_URL only
 
 `run` finds functions at an OpenFaaS gateway by their annotation `topic`. With K_SINK or
 FUNCTION_URL there is no gateway, and that URL gets all messages. On SIGTERM, running invocations

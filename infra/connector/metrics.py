@@ -1,6 +1,10 @@
 """The connector's Prometheus metrics."""
 
+from collections.abc import Iterable
+from typing import cast
+
 from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.metrics import MetricWrapperBase
 
 _LABELS = ("function", "stream")
 _P = "universe_connector_"
@@ -62,5 +66,39 @@ UNBOUND = Gauge(
 SETTING_FAULTS = Gauge(
     _P + "unknown_settings", "Environment variables that look like settings and are none"
 )
+ORPHANS = Gauge(_P + "orphaned_consumers", "Consumers whose function is not there")
+ORPHAN_LAG = Gauge(
+    _P + "orphan_lag_messages",
+    "Messages pending or unacknowledged at the consumer of a function that is not there",
+    _LABELS,
+)
 DESIRED_REPLICAS = Gauge(_P + "desired_replicas", "Replicas requested last", ("function",))
 DISCOVERY_FAILURES = Counter(_P + "discovery_failures_total", "Failed requests for the functions")
+
+
+def _labels_of(metric: MetricWrapperBase) -> set[str]:
+    return set(cast("tuple[str, ...]", vars(metric)["_labelnames"]))
+
+
+_OF_A_BINDING: list[MetricWrapperBase] = [
+    metric
+    for metric in list(globals().values())
+    if isinstance(metric, MetricWrapperBase)
+    and set(_LABELS) <= _labels_of(metric)
+    and metric is not ORPHAN_LAG
+]
+
+
+def forget_gauges(function: str, stream: str) -> None:
+    """Remove the gauges of a binding that has ended: its counters are still to be read."""
+    _forget(function, stream, [each for each in _OF_A_BINDING if isinstance(each, Gauge)])
+
+
+def forget(function: str, stream: str) -> None:
+    """Remove all that is said of a binding that ended a while ago."""
+    _forget(function, stream, _OF_A_BINDING)
+
+
+def _forget(function: str, stream: str, metrics: Iterable[MetricWrapperBase]) -> None:
+    for metric in metrics:
+        metric.remove_by_labels({"function": function, "stream": stream})

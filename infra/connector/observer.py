@@ -44,7 +44,7 @@ class BindingObserver:
         labels = self._labels = (function, stream)
         self._batch_events = metrics.BATCH_EVENTS.labels(*labels)
         self._batch_bytes = metrics.BATCH_BYTES.labels(*labels)
-        self._gauges = {
+        gauges = {
             metrics.INFLIGHT_MESSAGES: lambda: len(inflight),
             metrics.INFLIGHT_EVENTS: lambda: inflight.events,
             metrics.INFLIGHT_BYTES: lambda: inflight.size,
@@ -53,14 +53,8 @@ class BindingObserver:
             metrics.BREAKER: lambda: gate.breaker.state(time.monotonic()).value,
             metrics.PAUSED: lambda: 0 if gate.throttle.healthy else 1,
         }
-        for gauge, value in self._gauges.items():
+        for gauge, value in gauges.items():
             gauge.labels(*labels).set_function(value)
-
-    def close(self) -> None:
-        """Fix the gauges at their values, when the binding has ended."""
-        for gauge, value in self._gauges.items():
-            fixed = value()
-            gauge.labels(*self._labels).set_function(lambda fixed=fixed: fixed)
 
     def invoked(self, delivery: Delivery, invocation: Invocation) -> None:
         """Report an invocation."""

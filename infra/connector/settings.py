@@ -104,6 +104,12 @@ class ConnectorSettings(BrokerSettings):
         default="",
         description="prefix of the consumers' names, where several systems share a stream",
     )
+    orphan_timeout: Seconds | None = Field(
+        default=None,
+        gt=0,
+        description="how long the function of a consumer has to be gone before the consumer is"
+        " removed; by default it stays until `forget` removes it",
+    )
     function_timeout: Seconds = Field(
         default=60.0, gt=0, description="maximum time for a response of the function"
     )

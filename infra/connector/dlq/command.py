@@ -127,12 +127,12 @@ def _with_store(
 
 @asynccontextmanager
 async def _store(stream: str, nats_url: str | None) -> AsyncGenerator[DeadLetterStore]:
-    settings = BrokerSettings(nats_url=nats_url) if nats_url else _default_broker()
+    settings = BrokerSettings(nats_url=nats_url) if nats_url else default_broker()
     async with open_store(settings, stream, "universe-dlq") as (_, store):
         yield store
 
 
-def _default_broker() -> BrokerSettings:
+def default_broker() -> BrokerSettings:
     """Return the broker that the calling program knows of: it puts a function into `obj`.
 
     Without such a program, it is in the secret file nats-url, as the connector has it in a cluster.

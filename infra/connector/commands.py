@@ -1,0 +1,83 @@
+"""Commands about functions and their consumers, for people who run the connector."""
+
+import asyncio
+import logging
+
+import click
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+
+from functions.common import broker
+from functions.common.broker import BrokerSettings, connect, without_login
+from functions.common.errors import UniverseError
+from infra.connector.dlq.command import default_broker
+from infra.connector.orphans import FunctionConsumer, function_consumers, remove_consumers
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def connector() -> None:
+    """Look after the functions of the JetStream connector."""
+
+
+@connector.command()
+@click.argument("function")
+@click.option("--stream", help="On this stream only; by default on all.")
+@click.option(
+    "--consumer-prefix", envvar="CONSUMER_PREFIX", default="", help="The connector's setting."
+)
+@click.option("--nats-url", envvar="NATS_URL", help="NATS servers.  [env: NATS_URL]")
+@click.option("--force", is_flag=True, help="Even if somebody is pulling from it.")
+def forget(
+    function: str, stream: str | None, consumer_prefix: str, nats_url: str | None, force: bool
+) -> None:
+    """Remove the consumers of FUNCTION, which is not coming back.
+
+    What waits for it on a stream with interest retention is deleted, unless others wait for it,
+    too; on a work queue it stays, for a function that gets these subjects. Should FUNCTION come
+    back, it gets what its streams hold then.
+    """
+    settings = BrokerSettings(nats_url=nats_url) if nats_url else default_broker()
+    try:
+        removed = asyncio.run(_forget(settings, function, stream, consumer_prefix, force=force))
+    except (UniverseError, NatsError, OSError) as error:
+        raise click.ClickException(str(error) or type(error).__name__) from error
+    for consumer in removed:
+        click.echo(
+            f"removed consumer {consumer.name} of stream {consumer.stream}: "
+            f"{consumer.lag} messages waited for {function}"
+        )
+
+
+async def _forget(
+    settings: BrokerSettings, function: str, stream: str | None, prefix: str, *, force: bool
+) -> list[FunctionConsumer]:
+    nc = await _connect(settings)
+    try:
+        js = JetStreamContext(nc)
+        found = [
+            consumer
+            for consumer in await function_consumers(nc, js, prefix)
+            if consumer.function == function and stream in (None, consumer.stream)
+        ]
+        if not found:
+            raise UniverseError(f"no connector has made a consumer for {function}")
+        used = [consumer.stream for consumer in found if consumer.in_use]
+        if used and not force:
+            raise UniverseError(
+                f"a connector delivers messages of {', '.join(used)} to {function}: remove the "
+                "function first, or use --force"
+            )
+        await remove_consumers(js, found)
+        return found
+    finally:
+        await nc.close()
+
+
+async def _connect(settings: BrokerSettings) -> Client:
+    logging.getLogger(broker.__name__).setLevel(logging.CRITICAL)  # the error is printed once
+    try:
+        return await connect(settings, "universe-connector-command", forever=False)
+    except (NatsError, OSError) as error:
+        url, reason = without_login(settings.nats_url), str(error) or type(error).__name__
+        raise UniverseError(f"NATS does not respond at {url}: {reason}") from error
