@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 DLQ_DAYS = 30
 """Days that dead letters are kept."""
 
+DLQ_PREFIX = "dlq-"
+"""What the names of these headers begin with, in lower case."""
 DLQ_REASON = "Dlq-Reason"
 DLQ_STREAM = "Dlq-Stream"
 DLQ_SEQUENCE = "Dlq-Sequence"
@@ -12,6 +14,8 @@ DLQ_SUBJECT = "Dlq-Subject"
 DLQ_ATTEMPTS = "Dlq-Attempts"
 DLQ_TIME = "Dlq-Time"
 DLQ_EVENT_ID = "Dlq-Event-Id"
+DLQ_FUNCTION = "Dlq-Function"
+DLQ_CONSUMER = "Dlq-Consumer"
 
 LONGEST_REASON = 1000
 
@@ -30,6 +34,8 @@ def dead_letter_headers(
     stream: str = "",
     sequence: int = 0,
     attempts: int = 0,
+    function: str = "",
+    consumer: str = "",
     event_id: str | None = None,
     died: datetime | None = None,
 ) -> dict[str, str]:
@@ -41,6 +47,8 @@ def dead_letter_headers(
         stream: its stream; empty for an event that `ingest` rejected.
         sequence: its sequence number in that stream.
         attempts: how many deliveries were charged to it.
+        function: the function that could not process it; empty for an event that `ingest` rejected.
+        consumer: the function's consumer.
         event_id: the event's id, where it has one.
         died: when it was given up; by default now.
     """
@@ -52,6 +60,8 @@ def dead_letter_headers(
     }
     if stream:
         headers |= {DLQ_STREAM: stream, DLQ_SEQUENCE: str(sequence)}
+    if function:
+        headers |= {DLQ_FUNCTION: header_text(function), DLQ_CONSUMER: consumer}
     if event_id:
         headers[DLQ_EVENT_ID] = header_text(event_id, 200)
     return headers

@@ -10,12 +10,17 @@ from nats.js import JetStreamContext
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from functions.common.broker import EVENTS_DLQ, BrokerSettings
+from functions.common.broker import EVENTS, EVENTS_DLQ, BrokerSettings
 from infra.cli.options import platform_broker
 from infra.cli.owner_url import database_url_option, owner_url
+from infra.connector.dlq.redrive import redrive_stream
 from infra.connector.dlq.store import DeadLetterStore, DeadLetterStoreError, open_store
+from infra.local.async_calls.worker import ASYNC_CALLS
 from infra.local.errors import PlatformError
 from infra.privacy.errors import StreamUnavailableError
+
+WAITING_STREAMS = (ASYNC_CALLS, EVENTS, redrive_stream(EVENTS))
+"""Where events are before they are stored or dead."""
 
 F = TypeVar("F", bound=Callable[..., object])
 

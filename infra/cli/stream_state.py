@@ -8,6 +8,7 @@ from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
 from functions.common.broker import EVENTS, EVENTS_DLQ
+from infra.connector.dlq.redrive import redrive_stream
 from infra.connector.dlq.store import DeadLetterFilter, DeadLetterStore
 
 
@@ -16,7 +17,7 @@ class StreamState:
     """Sizes of the two streams.
 
     Attributes:
-        backlog: messages that no function has finished yet.
+        backlog: messages that no function has finished yet, replayed ones included.
         backlog_bytes: the size of these messages.
         dead: dead letters.
     """
@@ -29,8 +30,9 @@ class StreamState:
 async def stream_state(js: JetStreamContext) -> StreamState:
     """Return the sizes from JetStream; a stream that does not exist counts as empty."""
     backlog, backlog_bytes = await _size(js, EVENTS)
+    redriven, redriven_bytes = await _size(js, redrive_stream(EVENTS))
     dead, _ = await _size(js, EVENTS_DLQ)
-    return StreamState(backlog, backlog_bytes, dead)
+    return StreamState(backlog + redriven, backlog_bytes + redriven_bytes, dead)
 
 
 async def dead_letters_by_reason(nc: Client, js: JetStreamContext) -> Counter[str]:

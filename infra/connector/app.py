@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import aiohttp
@@ -19,7 +19,13 @@ from functions.common.log_on_change import LogOnChange
 from infra.connector import metrics
 from infra.connector.binding import Binding
 from infra.connector.discovery import BindingKey, fixed_spec, read_specs, resolve_streams
-from infra.connector.dlq.publisher import DeadLetterPublisher
+from infra.connector.dlq.publisher import DeadLetterPublisher, DeadLetterRoute
+from infra.connector.dlq.redrive import (
+    original_stream,
+    redrive_stream,
+    redrive_subject,
+    waiting_consumers,
+)
 from infra.connector.errors import GatewayError, NatsClosedError
 from infra.connector.http.invoker import Invoker, make_session
 from infra.connector.jetstream.consumer import ConsumerTarget, consumer_name
@@ -41,6 +47,8 @@ LOOK_AGAIN = 10
 """The streams of bound topics, and orphans, are looked for in every tenth discovery."""
 COUNTERS_KEPT_SECONDS = 120.0
 """How long the counters of a binding that has ended can still be scraped."""
+REDRIVE_IDLE_SECONDS = 3600.0
+"""How long the consumer of replayed messages stays when there are none left."""
 
 
 @dataclass
@@ -238,6 +246,7 @@ class Connector:
             text = f"cannot bind {function}: {fault}"
             self._changes.log(("bind", function), text, level=logging.ERROR)
         self._faults = faults
+        wanted |= await self._redrives(connections, wanted)
         self._reconcile(wanted, unresolved, connections)
         self._discovery_fault = None
         if self._discoveries % LOOK_AGAIN == 0:
@@ -247,7 +256,7 @@ class Connector:
 
     def _is_wanted(self, consumer: FunctionConsumer, known: set[str]) -> bool:
         """Return whether a function's consumer is used, may be used soon, or is another's."""
-        key = BindingKey(consumer.function, consumer.stream)
+        key = BindingKey(consumer.function, original_stream(consumer.stream))
         return (
             key in self._running
             or key in self._draining
@@ -265,6 +274,28 @@ class Connector:
         )
         refresh = 0.0 if faulty else LOOK_AGAIN * self._settings.discovery_interval
         return await connections.streams.streams_of(topic, named, refresh=refresh)
+
+    async def _redrives(
+        self, connections: Connections, wanted: dict[BindingKey, BindingSpec]
+    ) -> dict[BindingKey, BindingSpec]:
+        """Return the bindings to what is replayed of the dead letters of wanted ones."""
+        streams = {key.stream for key in wanted}
+        try:
+            waiting = await waiting_consumers(connections.nc, connections.js, streams)
+        except (NatsError, OSError) as error:
+            logger.debug("no information about replayed messages: %s", error)
+            running = self._running.items()
+            return {key: binding.spec for key, binding in running if binding.spec.redrive_of}
+        found: dict[BindingKey, BindingSpec] = {}
+        for key, spec in wanted.items():
+            consumer = consumer_name(key.function, self._settings.consumer_prefix)
+            if (key.stream, consumer) in waiting:
+                stream = redrive_stream(key.stream)
+                topics = (redrive_subject(key.stream, consumer),)
+                found[BindingKey(key.function, stream)] = replace(
+                    spec, stream=stream, topics=topics, redrive_of=key.stream
+                )
+        return found
 
     def _reconcile(
         self,
@@ -309,26 +340,32 @@ class Connector:
         self, key: BindingKey, spec: BindingSpec, connections: Connections
     ) -> RunningBinding:
         settings, gateway = self._settings, connections.gateway
+        source = spec.redrive_of or key.stream
+        consumer = consumer_name(spec.function, settings.consumer_prefix)
         target = ConsumerTarget(
             stream=key.stream,
-            name=consumer_name(spec.function, settings.consumer_prefix),
+            name=consumer,
             function=spec.function,
             topics=spec.topics,
             ack_wait=spec.options.ack_wait,
             max_ack_pending=spec.options.max_ack_pending,
+            redrive_prefix=redrive_subject(source, consumer, "") if spec.redrive_of else "",
+            inactive_threshold=REDRIVE_IDLE_SECONDS if spec.redrive_of else None,
+        )
+        route = DeadLetterRoute(
+            spec.function,
+            consumer,
+            source,
+            settings.dlq_stream.format(stream=source),
+            settings.dlq_subject,
         )
         dead_letters = DeadLetterPublisher(
-            connections.nc,
-            connections.js,
-            source=key.stream,
-            stream=settings.dlq_stream.format(stream=key.stream),
-            subject=settings.dlq_subject,
-            max_bytes=settings.dlq_max_bytes,
+            connections.nc, connections.js, route, settings.dlq_max_bytes
         )
         invoker = Invoker(
             connections.session,
             spec.url,
-            f"/jetstream/{key.stream}/{target.name}",
+            f"/jetstream/{source}/{target.name}",
             batch=spec.options.batch,
             timeout=spec.options.timeout,
             signing_keys=[key.encode() for key in settings.batch_signing_key],

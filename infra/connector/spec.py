@@ -48,6 +48,7 @@ class BindingSpec:
         stream: the stream of the topics; None to find it by the subjects.
         options: how messages are delivered.
         replicas: the bounds of scaling; None if the connector does not scale it.
+        redrive_of: the stream whose replayed dead letters these are; None for the stream itself.
     """
 
     function: str
@@ -56,3 +57,4 @@ class BindingSpec:
     stream: str | None
     options: DeliveryOptions
     replicas: ReplicaLimits | None = None
+    redrive_of: str | None = None

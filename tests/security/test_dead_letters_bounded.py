@@ -11,7 +11,7 @@ from nats.js.api import RetentionPolicy, StreamConfig
 
 from functions.common.broker import EVENTS, EVENTS_DLQ, BrokerSettings, ensure_streams
 from infra.cli.load.event_generator import generate
-from infra.connector.dlq.publisher import DeadLetterPublisher
+from infra.connector.dlq.publisher import DeadLetterPublisher, DeadLetterRoute
 from tests.support.exporter import exporter
 from tests.support.functions import running
 from tests.support.net import plain_http
@@ -69,10 +69,8 @@ async def test_connector_bounds_the_dead_letters_of_any_stream(
         publisher = DeadLetterPublisher(
             nc,
             nc.jetstream(),
-            source="ORDERS",
-            stream="ORDERS_DLQ",
-            subject="dlq.{subject}",
-            max_bytes=max_bytes,
+            DeadLetterRoute("fn", "fn", "ORDERS", "ORDERS_DLQ", "dlq.{subject}"),
+            max_bytes,
         )
         await publisher.ensure_stream()
         return (await js.stream_info("ORDERS_DLQ")).config.max_bytes

@@ -13,10 +13,11 @@ from psycopg import Connection
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from functions.common.broker import EVENTS, EVENTS_DLQ, BrokerSettings
+from functions.common.broker import EVENTS_DLQ, BrokerSettings
 from infra.cli.options import console, errors_as_one_line
 from infra.cli.owner_url import database_url_option, owner_url
 from infra.cli.person_options import (
+    WAITING_STREAMS,
     Servers,
     find_servers,
     jetstream,
@@ -25,7 +26,6 @@ from infra.cli.person_options import (
 )
 from infra.cli.run import run
 from infra.connector.dlq.store import DeadLetterStore
-from infra.local.async_calls.worker import ASYNC_CALLS
 from infra.privacy.dead_letters import erase_letter, letters_of
 from infra.privacy.erase import (
     TouchedDay,
@@ -177,7 +177,7 @@ async def _count_in_streams(
     nats: BrokerSettings, person: Person, found: Found, bars: Progress
 ) -> None:
     async with jetstream(nats) as (js, store):
-        for stream in (ASYNC_CALLS, EVENTS):
+        for stream in WAITING_STREAMS:
             found.waiting += await waiting_messages(js, stream)
         task = bars.add_task("searching dead letters", total=await store.size())
         async for _ in letters_of(store, person, lambda: bars.advance(task)):
@@ -193,7 +193,7 @@ async def _erase_in_streams(
     """
     async with jetstream(nats) as (js, store):
         await _erase_dead_letters(js, store, person, erased, bars)
-        for stream in (ASYNC_CALLS, EVENTS):
+        for stream in WAITING_STREAMS:
             total = await waiting_messages(js, stream)
             task = bars.add_task(f"waiting for {stream}", total=total)
 

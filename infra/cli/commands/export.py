@@ -9,10 +9,11 @@ from typing import Any, BinaryIO
 import click
 from rich.progress import Progress
 
-from functions.common.broker import EVENTS, BrokerSettings
+from functions.common.broker import BrokerSettings
 from functions.common.json_text import to_json
 from infra.cli.options import errors_as_one_line
 from infra.cli.person_options import (
+    WAITING_STREAMS,
     error_console,
     find_servers,
     jetstream,
@@ -20,7 +21,6 @@ from infra.cli.person_options import (
     progress_bars,
 )
 from infra.cli.run import run
-from infra.local.async_calls.worker import ASYNC_CALLS
 from infra.local.errors import PlatformError
 from infra.local.private_file import open_private
 from infra.privacy.dead_letters import letters_of
@@ -112,7 +112,7 @@ async def _export_dead_letters(
         async for found in letters_of(store, person, lambda: bars.advance(task)):
             for event in dead_events(found):
                 written.write(event)
-        return sum([await waiting_messages(js, stream) for stream in (ASYNC_CALLS, EVENTS)])
+        return sum([await waiting_messages(js, stream) for stream in WAITING_STREAMS])
 
 
 @contextmanager

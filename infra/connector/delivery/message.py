@@ -68,6 +68,18 @@ def parse_ack_subject(reply: str) -> AckTokens:
     return AckTokens(int(delivered), int(sequence), int(time), int(pending))
 
 
+class Origin(NamedTuple):
+    """Where a replayed message was before it was dead-lettered for the first time.
+
+    Attributes:
+        stream: its stream.
+        sequence: its sequence there.
+    """
+
+    stream: str
+    sequence: int
+
+
 @dataclass(slots=True, eq=False)
 class Message:
     """A message in flight, or a part of one.
@@ -85,6 +97,7 @@ class Message:
         calls: how often this connector has invoked the function with it.
         progress_sent_at: when the server was last told that it is in progress (monotonic clock).
         parent: the message that this is a part of.
+        origin: where it was before, if it was dead-lettered and replayed.
         size: bytes of the payload.
         unresolved: how many of its events are neither done nor dead.
         dead: how many of its events are dead.
@@ -103,6 +116,7 @@ class Message:
     calls: int = 0
     progress_sent_at: float = 0.0
     parent: "Message | None" = None
+    origin: Origin | None = None
     size: int = field(init=False)
     unresolved: int = field(init=False)
     dead: int = 0

@@ -18,6 +18,7 @@ from functions.common.broker import EVENTS_DLQ, BrokerSettings
 from functions.common.durations import parse_duration
 from functions.common.errors import UniverseError
 from functions.common.settings import read_secret
+from infra.connector.dlq.pace import Pace
 from infra.connector.dlq.store import (
     DeadLetterFilter,
     DeadLetterStore,
@@ -67,6 +68,7 @@ def _filter_options(command: Callable[..., R]) -> Callable[..., R]:
         event_id: tuple[str, ...],
         reason: str,
         subject: str,
+        function: str,
         newer_than: float | None,
         older_than: float | None,
         **rest: Any,
@@ -76,6 +78,7 @@ def _filter_options(command: Callable[..., R]) -> Callable[..., R]:
             frozenset(event_id),
             reason,
             subject,
+            function,
             None if newer_than is None else ago(newer_than),
             None if older_than is None else ago(older_than),
         )
@@ -90,6 +93,7 @@ def _filter_options(command: Callable[..., R]) -> Callable[..., R]:
         click.option(
             "--subject", type=_Subject(), default="", help="The original's subject, or a pattern."
         ),
+        click.option("--function", default="", help="The function that could not process it."),
         click.option(
             "--newer-than", type=_Duration(), help="Dead for less than this, such as 1h30m."
         ),
@@ -185,6 +189,7 @@ async def list_command(
         (
             str(letter.sequence),
             f"{letter.died:%Y-%m-%d %H:%M:%S}",
+            letter.function,
             letter.subject,
             letter.attempts,
             _event_id(letter),
@@ -192,18 +197,22 @@ async def list_command(
         )
         for letter in latest
     ]
-    console.print(_table(("id", "time (UTC)", "subject", "attempts", "eventId", "reason"), rows))
+    console.print(
+        _table(("id", "time (UTC)", "function", "subject", "attempts", "eventId", "reason"), rows)
+    )
     shown = "" if len(rows) == total else f"the latest {len(rows):,} of "
     console.print(f"{shown}{total:,} dead letters")
 
 
 @dlq.command()
 @click.argument("id_", metavar="ID", type=click.IntRange(1))
+@click.option("--function", default="", help="Only if it is a dead letter of this function.")
 @click.option("--raw", is_flag=True, help="Only the payload, byte for byte.")
 @_with_store
-async def show(store: DeadLetterStore, id_: int, raw: bool) -> None:
+async def show(store: DeadLetterStore, id_: int, function: str, raw: bool) -> None:
     """Show the headers and the payload of a dead letter."""
-    async for letter in _matching(store, DeadLetterFilter(frozenset({id_}))):
+    criteria = DeadLetterFilter(frozenset({id_}), function=function)
+    async for letter in _matching(store, criteria):
         if raw:
             sys.stdout.buffer.write(letter.data)
             sys.stdout.buffer.flush()
@@ -215,20 +224,36 @@ async def show(store: DeadLetterStore, id_: int, raw: bool) -> None:
         except ValueError:
             console.print(repr(letter.data), markup=False)
         return
-    raise DeadLetterStoreError(f"there is no dead letter {id_}")
+    of = f" of {function}" if function else ""
+    raise DeadLetterStoreError(f"there is no dead letter {id_}{of}")
 
 
 @dlq.command()
 @_filter_options
 @click.option("--all", "all_", is_flag=True, help="All of them.")
 @click.option("--dry-run", is_flag=True, help="Only count what would be replayed.")
+@click.option("--rate", type=click.FloatRange(0, min_open=True), help="At most so many a second.")
+@click.option(
+    "--to-stream",
+    is_flag=True,
+    help="Publish them to their subjects: every function that has these gets them.",
+)
 @_with_store
 async def replay(
-    store: DeadLetterStore, criteria: DeadLetterFilter, all_: bool, dry_run: bool
+    store: DeadLetterStore,
+    criteria: DeadLetterFilter,
+    all_: bool,
+    dry_run: bool,
+    rate: float | None,
+    to_stream: bool,
 ) -> None:
-    """Publish originals again, to their subject and with their payload and headers.
+    """Deliver originals again, with their subject, payload and headers.
 
-    A dead letter is deleted once its original is stored in its stream, so none is lost if this is
+    Each goes to the function that could not process it, and to no other: through the stream
+    <STREAM>_REDRIVE, from which the connector delivers it. What was rejected before it reached a
+    function is published to its subject.
+
+    A dead letter is deleted once its original is stored again, so none is lost if this is
     interrupted. A message that is dead-lettered again gets a new id.
     """
     _require_criteria(criteria, all_)
@@ -236,13 +261,14 @@ async def replay(
         await _print_counts(store, criteria, "would be replayed")
         return
     done = 0
+    pace = Pace(rate) if rate else None
     failed: list[tuple[StoredDeadLetter, str]] = []
 
     async def replay_chunk(
         letters: list[StoredDeadLetter], advance: Callable[[StoredDeadLetter], None]
     ) -> None:
         nonlocal done
-        faults = await store.replay(letters, advance)
+        faults = await store.replay(letters, advance, to_stream=to_stream, pace=pace)
         done += len(letters) - len(faults)
         failed.extend(faults)
 
@@ -368,6 +394,7 @@ def _as_dict(letter: StoredDeadLetter) -> dict[str, object]:
     return {
         "id": letter.sequence,
         "time": letter.died.isoformat(timespec="milliseconds"),
+        "function": letter.function or None,
         "subject": letter.subject,
         "reason": letter.reason,
         "attempts": int(letter.attempts) if letter.attempts.isdigit() else None,

@@ -104,7 +104,7 @@ class OutcomeHandler:
                 attempts = self._attempts.count(message.key) + 1
                 try:
                     letters = dead_letters_for_events(
-                        message, events, attempts, self._publisher.subject
+                        message, events, attempts, self._publisher.route
                     )
                 except IndexError:
                     text = f"malformed response: {message.id} has no event {events[-1].index}"
@@ -136,7 +136,7 @@ class OutcomeHandler:
         letters = [letter for _, letters in outcome.partly_dead for letter in letters]
         for message, reason in outcome.dead:
             attempts = max(self._attempts.count(message.key), 1)
-            letters += dead_letters_for_message(message, reason, attempts, self._publisher.subject)
+            letters += dead_letters_for_message(message, reason, attempts, self._publisher.route)
         if not letters or not await self._publish(letters):
             return []
         for message, _ in outcome.dead:

@@ -14,7 +14,7 @@ from nats.js.errors import APIError, NotFoundError
 
 from functions.common.broker import EVENT_COUNT, MSG_ID, dead_letter_stream, ensure_stream
 from functions.common.dead_letter import DLQ_REASON, dead_letter_headers, header_text
-from infra.connector.delivery.message import Message, split_array
+from infra.connector.delivery.message import Message, Origin, split_array
 from infra.connector.delivery.response import DeadEvent
 from infra.connector.errors import BindError
 
@@ -38,8 +38,27 @@ class DeadLetter:
     headers: dict[str, str]
 
 
+@dataclass(frozen=True)
+class DeadLetterRoute:
+    """Whose dead letters these are, and where they go.
+
+    Attributes:
+        function: the function that could not process the originals.
+        consumer: its consumer.
+        source: the stream of the originals.
+        stream: the stream of the dead letters.
+        subject: the subject of a dead letter, with `{subject}` for the original's.
+    """
+
+    function: str
+    consumer: str
+    source: str
+    stream: str
+    subject: str
+
+
 def dead_letters_for_message(
-    message: Message, reason: str, attempts: int, dlq_subject: str
+    message: Message, reason: str, attempts: int, route: DeadLetterRoute
 ) -> list[DeadLetter]:
     """Return the dead letter of a whole message, or one for each event of a part of a message.
 
@@ -47,16 +66,16 @@ def dead_letters_for_message(
         message: the dead message.
         reason: why it is dead, for a person to read.
         attempts: how many attempts were charged to it.
-        dlq_subject: the subject of a dead letter, with `{subject}` for the original's.
+        route: whose dead letter it is, and where it goes.
     """
     if message.parent is None:
-        return [_letter(message, message.data, reason, attempts, dlq_subject)]
+        return [_letter(message, message.data, reason, attempts, route)]
     events = [DeadEvent(index, None, reason) for index in range(message.events)]
-    return dead_letters_for_events(message, events, attempts, dlq_subject)
+    return dead_letters_for_events(message, events, attempts, route)
 
 
 def dead_letters_for_events(
-    message: Message, events: Sequence[DeadEvent], attempts: int, dlq_subject: str
+    message: Message, events: Sequence[DeadEvent], attempts: int, route: DeadLetterRoute
 ) -> list[DeadLetter]:
     """Return a dead letter for each dead event of a message, with the event's original bytes.
 
@@ -64,7 +83,7 @@ def dead_letters_for_events(
         message: the message.
         events: its dead events.
         attempts: how many attempts were charged to the message.
-        dlq_subject: as in `dead_letters_for_message`.
+        route: as in `dead_letters_for_message`.
 
     Raises:
         IndexError: the message has no such event.
@@ -73,7 +92,7 @@ def dead_letters_for_events(
     letters: list[DeadLetter] = []
     for event in events:
         payload = elements[event.index]
-        letter = _letter(message, payload, event.reason, attempts, dlq_subject, event)
+        letter = _letter(message, payload, event.reason, attempts, route, event)
         if EVENT_COUNT in letter.headers:
             letter.headers[EVENT_COUNT] = "1"
         letters.append(letter)
@@ -85,24 +104,28 @@ def _letter(
     payload: bytes,
     reason: str,
     attempts: int,
-    dlq_subject: str,
+    route: DeadLetterRoute,
     event: DeadEvent | None = None,
 ) -> DeadLetter:
     top = message.top
+    origin = top.origin or Origin(route.source, top.key.sequence)
     headers = {_kept_name(name): value for name, value in message.headers.items()}
     headers |= dead_letter_headers(
         reason=reason,
         subject=message.subject,
-        stream=top.id.rpartition(":")[0],
-        sequence=message.key.sequence,
+        stream=origin.stream,
+        sequence=origin.sequence,
+        function=route.function,
+        consumer=route.consumer,
         attempts=attempts,
         event_id=event.event_id if event else None,
     )
-    # The same id after a crash between this publish and the original's acknowledgement; the time
-    # distinguishes messages of a stream that was deleted and created again.
-    identity = f"dlq:{top.id}:{top.key.time}"
+    # The same id after a crash between this publish and the original's acknowledgement; another
+    # for each function that fails; the time distinguishes messages of a stream that was deleted
+    # and created again.
+    identity = f"dlq:{route.consumer}:{top.id}:{top.key.time}"
     headers[MSG_ID] = f"{identity}:{message.key.first + event.index}" if event else identity
-    return DeadLetter(dlq_subject.format(subject=message.subject), payload, headers)
+    return DeadLetter(route.subject.format(subject=message.subject), payload, headers)
 
 
 def _kept_name(name: str) -> str:
@@ -120,10 +143,7 @@ class DeadLetterPublisher:
         self,
         nc: Client,
         js: JetStreamContext,
-        *,
-        source: str,
-        stream: str,
-        subject: str,
+        route: DeadLetterRoute,
         max_bytes: int,
     ) -> None:
         """Make a publisher.
@@ -131,17 +151,13 @@ class DeadLetterPublisher:
         Args:
             nc: the connection.
             js: the connection's JetStream context.
-            source: the stream of the originals.
-            stream: the stream of the dead letters.
-            subject: the subject of a dead letter, with `{subject}` for the original's.
+            route: whose dead letters these are, and where they go.
             max_bytes: the size of the stream of the dead letters, where that has no limit yet.
         """
         self._nc = nc
         self._js = js
-        self._source = source
-        self._stream = stream
         self._max_bytes = max_bytes
-        self.subject = subject
+        self.route = route
 
     async def ensure_stream(self) -> None:
         """Create the stream for dead letters; extend it to the subjects of the source.
@@ -152,13 +168,13 @@ class DeadLetterPublisher:
             BindError: JetStream refuses, or there is no source.
         """
         try:
-            config = (await self._js.stream_info(self._source)).config
-            sources = config.subjects or [self._source]
-            wanted = {self.subject.format(subject=subject) for subject in sources}
+            config = (await self._js.stream_info(self.route.source)).config
+            sources = config.subjects or [self.route.source]
+            wanted = {self.route.subject.format(subject=subject) for subject in sources}
             existing: set[str] = set()
             max_bytes = self._max_bytes
             try:
-                found = (await self._js.stream_info(self._stream)).config
+                found = (await self._js.stream_info(self.route.stream)).config
             except NotFoundError:
                 pass
             else:
@@ -170,13 +186,16 @@ class DeadLetterPublisher:
             await ensure_stream(
                 self._js,
                 dead_letter_stream(
-                    self._stream, sorted(wanted | existing), max_bytes, config.num_replicas or 1
+                    self.route.stream,
+                    sorted(wanted | existing),
+                    max_bytes,
+                    config.num_replicas or 1,
                 ),
             )
         except NotFoundError:
-            raise BindError(f"there is no stream {self._source}") from None
+            raise BindError(f"there is no stream {self.route.source}") from None
         except (APIError, NatsTimeoutError) as error:
-            text = f"cannot create the stream {self._stream} for dead letters: {error}"
+            text = f"cannot create the stream {self.route.stream} for dead letters: {error}"
             raise BindError(text) from error
 
     async def publish(self, letters: Iterable[DeadLetter]) -> None:
@@ -209,7 +228,7 @@ class DeadLetterPublisher:
             letter.subject,
             letter.payload,
             timeout=PUBLISH_TIMEOUT_SECONDS,
-            stream=self._stream,
+            stream=self.route.stream,
             headers=headers,
         )
 

@@ -20,16 +20,23 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 
 from functions.common import broker
-from functions.common.broker import MSG_ID, BrokerSettings, connect, without_login
+from functions.common.broker import MSG_ID, BrokerSettings, connect, ensure_stream, without_login
 from functions.common.dead_letter import (
     DLQ_ATTEMPTS,
+    DLQ_CONSUMER,
     DLQ_EVENT_ID,
+    DLQ_FUNCTION,
+    DLQ_PREFIX,
     DLQ_REASON,
+    DLQ_SEQUENCE,
+    DLQ_STREAM,
     DLQ_SUBJECT,
     DLQ_TIME,
 )
 from functions.common.jetstream_errors import JetStreamErrorCode
 from infra.connector.delivery.message import MessageKey, parse_ack_subject
+from infra.connector.dlq.pace import Pace
+from infra.connector.dlq.redrive import redrive_config, redrive_subject
 from infra.connector.errors import DeadLetterStoreError
 from infra.connector.jetstream.pull import Puller
 from infra.connector.jetstream.subjects import covers
@@ -69,6 +76,21 @@ class StoredDeadLetter:
     def subject(self) -> str:
         """The subject of the original; empty if it has no such header."""
         return self.headers.get(DLQ_SUBJECT, "")
+
+    @property
+    def source(self) -> str:
+        """The stream of the original; empty if it has no such header."""
+        return self.headers.get(DLQ_STREAM, "")
+
+    @property
+    def function(self) -> str:
+        """The function that could not process it; empty for an event that `ingest` rejected."""
+        return self.headers.get(DLQ_FUNCTION, "")
+
+    @property
+    def consumer(self) -> str:
+        """The consumer of that function."""
+        return self.headers.get(DLQ_CONSUMER, "")
 
     @property
     def reason(self) -> str:
@@ -112,6 +134,7 @@ class DeadLetterFilter:
         event_ids: they contain an event with one of these ids.
         reason: a part of the reason; case is ignored.
         subject: the original's subject; wildcards allowed.
+        function: the function that could not process them.
         since: dead-lettered at this time or later.
         until: dead-lettered before this time.
     """
@@ -120,6 +143,7 @@ class DeadLetterFilter:
     event_ids: frozenset[str] = frozenset()
     reason: str = ""
     subject: str = ""
+    function: str = ""
     since: datetime | None = None
     until: datetime | None = None
 
@@ -135,6 +159,7 @@ class DeadLetterFilter:
             and (not self.event_ids or not self.event_ids.isdisjoint(letter.event_ids))
             and self.reason.lower() in letter.reason.lower()
             and (not self.subject or covers(self.subject, letter.subject or "-"))
+            and (not self.function or self.function == letter.function)
             and (self.since is None or letter.died >= self.since)
             and (self.until is None or letter.died < self.until)
         )
@@ -147,6 +172,7 @@ class DeadLetterStore:
         self._nc = nc
         self._js = js
         self._stream = stream
+        self._redrive_streams: set[str] = set()
 
     async def size(self) -> int:
         """Return how many dead letters there are.
@@ -167,24 +193,7 @@ class DeadLetterStore:
             return
         arrived: asyncio.Queue[Msg | None] = asyncio.Queue()
         name = f"dlq-{uuid4().hex[:12]}"
-        first = min(criteria.sequences) if criteria.sequences else None
-        try:
-            await self._js.add_consumer(  # pyright: ignore[reportUnknownMemberType] - untyped arguments in nats-py
-                self._stream,
-                ConsumerConfig(
-                    name=name,
-                    ack_policy=AckPolicy.NONE,
-                    deliver_policy=(
-                        DeliverPolicy.BY_START_SEQUENCE if first else DeliverPolicy.ALL
-                    ),
-                    opt_start_seq=first,
-                    inactive_threshold=CONSUMER_IDLE_SECONDS,
-                    mem_storage=True,
-                    num_replicas=1,
-                ),
-            )
-        except (NatsError, OSError) as error:
-            raise DeadLetterStoreError(f"cannot read {self._stream}: {error}") from error
+        await self._make_reader(name, min(criteria.sequences, default=1))
         puller = Puller(
             self._nc,
             self._stream,
@@ -196,6 +205,10 @@ class DeadLetterStore:
         try:
             sequence, pending = 0, 1
             while sequence < last and pending:
+                if puller.consumer_missing and arrived.empty():
+                    # whoever uses what is read took longer than the server waits
+                    await self._make_reader(name, sequence + 1)
+                    puller.consumer_missing = False
                 if not puller.requested and arrived.empty():
                     size = None if puller.next_too_large else READ_AHEAD_BYTES
                     await puller.request(1 if puller.next_too_large else READ_AHEAD_MESSAGES, size)
@@ -221,24 +234,52 @@ class DeadLetterStore:
             await puller.stop()
             await self._delete_consumer(name)
 
+    async def _make_reader(self, name: str, first: int) -> None:
+        """Make a consumer that delivers what is stored from the sequence `first` on."""
+        config = ConsumerConfig(
+            name=name,
+            ack_policy=AckPolicy.NONE,
+            deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+            opt_start_seq=first,
+            inactive_threshold=CONSUMER_IDLE_SECONDS,
+            mem_storage=True,
+            num_replicas=1,
+        )
+        try:
+            await self._js.add_consumer(self._stream, config)  # pyright: ignore[reportUnknownMemberType] - untyped arguments in nats-py
+        except (NatsError, OSError) as error:
+            raise DeadLetterStoreError(f"cannot read {self._stream}: {error}") from error
+
     async def replay(
-        self, letters: Sequence[StoredDeadLetter], on_done: Callable[[StoredDeadLetter], None]
+        self,
+        letters: Sequence[StoredDeadLetter],
+        on_done: Callable[[StoredDeadLetter], None],
+        *,
+        to_stream: bool = False,
+        pace: Pace | None = None,
     ) -> list[tuple[StoredDeadLetter, str]]:
         """Publish originals again, and delete each dead letter once its original is stored.
+
+        They go to the function whose dead letters they are, or to their subject if no function is
+        named in them.
 
         Args:
             letters: what to replay.
             on_done: called with each that was replayed.
+            to_stream: publish all of them to their subjects, for every function that has these.
+            pace: limits how many are published in a second; None for no limit.
 
         Returns:
             Those that could not be replayed, with the reason; they stay in the stream.
         """
         failed: list[tuple[StoredDeadLetter, str]] = []
-        for start in range(0, len(letters), MAX_CONCURRENT_REQUESTS):
-            some = letters[start : start + MAX_CONCURRENT_REQUESTS]
-            for letter, fault in zip(
-                some, await asyncio.gather(*map(self._replay, some)), strict=True
-            ):
+        size = pace.at_once(MAX_CONCURRENT_REQUESTS) if pace else MAX_CONCURRENT_REQUESTS
+        for start in range(0, len(letters), size):
+            some = letters[start : start + size]
+            if pace:
+                await asyncio.sleep(pace.delay(len(some), time.monotonic()))
+            faults = await asyncio.gather(*(self._replay(each, to_stream) for each in some))
+            for letter, fault in zip(some, faults, strict=True):
                 if fault is None:
                     on_done(letter)
                 else:
@@ -293,21 +334,31 @@ class DeadLetterStore:
             ) from error
         return state.messages, state.last_seq
 
-    async def _replay(self, letter: StoredDeadLetter) -> str | None:
+    async def _replay(self, letter: StoredDeadLetter, to_stream: bool) -> str | None:
         if not letter.subject:
             return "it has no header with the subject of its original"
+        subject, headers = letter.subject, original_headers(letter, self._stream)
         try:
+            if letter.consumer and letter.source and not to_stream:
+                await self._ensure_redrive_stream(letter.source)
+                subject = redrive_subject(letter.source, letter.consumer, letter.subject)
+                # should it be dead-lettered again, these are as they were
+                headers[DLQ_STREAM] = letter.source
+                headers[DLQ_SEQUENCE] = letter.headers.get(DLQ_SEQUENCE, "")
             await self._js.publish(
-                letter.subject,
-                letter.data,
-                timeout=REQUEST_TIMEOUT_SECONDS,
-                headers=original_headers(letter, self._stream),
+                subject, letter.data, timeout=REQUEST_TIMEOUT_SECONDS, headers=headers
             )
             # only now: if this process is killed in between, the message is stored at least once
             await self._delete(letter.sequence)
         except (NatsError, DeadLetterStoreError, OSError) as error:
             return str(error)
         return None
+
+    async def _ensure_redrive_stream(self, source: str) -> None:
+        if source not in self._redrive_streams:
+            replicas = (await self._js.stream_info(self._stream)).config.num_replicas or 1
+            await ensure_stream(self._js, redrive_config(source, replicas))
+            self._redrive_streams.add(source)
 
     async def _delete(self, sequence: int, overwrite: bool = False) -> None:
         request = json.dumps({"seq": sequence, "no_erase": not overwrite}).encode()
@@ -349,7 +400,7 @@ def original_headers(letter: StoredDeadLetter, stream: str) -> dict[str, str]:
     headers = {
         name: value
         for name, value in letter.headers.items()
-        if not name.lower().startswith(("dlq-", "nats-"))
+        if not name.lower().startswith((DLQ_PREFIX, "nats-"))
     }
     headers[MSG_ID] = f"replay:{stream}:{letter.sequence}:{letter.key.time}"
     return headers

@@ -52,6 +52,10 @@ class ConsumerTarget:
         topics: the subjects that it delivers.
         ack_wait: seconds after which the server redelivers a message that it heard nothing of.
         max_ack_pending: unacknowledged messages of all its connectors together.
+        redrive_prefix: what stands before the subjects of originals in a stream of replayed
+            messages; empty for any other stream.
+        inactive_threshold: seconds after which the server removes the consumer if no connector
+            uses it; None: it stays.
     """
 
     stream: str
@@ -60,6 +64,8 @@ class ConsumerTarget:
     topics: tuple[str, ...]
     ack_wait: float = 30.0
     max_ack_pending: int = 20_000
+    redrive_prefix: str = ""
+    inactive_threshold: float | None = None
 
 
 class Consumer:
@@ -84,6 +90,7 @@ class Consumer:
             target.function,
             ack_wait=target.ack_wait,
             remember=target.max_ack_pending,
+            redrive_prefix=target.redrive_prefix,
         )
         self._max_ack_pending = target.max_ack_pending
         self._nc = nc
@@ -112,6 +119,7 @@ class Consumer:
             max_deliver=-1,
             max_ack_pending=self._max_ack_pending,
             max_waiting=MAX_WAITING_REQUESTS,
+            inactive_threshold=target.inactive_threshold,
             metadata={FUNCTION_METADATA: target.function},
         )
         try:

@@ -12,6 +12,7 @@ from nats.errors import Error
 
 from infra.connector import metrics
 from infra.connector.delivery.message import Message, MessageKey, inspect_payload, parse_ack_subject
+from infra.connector.dlq.redrive import split_origin
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +25,14 @@ class InFlightMessages:
     """Tracks messages in flight, keeps the server from redelivering them, and acknowledges them."""
 
     def __init__(
-        self, nc: Client, stream: str, function: str, *, ack_wait: float, remember: int
+        self,
+        nc: Client,
+        stream: str,
+        function: str,
+        *,
+        ack_wait: float,
+        remember: int,
+        redrive_prefix: str = "",
     ) -> None:
         """Track nothing yet.
 
@@ -35,6 +43,8 @@ class InFlightMessages:
             ack_wait: seconds after which the server redelivers a message that it heard nothing of.
             remember: how many acknowledged messages to remember, to acknowledge them once more
                 should the server redeliver them or the connection be lost.
+            redrive_prefix: what stands before the subjects of originals in a stream of replayed
+                messages; empty for any other stream.
         """
         self._nc = nc
         self._stream = stream
@@ -42,6 +52,7 @@ class InFlightMessages:
         self._messages: dict[MessageKey, Message] = {}
         self._acknowledged: OrderedDict[MessageKey, str] = OrderedDict()
         self._remember = remember
+        self._redrive_prefix = redrive_prefix
         self._unsent: list[tuple[str, bytes]] = []
         self._delayed: dict[MessageKey, float] = {}
         self.events = 0
@@ -109,18 +120,22 @@ class InFlightMessages:
             self._unsent.append((msg.reply, ACK))
             return None
         self._delayed.pop(key, None)
+        headers, origin = msg.headers or {}, None
+        if self._redrive_prefix:
+            headers, origin = split_origin(headers)
         is_json, events = inspect_payload(msg.data)
         message = Message(
             key=key,
             id=f"{self._stream}:{tokens.sequence}",
-            subject=msg.subject,
+            subject=msg.subject.removeprefix(self._redrive_prefix),
             reply=msg.reply,
             data=msg.data,
-            headers=msg.headers or {},
+            headers=headers,
             events=events,
             is_json=is_json,
             delivered=tokens.delivered,
             progress_sent_at=now,
+            origin=origin,
         )
         self._messages[key] = message
         self.events += events

@@ -19,7 +19,11 @@ from infra.connector.delivery.message import (
     split_array,
 )
 from infra.connector.delivery.response import DeadEvent
-from infra.connector.dlq.publisher import dead_letters_for_events, dead_letters_for_message
+from infra.connector.dlq.publisher import (
+    DeadLetterRoute,
+    dead_letters_for_events,
+    dead_letters_for_message,
+)
 from infra.connector.http.cloudevents import (
     JSON_TYPE,
     batch_body,
@@ -29,6 +33,8 @@ from infra.connector.http.cloudevents import (
     header_value,
 )
 from infra.connector.jetstream.subjects import covers, is_subject, overlap, parse_topics
+
+ROUTE = DeadLetterRoute("fn.ns", "fn", "EVENTS", "EVENTS_DLQ", "dlq.{subject}")
 
 SOURCE = "/jetstream/EVENTS/process-batch"
 
@@ -291,7 +297,7 @@ def test_times(nanoseconds: int, text: str) -> None:
 
 def test_a_header_that_cannot_be_sent_goes_under_another_name() -> None:
     dead = replace(message(b"{}"), headers={"foo/bar": "1", "X-Fine": "2"})
-    (letter,) = dead_letters_for_message(dead, "why", 1, "dlq.{subject}")
+    (letter,) = dead_letters_for_message(dead, "why", 1, ROUTE)
     assert letter.headers["Dlq-Original-foo%2Fbar"] == "1"
     assert letter.headers["X-Fine"] == "2"
     assert "foo/bar" not in letter.headers
@@ -304,7 +310,7 @@ def test_a_content_type_that_cannot_be_sent_is_not(given: str) -> None:
 
 def test_a_whole_message() -> None:
     dead = message(b" {} ", X_Call_Id="c", Nats_Msg_Id="m", Nats_Expected_Stream="EVENTS")
-    (letter,) = dead_letters_for_message(dead, "because\nof it", 5, "dlq.{subject}")
+    (letter,) = dead_letters_for_message(dead, "because\nof it", 5, ROUTE)
     assert letter.subject == "dlq.events.facebook"
     assert letter.payload == b" {} "
     headers = dict(letter.headers)
@@ -316,16 +322,21 @@ def test_a_whole_message() -> None:
         "Dlq-Reason": "because of it",
         "Dlq-Stream": "EVENTS",
         "Dlq-Sequence": "42",
+        "Dlq-Function": "fn.ns",
+        "Dlq-Consumer": "fn",
         "Dlq-Subject": "events.facebook",
         "Dlq-Attempts": "5",
-        "Nats-Msg-Id": "dlq:EVENTS:42:1700000000123456789",
+        "Nats-Msg-Id": "dlq:fn:EVENTS:42:1700000000123456789",
     }
 
 
 def test_events_of_a_message() -> None:
     dead = message(b'[{"a":1}, {"a": 2.0},{"a":3}]', Event_Count="3")
     letters = dead_letters_for_events(
-        dead, [DeadEvent(0, None, "x"), DeadEvent(1, "id-1", "y")], 1, "dead.{subject}"
+        dead,
+        [DeadEvent(0, None, "x"), DeadEvent(1, "id-1", "y")],
+        1,
+        replace(ROUTE, subject="dead.{subject}"),
     )
     assert [letter.payload for letter in letters] == [b'{"a":1}', b'{"a": 2.0}']
     assert {letter.subject for letter in letters} == {"dead.events.facebook"}
@@ -333,14 +344,12 @@ def test_events_of_a_message() -> None:
     assert letters[1].headers["Dlq-Event-Id"] == "id-1"
     assert letters[1].headers["Event-Count"] == "1"
     identities = [letter.headers["Nats-Msg-Id"] for letter in letters]
-    assert identities == [f"dlq:EVENTS:42:1700000000123456789:{n}" for n in (0, 1)]
+    assert identities == [f"dlq:fn:EVENTS:42:1700000000123456789:{n}" for n in (0, 1)]
     assert (
-        dead_letters_for_events(dead, [DeadEvent(0, None, "x")], 1, "{subject}")[0].headers[
-            "Nats-Msg-Id"
-        ]
+        dead_letters_for_events(dead, [DeadEvent(0, None, "x")], 1, ROUTE)[0].headers["Nats-Msg-Id"]
         == (identities[0])
     ), "the same after a crash"
     with pytest.raises(IndexError):
-        dead_letters_for_events(dead, [DeadEvent(3, None, "x")], 1, "{subject}")
-    (letter,) = dead_letters_for_events(message(b"text"), [DeadEvent(0, None, "x")], 1, "{subject}")
+        dead_letters_for_events(dead, [DeadEvent(3, None, "x")], 1, ROUTE)
+    (letter,) = dead_letters_for_events(message(b"text"), [DeadEvent(0, None, "x")], 1, ROUTE)
     assert letter.payload == b"text"

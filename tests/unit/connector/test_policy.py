@@ -22,7 +22,9 @@ from infra.connector.delivery.retry_policy import (
     RetryRequest,
 )
 from infra.connector.delivery.throttle import Throttle
-from infra.connector.dlq.publisher import dead_letters_for_message
+from infra.connector.dlq.publisher import DeadLetterRoute, dead_letters_for_message
+
+ROUTE = DeadLetterRoute("fn.ns", "fn", "EVENTS", "EVENTS_DLQ", "dlq.{subject}")
 
 CRASH = Failed(Fault.CRASH, "gone")
 ERROR = Failed(Fault.ERROR, "HTTP 500")
@@ -121,10 +123,10 @@ def test_a_dead_part_is_one_dead_letter_for_each_event() -> None:
     halves = halve(top)
     assert halves
     part = halves[1]
-    letters = dead_letters_for_message(part, "no", 3, "dlq.{subject}")
+    letters = dead_letters_for_message(part, "no", 3, ROUTE)
     assert [json.loads(letter.payload)["eventId"] for letter in letters] == ["5-2", "5-3", "5-4"]
     assert [letter.headers["Nats-Msg-Id"] for letter in letters] == [
-        f"dlq:EVENTS:5:7:{n}" for n in (2, 3, 4)
+        f"dlq:fn:EVENTS:5:7:{n}" for n in (2, 3, 4)
     ], "as when the function had named the events itself"
     assert {letter.headers["Event-Count"] for letter in letters} == {"1"}
     assert {letter.headers["Dlq-Stream"] for letter in letters} == {"EVENTS"}
