@@ -372,6 +372,47 @@ def test_a_chart_tells_the_figures_below_the_mouse(page: Page, live: Analytics) 
     }
 
 
+def test_what_is_not_over_is_dashed(page: Page, live: Analytics) -> None:
+    """Today looks like what it is: not like a fall."""
+    visit(page, live, f"?from={oracle.utc(midnight(9))}&to={oracle.utc(midnight(-1))}&split=none")
+    assert len(page.all(card("events-over-time", ".bar"))) == 10
+    assert len(page.all(card("events-over-time", ".bar.unfinished"))) == 1
+    assert page.all(card("events-over-time", ".bar:last-child.unfinished"))
+    assert len(page.all("[data-total=events] .course-line.unfinished")) == 1
+    visit(page, live, "?range=7d&split=none")  # by the hour: areas
+    assert len(page.all(card("events-over-time", ".line.unfinished"))) == 1
+    visit(page, live, "?range=lastweek")
+    assert page.all(".bar")
+    assert page.all(".unfinished") == []
+
+
+def test_paper_has_range_and_filters_and_whole_tables(page: Page, live: Analytics) -> None:
+    visit(page, live, "?range=yesterday&source=facebook&country=DE")
+    for name in CARDS:
+        for button in page.all(card(name, "[title='Show as a table']")):
+            button.click()
+    assert not page.one("#view").is_displayed()
+    try:
+        page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+        page.size(720, 1000)
+        words = page.one("#view").text
+        day = f"{midnight(1):%b} {midnight(1).day}, {midnight(1).year}"
+        assert words == f"Yesterday ({day}, UTC) · Source: Facebook · Country: Germany"
+        cut = page.script(
+            """
+            return [...document.querySelectorAll(".table-scroll")].filter((box) =>
+              getComputedStyle(box).overflowY !== "visible"
+              || [...box.querySelectorAll("td, th")].some((cell) =>
+                cell.getBoundingClientRect().right > document.documentElement.clientWidth)
+            ).map((box) => box.getAttribute("aria-label"));
+            """
+        )
+        assert cut == []
+        assert len(page.all(".table-scroll")) >= len(CARDS)
+    finally:
+        page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
 def test_live_shows_new_events_within_seconds(page: Page, live: Analytics) -> None:
     visit(page, live, "?range=1h&country=Atlantis")
     assert total(page, "events") == "0"

@@ -3,7 +3,7 @@
 
 import { element, svg } from "./dom.js";
 import * as format from "./format.js";
-import { LENGTH } from "./intervals.js";
+import { LENGTH, overBy } from "./intervals.js";
 
 const PALETTE = 8;
 const FIXED = { facebook: "--facebook", tiktok: "--tiktok", top: "--series-1", bottom: "--series-3", all: "--series-1" };
@@ -96,8 +96,8 @@ function drawOverTime(box, { interval, series, show, ends, zoom }) {
   const steps = ticks(Math.max(...totals));
   const x = (index) => MARGIN.left + band * (index + 0.5);
   const y = (value) => height - MARGIN.bottom - (value / steps.at(-1)) * (height - MARGIN.top - MARGIN.bottom);
-  const open = ends.findLastIndex((end) => end <= Date.now()) + 1; // the first that is not over
-  const root = svg("svg", { width, height, "aria-hidden": "true" });
+  const open = overBy(ends); // the first that is not over
+  const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" });
   for (const step of steps) {
     root.append(
       svg("line", { class: step ? "grid-line" : "axis-line", x1: MARGIN.left, x2: width - MARGIN.right, y1: y(step), y2: y(step) }),
@@ -222,7 +222,7 @@ function drawFunnel(box, { steps, series }) {
   const tall = row * 0.66;
   const middle = left + (width - left) / 2;
   const wide = (value) => (value / most) * (width - left);
-  const root = svg("svg", { width, height, "aria-hidden": "true" });
+  const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" });
   steps.forEach((step, index) => {
     const top = row * index + (row - tall) / 2;
     if (index + 1 < steps.length) {

@@ -6,7 +6,7 @@ import * as cards from "./cards.js";
 import { download, fileName } from "./csv.js";
 import { byId, element } from "./dom.js";
 import * as format from "./format.js";
-import { intervalOf, intervalOfMoney } from "./intervals.js";
+import { endsOf, intervalOf, intervalOfMoney, overBy } from "./intervals.js";
 import { RangePicker } from "./range_picker.js";
 import { instant, resolve } from "./ranges.js";
 import { read, write } from "./state.js";
@@ -87,7 +87,7 @@ async function load() {
   const shown = Object.entries(reports).map(([name, [pending, show]]) =>
     settle(attempt, pending, (...reports) => card[name].show(show(...reports)), (error) => card[name].fail(error)));
   shown.push(settle(attempt, [overview, before, bySource],
-    (now, then, split) => showTotals(byId("totals"), now, then, allPoints(split)),
+    (now, then, split) => showTotals(byId("totals"), now, then, allPoints(split), overIn(split)),
     (error) => failTotals(byId("totals"), error, retry)));
   loadCharts();
   const arrived = await Promise.all(shown);
@@ -118,6 +118,10 @@ function allPoints({ series }) {
     events: series.reduce((total, one) => total + one.points[index].events, 0),
     revenue: series.reduce((total, one) => total + Number(one.points[index].revenue), 0),
   }));
+}
+
+function overIn({ series, interval }) {
+  return overBy(endsOf((series[0]?.points ?? []).map((point) => point.time), interval));
 }
 
 function refresh() {
@@ -203,7 +207,21 @@ function askForKey(error) {
   dialog.showModal();
 }
 
+/** What paper says instead of the filters. */
+function showViewInWords() {
+  const { name, from, to } = resolve(state.range);
+  const chosen = [
+    ["Source", state.source && format.name(state.source)], ["Country", state.country && format.country(state.country)],
+    ["Campaign", state.campaign],
+  ].filter(([, value]) => value).map(([what, value]) => `${what}: ${value}`);
+  byId("view").textContent = [
+    from === null ? name : `${name} (${format.exactRange(from, to)}, UTC)`,
+    ...(chosen.length ? chosen : ["no filters"]),
+  ].join(" · ");
+}
+
 function showControls() {
+  showViewInWords();
   picker.show(state.range);
   byId("split").value = state.split;
   byId("live").setAttribute("aria-pressed", String(state.live));

@@ -11,6 +11,9 @@ const dayYear = new Intl.DateTimeFormat("en", { ...UTC, day: "numeric", month: "
 const dayTime = new Intl.DateTimeFormat("en", {
   ...UTC, day: "numeric", month: "short", hour: "2-digit", minute: "2-digit",
 });
+const dayTimeYear = new Intl.DateTimeFormat("en", {
+  ...UTC, day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit",
+});
 const clock = new Intl.DateTimeFormat("en", {
   ...UTC, hour: "2-digit", minute: "2-digit", second: "2-digit",
 });
@@ -50,6 +53,13 @@ export function range(from, to) {
   const thisYear = new Date().getUTCFullYear();
   const years = [start, end].some((date) => date.getUTCFullYear() !== thisYear);
   return (years ? dayYear : day).formatRange(start, end);
+}
+
+/** The same with its years, for paper. */
+export function exactRange(from, to) {
+  const [start, end] = [new Date(from), new Date(Date.parse(to) - 1)];
+  const whole = Date.parse(from) % 86_400_000 === 0 && Date.parse(to) % 86_400_000 === 0;
+  return (whole ? dayYear : dayTimeYear).formatRange(start, end);
 }
 
 /** A country's name, where its code is one; else the text that was sent. */

@@ -17,7 +17,10 @@ export function intervalOfMoney(range) {
   return Date.parse(range.to) - Date.parse(range.from) > 3 * LENGTH.day ? "day" : "hour";
 }
 
-/** When each interval ends, in ms: at the next one's start, or at the end of the range if it is cut there. */
+/** When each interval ends, in ms. */
 export function endsOf(times, interval) {
   return times.map((time, index) => Date.parse(times[index + 1] ?? time) + (index + 1 < times.length ? 0 : LENGTH[interval]));
 }
+
+/** How many intervals are over; those after them are not, and their figures will grow. */
+export const overBy = (ends, now = Date.now()) => ends.findLastIndex((end) => end <= now) + 1;

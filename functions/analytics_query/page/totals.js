@@ -48,7 +48,8 @@ function changeTag(change, previous, write) {
     element("span", { class: "change-note" }, " vs previous"));
 }
 
-function course(points) {
+/** The course of a figure in small; the interval that is not over is dashed. */
+function course(points, over) {
   const values = points.map(Number);
   if (values.length < 3) return null;
   const most = Math.max(...values);
@@ -56,10 +57,13 @@ function course(points) {
   const height = (value) => (most === least ? 0.5 : 0.1 + 0.9 * ((value - least) / (most - least)));
   const at = (value, index) =>
     `${((index / (values.length - 1)) * 100).toFixed(2)},${(29 - height(value) * 22).toFixed(2)}`;
-  const line = values.map(at).join(" L");
+  const places = values.map(at);
+  const whole = places.slice(0, Math.max(over, 1));
+  const open = places.slice(whole.length - 1);
   return svg("svg", { class: "course", viewBox: "0 0 100 30", preserveAspectRatio: "none", "aria-hidden": "true" },
-    svg("path", { class: "course-area", d: `M0,30 L${line} L100,30 Z` }),
-    svg("path", { class: "course-line", d: `M${line}` }));
+    svg("path", { class: "course-area", d: `M0,30 L${whole.join(" L")} L${whole.at(-1).split(",")[0]},30 Z` }),
+    svg("path", { class: "course-line", d: `M${whole.join(" L")}` }),
+    open.length > 1 ? svg("path", { class: "course-line unfinished", d: `M${open.join(" L")}` }) : null);
 }
 
 export function loadingTotals(root) {
@@ -69,8 +73,8 @@ export function loadingTotals(root) {
     element("div", { class: "skeleton line" }), element("div", { class: "skeleton figure" }))));
 }
 
-/** Shows the totals: `before` is the overview of the period before or null, `points` the course. */
-export function showTotals(root, overview, before, points) {
+/** Shows the totals: `before` is the overview of the period before or null, `points` the course, of which `over` are over. */
+export function showTotals(root, overview, before, points, over) {
   root.removeAttribute("aria-busy");
   root.classList.remove("stale");
   root.replaceChildren(...FIGURES.map(({ key, title, value, show, exact, note, rate, course: kind }) => {
@@ -83,7 +87,7 @@ export function showTotals(root, overview, before, points) {
       element("p", { class: "figure" }, show(now),
         estimated ? element("span", { class: "about", "aria-label": "estimated" }, "≈") : null),
       changeTag(delta(now, then, rate), before !== null, rate ? format.points : format.change),
-      kind && points ? course(points.map((point) => point[kind])) : null);
+      kind && points ? course(points.map((point) => point[kind]), over) : null);
   }));
 }
 
