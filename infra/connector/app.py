@@ -5,7 +5,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -88,7 +88,7 @@ class Connector:
         self._settings = settings
         self._stopped = asyncio.Event()
         self._running: dict[BindingKey, RunningBinding] = {}
-        self._draining: dict[BindingKey, asyncio.Task[None]] = {}
+        self._draining: list[tuple[BindingKey, RunningBinding]] = []
         self._faults: dict[str, str] = {}
         self._discovery_fault: str | None = "functions are not known yet"
         self._nc: Client | None = None
@@ -259,7 +259,7 @@ class Connector:
         key = BindingKey(consumer.function, original_stream(consumer.stream))
         return (
             key in self._running
-            or key in self._draining
+            or key in {each for each, _ in self._draining}
             or consumer.function in self._faults
             # with a fixed URL, other functions are those of other connectors
             or (self._settings.fixed_url is not None and consumer.function not in known)
@@ -303,46 +303,52 @@ class Connector:
         unresolved: set[str],
         connections: Connections,
     ) -> None:
-        """Stop the bindings that are not wanted any more, and start those that are missing."""
+        """Stop the bindings that are not wanted any more, change others, and start new ones."""
         for key, running in list(self._running.items()):
             ended = running.task.done()
-            keep = key.function in unresolved or wanted.get(key) == running.spec
-            if keep and not ended:
+            spec = wanted.get(key)
+            if not ended and (spec or key.function in unresolved):
+                if spec and spec != running.spec:
+                    logger.info("changing the binding of %s to stream %s", *key)
+                    target = self._target(key, spec)
+                    running.binding.change(spec, target, self._invoker(target, spec, connections))
+                    running.spec = spec
                 continue
             if not ended:
-                logger.info("unbinding %s from stream %s", key.function, key.stream)
-            running.binding.stop()
-            self._draining[key] = running.task
+                logger.info("unbinding %s from stream %s", *key)
+            running.binding.stop(patient=True)
+            self._draining.append((key, running))
             del self._running[key]
             self._forget_lag(key)
-        for key, task in list(self._draining.items()):
-            if task.done():
-                if not task.cancelled() and (error := task.exception()):
-                    text = "unexpected error: the binding of %s ended"
-                    logger.error(text, key.function, exc_info=error)
-                del self._draining[key]
-                self._ended[key] = time.monotonic()
-                if key not in wanted:
-                    metrics.forget_gauges(*key)
-                if not any(each.function == key.function for each in wanted):
-                    metrics.DESIRED_REPLICAS.remove(key.function)
+        self._end_drained(wanted)
         for key, spec in wanted.items():
-            # a changed binding starts when the one before it has drained
-            if key not in self._running and key not in self._draining:
+            if key not in self._running:
                 self._running[key] = self._start(key, spec, connections)
                 self._ended.pop(key, None)
+
+    def _end_drained(self, wanted: Collection[BindingKey]) -> None:
+        """Forget the bindings that have drained, and their metrics."""
+        drained = [each for each in self._draining if each[1].task.done()]
+        self._draining = [each for each in self._draining if not each[1].task.done()]
+        for key, running in drained:
+            task = running.task
+            if not task.cancelled() and (error := task.exception()):
+                text = "unexpected error: the binding of %s ended"
+                logger.error(text, key.function, exc_info=error)
+            if key not in wanted:
+                self._ended[key] = time.monotonic()
+                metrics.forget_gauges(*key)
+            if not any(each.function == key.function for each in wanted):
+                metrics.forget_function(key.function)
         for key, at in list(self._ended.items()):
             if time.monotonic() - at > COUNTERS_KEPT_SECONDS:
                 del self._ended[key]
                 metrics.forget(*key)
 
-    def _start(
-        self, key: BindingKey, spec: BindingSpec, connections: Connections
-    ) -> RunningBinding:
-        settings, gateway = self._settings, connections.gateway
+    def _target(self, key: BindingKey, spec: BindingSpec) -> ConsumerTarget:
         source = spec.redrive_of or key.stream
-        consumer = consumer_name(spec.function, settings.consumer_prefix)
-        target = ConsumerTarget(
+        consumer = consumer_name(spec.function, self._settings.consumer_prefix)
+        return ConsumerTarget(
             stream=key.stream,
             name=consumer,
             function=spec.function,
@@ -352,9 +358,30 @@ class Connector:
             redrive_prefix=redrive_subject(source, consumer, "") if spec.redrive_of else "",
             inactive_threshold=REDRIVE_IDLE_SECONDS if spec.redrive_of else None,
         )
+
+    def _invoker(
+        self, target: ConsumerTarget, spec: BindingSpec, connections: Connections
+    ) -> Invoker:
+        gateway = connections.gateway
+        return Invoker(
+            connections.session,
+            spec.url,
+            f"/jetstream/{spec.redrive_of or target.stream}/{target.name}",
+            batch=spec.options.batch,
+            timeout=spec.options.timeout,
+            signing_keys=[key.encode() for key in self._settings.batch_signing_key],
+            exists=(lambda: gateway.exists(spec.function)) if gateway else None,
+        )
+
+    def _start(
+        self, key: BindingKey, spec: BindingSpec, connections: Connections
+    ) -> RunningBinding:
+        settings = self._settings
+        source = spec.redrive_of or key.stream
+        target = self._target(key, spec)
         route = DeadLetterRoute(
             spec.function,
-            consumer,
+            target.name,
             source,
             settings.dlq_stream.format(stream=source),
             settings.dlq_subject,
@@ -362,34 +389,25 @@ class Connector:
         dead_letters = DeadLetterPublisher(
             connections.nc, connections.js, route, settings.dlq_max_bytes
         )
-        invoker = Invoker(
-            connections.session,
-            spec.url,
-            f"/jetstream/{source}/{target.name}",
-            batch=spec.options.batch,
-            timeout=spec.options.timeout,
-            signing_keys=[key.encode() for key in settings.batch_signing_key],
-            exists=(lambda: gateway.exists(spec.function)) if gateway else None,
-        )
         binding = Binding(
             spec,
             target,
             dead_letters,
             connections.nc,
             connections.js,
-            invoker,
+            self._invoker(target, spec, connections),
             settings.breaker_limits(),
         )
         task = asyncio.create_task(binding.run(settings.drain_timeout), name=str(key))
         return RunningBinding(spec, binding, task)
 
     async def _stop_bindings(self) -> None:
-        for running in self._running.values():
+        bindings = [*self._running.values(), *(running for _, running in self._draining)]
+        for running in bindings:
             running.binding.stop()
-        tasks = [*(running.task for running in self._running.values()), *self._draining.values()]
-        if tasks:
-            logger.info("draining %d bindings", len(tasks))
-            await asyncio.wait(tasks)
+        if bindings:
+            logger.info("draining %d bindings", len(bindings))
+            await asyncio.wait([running.task for running in bindings])
 
     # Lag and scaling
 

@@ -18,7 +18,7 @@ from infra.connector.delivery.message import Delivery, Message, MessageKey
 from infra.connector.delivery.pull_sizer import PullSizer
 from infra.connector.delivery.queue import DeliveryQueue
 from infra.connector.delivery.response import Failed, Rejected, Response, Success, Unavailable
-from infra.connector.delivery.retry_policy import RetryDecision, RetryPolicy
+from infra.connector.delivery.retry_policy import DUE_IMMEDIATELY, RetryDecision, RetryPolicy
 from infra.connector.delivery.throttle import Throttle
 from infra.connector.dlq.outcome import Outcome, OutcomeHandler
 from infra.connector.dlq.publisher import DeadLetterPublisher
@@ -59,18 +59,13 @@ class Binding:
             breaker_limits: when delivery stops because nearly every message is dead.
         """
         options = spec.options
-        batches = _batch_limits(spec)
-        sizer = PullSizer(
-            max(batches.max_events * (options.concurrency + 1), MIN_CAPACITY_EVENTS),
-            options.batch_bytes * (options.concurrency + 1),
-        )
-        attempts: AttemptCounter[MessageKey] = AttemptCounter(options.max_deliver)
+        self._attempts = attempts = AttemptCounter[MessageKey](options.max_deliver)
         self.spec = spec
-        self.consumer = Consumer(nc, js, target, sizer)
+        self.consumer = Consumer(nc, js, target, PullSizer(*_capacity(spec)))
         self._inflight = self.consumer.inflight
         self._invoker = invoker
         self._dead_letters = dead_letters
-        self._queue = DeliveryQueue(batches, options.concurrency)
+        self._queue = DeliveryQueue(_batch_limits(spec), options.concurrency)
         self._gate = Gate(Throttle(OUTAGE_BACKOFF), CircuitBreaker(breaker_limits))
         self._policy = RetryPolicy(attempts, self._gate.throttle, options.backoff)
         self._outcomes = OutcomeHandler(
@@ -102,13 +97,37 @@ class Binding:
         """Deliver messages until `stop` is called, then drain.
 
         Args:
-            drain_timeout: seconds that running invocations get to finish.
+            drain_timeout: seconds that running invocations get to finish after `stop`.
         """
         await self._dispatcher.run(drain_timeout)
 
-    def stop(self) -> None:
-        """Let `run` drain and return."""
-        self._dispatcher.stop()
+    def change(self, spec: BindingSpec, target: ConsumerTarget, invoker: Invoker) -> None:
+        """Deliver in another way from now on; running invocations end as they began.
+
+        Args:
+            spec: what the function wants now, of the same function and stream.
+            target: what the same durable consumer is to be now.
+            invoker: invokes the function.
+        """
+        options = spec.options
+        self.spec = spec
+        self._invoker = invoker
+        self._attempts.max_deliver = options.max_deliver
+        self._policy.backoff = options.backoff
+        self._queue.change(_batch_limits(spec), options.concurrency)
+        self._dispatcher.concurrency = options.concurrency
+        self.consumer.sizer.resize(*_capacity(spec))
+        if self.consumer.change(target):
+            self._dispatcher.rebind()
+
+    def stop(self, *, patient: bool = False) -> None:
+        """Let `run` drain and return.
+
+        Args:
+            patient: whether running invocations may take as long as they need, until this is called
+                once more without.
+        """
+        self._dispatcher.stop(patient=patient)
 
     def describe(self) -> dict[str, object]:
         """Return the state, for `/bindings`."""
@@ -134,12 +153,18 @@ class Binding:
 
     async def _deliver(self, delivery: Delivery) -> None:
         """Invoke the function with messages, and do what follows from its response."""
+        invoker = self._invoker
+        if len(delivery.messages) > 1 and not invoker.batch:
+            # they were put together when the function still took batches
+            for message in delivery.messages:
+                self._dispatcher.retry_at(Delivery([message]), DUE_IMMEDIATELY)
+            return
         self._observer.check_state(time.monotonic())
         call_id = _shared_call_id(delivery.messages)
         CALL_ID.set(call_id)
         for message in delivery.messages:
             message.calls += 1
-        invocation = await self._invoker.invoke(delivery.messages, call_id)
+        invocation = await invoker.invoke(delivery.messages, call_id)
         # what follows may take long, and does not have to block other deliveries
         self._dispatcher.end_exclusive(delivery)
         self._observer.invoked(delivery, invocation)
@@ -205,6 +230,15 @@ def _batch_limits(spec: BindingSpec) -> BatchLimits:
     if options.batch:
         return BatchLimits(options.batch_size, options.batch_bytes, options.batch_window)
     return BatchLimits(max_events=1, max_bytes=1, window=0.0, linger=0.0)
+
+
+def _capacity(spec: BindingSpec) -> tuple[int, int]:
+    """Return how many events and bytes may be in flight."""
+    options, limits = spec.options, _batch_limits(spec)
+    return (
+        max(limits.max_events * (options.concurrency + 1), MIN_CAPACITY_EVENTS),
+        options.batch_bytes * (options.concurrency + 1),
+    )
 
 
 def _shared_call_id(messages: Sequence[Message]) -> str:

@@ -94,6 +94,11 @@ def forget_gauges(function: str, stream: str) -> None:
     _forget(function, stream, [each for each in _OF_A_BINDING if isinstance(each, Gauge)])
 
 
+def forget_function(function: str) -> None:
+    """Remove what is said of a function that is bound to no stream any more."""
+    DESIRED_REPLICAS.remove(function)
+
+
 def forget(function: str, stream: str) -> None:
     """Remove all that is said of a binding that ended a while ago."""
     _forget(function, stream, _OF_A_BINDING)

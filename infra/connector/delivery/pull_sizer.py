@@ -33,11 +33,15 @@ class PullSizer:
             max_events: events that may be in flight.
             max_bytes: bytes of payload that may be in flight.
         """
-        self.max_events = max_events
-        self._max_bytes = max_bytes
+        self.resize(max_events, max_bytes)
         self._messages = 0
         self.events_per_message = 1.0
         """The average, weighted towards the latest messages."""
+
+    def resize(self, max_events: int, max_bytes: int) -> None:
+        """Change the capacity; the arguments are those of the constructor."""
+        self.max_events = max_events
+        self._max_bytes = max_bytes
 
     def record(self, events: int) -> None:
         """Record that a message with so many events was received."""

@@ -30,6 +30,11 @@ class DeliveryQueue:
         self.events_awaiting_retry = 0
         """Events of the messages that are delivered again later."""
 
+    def change(self, limits: BatchLimits, concurrency: int) -> None:
+        """Order by other limits from now on; the arguments are those of the constructor."""
+        self._new.limits = limits
+        self._concurrency = concurrency
+
     def add(self, message: Message, now: float, *, more_to_come: bool) -> bool:
         """Add a new message; the arguments are those of `Batcher.add`.
 

@@ -88,7 +88,8 @@ class RetryPolicy:
         """
         self._attempts = attempts
         self._throttle = throttle
-        self._backoff = backoff
+        self.backoff = backoff
+        """Delays before retries."""
         self._chance = chance
         self._successes = 0
 
@@ -230,4 +231,4 @@ class RetryPolicy:
         return self._successes > delivery.successes or in_flight <= SMALL_SAMPLE
 
     def _delay(self, failures: int) -> float:
-        return self._backoff.delay(failures, self._chance())
+        return self.backoff.delay(failures, self._chance())

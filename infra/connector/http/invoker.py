@@ -99,7 +99,8 @@ class Invoker:
         self._session = session
         self._url = url
         self._source = source
-        self._batch = batch
+        self.batch = batch
+        """Whether messages are sent in the batch format; otherwise one by one."""
         self._timeout = timeout
         self._signing_keys = signing_keys
         self._exists = exists
@@ -107,7 +108,7 @@ class Invoker:
     async def invoke(self, messages: Sequence[Message], call_id: str) -> Invocation:
         """Send messages to the function, and return what its response means for them."""
         headers = {CALL_ID_HEADER: call_id}
-        if self._batch:
+        if self.batch:
             body = batch_body(messages, self._source)
             headers["Content-Type"] = BATCH_CONTENT_TYPE
         else:
@@ -150,7 +151,7 @@ class Invoker:
             response.headers,
             response.body,
             ids,
-            batch=self._batch,
+            batch=self.batch,
             now=time.time(),
         )
 

@@ -132,8 +132,23 @@ class Consumer:
         except NatsTimeoutError as error:
             text = f"JetStream does not respond about stream {target.stream}"
             raise BindError(text) from error
+        self.inflight.ack_wait = target.ack_wait
         if self._puller:
             self._puller.consumer_missing = False
+
+    def change(self, target: ConsumerTarget) -> bool:
+        """Want something else of the same durable consumer from now on.
+
+        Returns:
+            Whether `ensure` has to tell the server.
+        """
+        before, self.target = self.target, target
+        if target.max_ack_pending != before.max_ack_pending:
+            self._max_ack_pending = target.max_ack_pending
+        # the server has the old time until `ensure`
+        self.inflight.ack_wait = min(self.inflight.ack_wait, target.ack_wait)
+        self.inflight.remember = target.max_ack_pending
+        return target != before
 
     async def start(
         self, on_message: Callable[[Message, bool], None], on_change: Callable[[], None]
@@ -246,9 +261,8 @@ class Consumer:
         self._on_message(message, pending > 0)
 
     async def _send_in_progress_forever(self) -> None:
-        interval = min(self.target.ack_wait / 6, 1.0)
         while True:
-            await asyncio.sleep(interval)
+            await asyncio.sleep(min(self.inflight.ack_wait / 6, 1.0))
             try:
                 await self.inflight.send_in_progress(time.monotonic())
             except Exception:

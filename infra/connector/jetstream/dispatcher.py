@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -56,14 +57,17 @@ class Dispatcher:
         """
         self.fault: str | None = "not bound yet"
         """Why no messages are pulled; None while bound."""
+        self.concurrency = concurrency
+        """Deliveries that may run at the same time."""
         self.stopping = False
         self.running: dict[asyncio.Task[None], Delivery] = {}
         self.consumer = consumer
         self._queue = queue
         self._gate = gate
-        self._concurrency = concurrency
         self._bind = bind
         self._deliver = deliver
+        self._rebind = False
+        self._patient = False
         self._exclusive: Delivery | None = None
         self._wake = asyncio.Event()
         self._changes = LogOnChange(logger, logging.ERROR)
@@ -72,12 +76,13 @@ class Dispatcher:
         """Deliver messages until `stop` is called, then drain.
 
         Args:
-            drain_timeout: seconds that running deliveries get to finish.
+            drain_timeout: seconds that running deliveries get to finish after `stop`.
         """
         try:
             await self.consumer.start(self._receive, self._wake.set)
             while not self.stopping:
-                if self.fault is not None and not await self._bind_until_stopped():
+                must_bind = self._rebind or self.fault is not None
+                if must_bind and not await self._bind_until_stopped():
                     continue
                 now = time.monotonic()
                 await self.consumer.re_ack_after_reconnect()
@@ -89,9 +94,20 @@ class Dispatcher:
         finally:
             self.consumer.close()
 
-    def stop(self) -> None:
-        """Let `run` drain and return."""
+    def stop(self, *, patient: bool = False) -> None:
+        """Let `run` drain and return.
+
+        Args:
+            patient: whether running deliveries may take as long as they need, until this is called
+                once more without.
+        """
         self.stopping = True
+        self._patient = patient
+        self._wake.set()
+
+    def rebind(self) -> None:
+        """Bind anew, since the consumer that is wanted has changed; deliveries go on."""
+        self._rebind = True
         self._wake.set()
 
     def retry_at(self, delivery: Delivery, due: float) -> None:
@@ -109,6 +125,7 @@ class Dispatcher:
         target = self.consumer.target
         failures = 0
         while not self.stopping:
+            self._rebind = False
             try:
                 await self._bind()
             except (BindError, NatsError, OSError, ValueError) as error:
@@ -127,19 +144,30 @@ class Dispatcher:
     async def _drain(self, limit: float) -> None:
         inflight = self.consumer.inflight
         await self.consumer.stop_pulling()
-        self._queue.clear()
-        delivering = {
-            message.top.key for delivery in self.running.values() for message in delivery.messages
-        }
-        await inflight.nak(m for m in inflight.all() if m.key not in delivering)
-        if self.running:
-            await asyncio.wait(self.running, timeout=limit)
+        await self._return_waiting()
+        ends = math.inf
+        while self.running and (now := time.monotonic()) < ends:
+            if not self._patient:
+                ends = min(ends, now + limit)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), min(ends - now, MAX_WAIT_SECONDS))
+            self._wake.clear()
+            await self._return_waiting()
         for task in list(self.running):
             task.cancel()
         if self.running:
             await asyncio.wait(self.running)
         await inflight.nak(inflight.all())
         await inflight.flush_acks()
+
+    async def _return_waiting(self) -> None:
+        """Return the messages that are not being delivered to the stream."""
+        self._queue.clear()
+        delivering = {
+            message.top.key for delivery in self.running.values() for message in delivery.messages
+        }
+        inflight = self.consumer.inflight
+        await inflight.nak(m for m in inflight.all() if m.key not in delivering)
 
     # Pulling and waiting
 
@@ -164,7 +192,7 @@ class Dispatcher:
     async def _wait(self, now: float) -> None:
         """Wait until there may be something to do."""
         until = now + MAX_WAIT_SECONDS
-        if len(self.running) < self._concurrency:
+        if len(self.running) < self.concurrency:
             next_at = self._queue.next_at(busy=bool(self.running))
             if next_at is not None:
                 until = min(until, max(next_at, self._gate.resume_at))
@@ -179,9 +207,9 @@ class Dispatcher:
         self._wake.clear()
 
     async def _sleep(self, seconds: float) -> None:
-        """Sleep until the time is over or `stop` is called."""
+        """Sleep until the time is over, or `stop` or `rebind` is called."""
         until = time.monotonic() + seconds
-        while not self.stopping and (left := until - time.monotonic()) > 0:
+        while not (self.stopping or self._rebind) and (left := until - time.monotonic()) > 0:
             self._wake.clear()
             try:
                 await asyncio.wait_for(self._wake.wait(), left)
@@ -201,7 +229,7 @@ class Dispatcher:
     def _next_delivery(self, now: float) -> Delivery | None:
         running = len(self.running)
         if (
-            running >= self._concurrency
+            running >= self.concurrency
             or self._exclusive is not None
             or not self._gate.may_invoke(now, running)
         ):

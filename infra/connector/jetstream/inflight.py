@@ -48,10 +48,12 @@ class InFlightMessages:
         """
         self._nc = nc
         self._stream = stream
-        self._progress_interval = ack_wait / 3
+        self.ack_wait = ack_wait
+        """Seconds after which the server redelivers a message that it heard nothing of."""
         self._messages: dict[MessageKey, Message] = {}
         self._acknowledged: OrderedDict[MessageKey, str] = OrderedDict()
-        self._remember = remember
+        self.remember = remember
+        """How many acknowledged messages are remembered."""
         self._redrive_prefix = redrive_prefix
         self._unsent: list[tuple[str, bytes]] = []
         self._delayed: dict[MessageKey, float] = {}
@@ -151,7 +153,7 @@ class InFlightMessages:
         for message in removed:
             self._acknowledged[message.key] = message.reply
             await self._send(message.reply, ACK)
-        while len(self._acknowledged) > self._remember:
+        while len(self._acknowledged) > self.remember:
             self._acknowledged.popitem(last=False)
 
     async def nak(self, messages: Iterable[Message], delay: float = 0.0) -> None:
@@ -173,7 +175,7 @@ class InFlightMessages:
         if not self._nc.is_connected:
             return
         for message in self.all():
-            if now - message.progress_sent_at >= self._progress_interval and message in self:
+            if now - message.progress_sent_at >= self.ack_wait / 3 and message in self:
                 message.progress_sent_at = now
                 await self._send(message.reply, IN_PROGRESS)
 
