@@ -33,6 +33,8 @@ from infra.connector.jetstream.streams import StreamDirectory
 from infra.connector.openfaas.autoscaler import Autoscaler
 from infra.connector.openfaas.gateway import Gateway
 from infra.connector.orphans import FunctionConsumer, Orphans
+from infra.connector.presence import Presence
+from infra.connector.scaling import Scaling
 from infra.connector.settings import ConnectorSettings
 from infra.connector.spec import BindingSpec
 from infra.connector.unknown_settings import unknown_settings
@@ -131,7 +133,13 @@ class Connector:
             nc, js, prefix=settings.consumer_prefix, timeout=settings.orphan_timeout
         )
         connections = Connections(nc, js, session, gateway, streams, self._orphans)
-        scaling = asyncio.create_task(self._scale_forever())
+        scaling = asyncio.create_task(
+            Scaling(
+                lambda: {key: each.binding for key, each in self._running.items()},
+                Presence(nc, settings.scale_interval),
+                self._autoscaler,
+            ).run(settings.scale_interval)
+        )
         try:
             while not self._stopped.is_set() and not nc.is_closed:
                 try:
@@ -142,6 +150,7 @@ class Connector:
                     await asyncio.wait_for(self._stopped.wait(), settings.discovery_interval)
         finally:
             scaling.cancel()
+            await asyncio.wait((scaling,))
             await self._stop_bindings()
             await session.close()
             if nc.is_closed:
@@ -201,6 +210,7 @@ class Connector:
             user=settings.basic_auth_user,
             password=settings.basic_auth_password,
             invoke_async=settings.invoke_async,
+            scale_timeout=settings.scale_timeout,
         )
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
@@ -319,7 +329,8 @@ class Connector:
             running.binding.stop(patient=True)
             self._draining.append((key, running))
             del self._running[key]
-            self._forget_lag(key)
+            if self._autoscaler:
+                self._autoscaler.forget(*key)
         self._end_drained(wanted)
         for key, spec in wanted.items():
             if key not in self._running:
@@ -408,36 +419,3 @@ class Connector:
         if bindings:
             logger.info("draining %d bindings", len(bindings))
             await asyncio.wait([running.task for running in bindings])
-
-    # Lag and scaling
-
-    def _forget_lag(self, key: BindingKey) -> None:
-        if self._autoscaler:
-            self._autoscaler.forget(key.function, key.stream)
-
-    async def _scale_forever(self) -> None:
-        while True:
-            await asyncio.sleep(self._settings.scale_interval)
-            for key, running in list(self._running.items()):
-                await self._scale(key, running)
-
-    async def _scale(self, key: BindingKey, running: RunningBinding) -> None:
-        binding = running.binding
-        if binding.fault is not None:
-            self._forget_lag(key)
-            return
-        try:
-            lag = await binding.consumer.lag()
-        except (NatsError, OSError) as error:
-            # a missing consumer has no lag: the binding creates it again
-            logger.debug("no lag of %s: %s", key.function, error)
-            return
-        metrics.LAG.labels(*key).set(lag)
-        if self._autoscaler and running.spec.replicas:
-            await self._autoscaler.reconcile(
-                key.function,
-                key.stream,
-                running.spec.replicas,
-                lag * binding.consumer.sizer.events_per_message,
-                time.monotonic(),
-            )

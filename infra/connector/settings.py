@@ -148,6 +148,9 @@ class ConnectorSettings(BrokerSettings):
     scale_interval: Seconds = Field(
         default=5.0, gt=0, description="interval between measurements of the lag"
     )
+    scale_timeout: Seconds = Field(
+        default=60.0, gt=0, description="maximum time for the gateway's answer to a scale request"
+    )
     lag_per_replica: int = Field(
         default=20_000,
         ge=1,

@@ -2,9 +2,11 @@
 
 `python -m tests.support.fake_gateway PORT STATE JOURNAL`. The state file is read at each request:
 `{"functions": [{"name", "url", "annotations", "labels", "replicas"}], "password": "...",
-"refuseZero": true}`. Scale requests are lines of the journal and change the state.
+"refuseZero": true, "slowToScale": ["name"]}`. Scale requests are lines of the journal and change
+the state; those of functions that are slow to scale are never answered.
 """
 
+import asyncio
 import json
 import sys
 import time
@@ -65,6 +67,8 @@ class _Gateway:
         with self._journal.open("a") as journal:
             journal.write(json.dumps({"time": time.time(), "name": name, **body}) + "\n")
         state = self._state()
+        if name in state.get("slowToScale", ()):
+            await asyncio.sleep(3600)
         if body["replicas"] == 0 and state.get("refuseZero"):
             return web.Response(status=400, text="scaling to zero is not available")
         for function in state["functions"]:
@@ -117,7 +121,9 @@ def main() -> None:
     app.router.add_get("/system/function/{name}", gateway.function)
     app.router.add_post("/system/scale-function/{name}", gateway.scale)
     app.router.add_post("/function/{name}", gateway.invoke)
-    web.run_app(app, host="127.0.0.1", port=int(port), print=None, access_log=None)
+    web.run_app(
+        app, host="127.0.0.1", port=int(port), print=None, access_log=None, shutdown_timeout=0.5
+    )
 
 
 if __name__ == "__main__":

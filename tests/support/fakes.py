@@ -98,11 +98,12 @@ class FakeGateway(Process):
         """Return the functions with their replicas."""
         return json.loads(self._state.read_text())["functions"]
 
-    def asked(self) -> list[int]:
-        """Return the replicas that were asked for, in their order."""
+    def asked(self, name: str = "") -> list[int]:
+        """Return the replicas that were asked for, of all functions or of one, in their order."""
         if not self._journal.exists():
             return []
-        return [json.loads(line)["replicas"] for line in self._journal.read_text().splitlines()]
+        entries = [json.loads(line) for line in self._journal.read_text().splitlines()]
+        return [entry["replicas"] for entry in entries if name in ("", entry["name"])]
 
 
 def deployed(name: str, url: str, **fields: Any) -> dict[str, Any]:

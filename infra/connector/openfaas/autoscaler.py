@@ -112,12 +112,16 @@ class Autoscaler:
 
     def forget(self, function: str, stream: str) -> None:
         """Ignore the lag on a stream from now on: no binding to it works."""
-        self._lags.get(function, {}).pop(stream, None)
+        lags = self._lags.get(function, {})
+        lags.pop(stream, None)
+        if not lags:
+            self._lags.pop(function, None)
+            self._planners.pop(function, None)
 
-    async def reconcile(
+    def plan(
         self, function: str, stream: str, limits: ReplicaLimits, lag: float, now: float
-    ) -> None:
-        """Scale a function if its lag needs another number of replicas.
+    ) -> int | None:
+        """Return the number of replicas to request of a function; None to leave it as it is.
 
         Args:
             function: its full name.
@@ -134,13 +138,16 @@ class Autoscaler:
         self._lags.setdefault(function, {})[stream] = lag
         current = self._replicas.get(function)
         if current is None:
-            return
+            return None
         active = function in self._active
         self._active.discard(function)
         total = sum(self._lags[function].values())
         desired = planner.desired_replicas(total, current, now, active=active)
-        if desired is None or desired == current:
-            return
+        return None if desired == current else desired
+
+    async def request(self, function: str, desired: int) -> None:
+        """Request a number of replicas of a function; a refusal is logged."""
+        current = self._replicas.get(function)
         try:
             await self._gateway.scale(function, desired)
         except GatewayError as error:
@@ -156,4 +163,4 @@ class Autoscaler:
             return
         self._replicas[function] = desired
         metrics.DESIRED_REPLICAS.labels(function).set(desired)
-        logger.info("scaled %s from %d to %d replicas", function, current, desired)
+        logger.info("scaled %s from %s to %d replicas", function, current, desired)

@@ -10,7 +10,6 @@ import aiohttp
 from infra.connector.errors import GatewayError
 
 REQUEST_TIMEOUT_SECONDS = 10.0
-SCALE_TIMEOUT_SECONDS = 60.0
 DEFAULT_NAMESPACE = "openfaas-fn"
 """The gateway's namespace where a request names none."""
 _MAX_QUOTE_LENGTH = 200
@@ -55,7 +54,9 @@ class Gateway:
         user: str | None = None,
         password: str | None = None,
         invoke_async: bool = False,
+        scale_timeout: float = 60.0,
     ) -> None:
+        self._scale_timeout = scale_timeout
         self._session = session
         self._url = url.rstrip("/")
         # not sent with invocations: the gateway would pass it on to the function
@@ -115,7 +116,7 @@ class Gateway:
                 json=body,
                 params=query,
                 headers=self._headers,
-                timeout=aiohttp.ClientTimeout(total=SCALE_TIMEOUT_SECONDS),
+                timeout=aiohttp.ClientTimeout(total=self._scale_timeout),
             ) as response:
                 text = (await response.text(errors="replace")).strip()[:_MAX_QUOTE_LENGTH]
         except (aiohttp.ClientError, OSError, TimeoutError) as error:

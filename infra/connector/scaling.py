@@ -1,0 +1,106 @@
+"""Measures the lag of every binding, and scales the functions on it."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+
+from nats.errors import Error as NatsError
+
+from infra.connector import metrics
+from infra.connector.binding import Binding
+from infra.connector.discovery import BindingKey
+from infra.connector.openfaas.autoscaler import Autoscaler
+from infra.connector.presence import Presence
+
+logger = logging.getLogger(__name__)
+
+MAX_MEASUREMENTS = 16
+"""Questions about lag at the same time."""
+
+
+class Scaling:
+    """Measures and scales at intervals; nothing that is slow holds up what is not."""
+
+    def __init__(
+        self,
+        bindings: Callable[[], Mapping[BindingKey, Binding]],
+        presence: Presence,
+        autoscaler: Autoscaler | None,
+    ) -> None:
+        """Do nothing yet.
+
+        Args:
+            bindings: returns the bindings that run.
+            presence: which of several connectors scales a function.
+            autoscaler: scales functions; None: their lag is only measured.
+        """
+        self._bindings = bindings
+        self._presence = presence
+        self._autoscaler = autoscaler
+        self._slots = asyncio.Semaphore(MAX_MEASUREMENTS)
+        self._measuring: dict[BindingKey, asyncio.Task[None]] = {}
+        self._requesting: dict[str, asyncio.Task[None]] = {}
+
+    async def run(self, interval: float) -> None:
+        """Measure and scale every `interval` seconds until cancelled."""
+        try:
+            while True:
+                bindings = self._bindings()
+                await self._presence.announce(map(_consumer, bindings.values()))
+                await asyncio.sleep(interval)
+                for key, binding in self._bindings().items():
+                    if key not in self._measuring:
+                        self._measuring[key] = asyncio.create_task(self._measure(key, binding))
+        finally:
+            for task in (*self._measuring.values(), *self._requesting.values()):
+                task.cancel()
+            await self._presence.leave()
+
+    async def _measure(self, key: BindingKey, binding: Binding) -> None:
+        try:
+            async with self._slots:
+                lag = await self._lag(key, binding)
+            if lag is not None:
+                self._scale(key, binding, lag)
+        except Exception:
+            logger.exception("unexpected error: %s is not scaled", key.function)
+        finally:
+            del self._measuring[key]
+
+    async def _lag(self, key: BindingKey, binding: Binding) -> float | None:
+        if binding.fault is not None:
+            if self._autoscaler:
+                self._autoscaler.forget(*key)
+            return None
+        try:
+            lag = await binding.consumer.lag()
+        except (NatsError, OSError) as error:
+            # a missing consumer has no lag: the binding creates it again
+            logger.debug("no lag of %s: %s", key.function, error)
+            return None
+        if key in self._bindings():  # it may have ended meanwhile
+            metrics.LAG.labels(*key).set(lag)
+        return lag
+
+    def _scale(self, key: BindingKey, binding: Binding, lag: float) -> None:
+        autoscaler, limits = self._autoscaler, binding.spec.replicas
+        if autoscaler is None or limits is None:
+            return
+        events = lag * binding.consumer.sizer.events_per_message
+        desired = autoscaler.plan(*key, limits, events, time.monotonic())
+        function = key.function
+        if (
+            desired is None
+            or function in self._requesting
+            or not self._presence.acts_for(_consumer(binding))
+        ):
+            return
+        task = asyncio.create_task(autoscaler.request(function, desired))
+        self._requesting[function] = task
+        task.add_done_callback(lambda _: self._requesting.pop(function))
+
+
+def _consumer(binding: Binding) -> str:
+    target = binding.consumer.target
+    return f"{target.stream}/{target.name}"
