@@ -21,6 +21,7 @@ from infra.database import housekeeping
 from infra.database.migrate import migrate
 from infra.local import environment, services, state_dir
 from infra.local.errors import PlatformError
+from infra.local.functions.replica import prepare_starts
 from infra.local.functions.secrets import DOORS, open_doors
 from infra.local.gateway.app import LocalGateway
 from infra.local.gateway.settings import GatewaySettings
@@ -101,6 +102,7 @@ async def running(
                 f"port {settings.gateway_port} is in use: choose another with GATEWAY_PORT"
             )
         stack.enter_context(_log_to(folder / "logs" / "platform.log"))
+        prepare_starts(folder)
         environment.move_secrets_to_files(folder)
         for name in DOORS:
             if (folder / "secrets" / name).exists():

@@ -26,9 +26,9 @@ from tests.support import kinds
 from tests.support.platform import RunningPlatform, platform
 
 BOUNDS_MB = {
-    "functions.ingest.handler": 150,
-    "functions.process_batch.handler": 350,
-    "functions.analytics_query.handler": 256,
+    "ingest": 150,
+    "process-batch": 350,
+    "analytics-query": 256,
     None: 256,  # the gateway
 }
 MAX_ANSWER_BYTES = 1_000_000
@@ -218,12 +218,12 @@ class Surface:
         assert self.up.process
         found: set[str | None] = set()
         for process in self.up.processes():
-            module = process.environ().get("FUNCTION_MODULE")
-            if module or process.pid == self.up.process.pid:
+            name = None if process.pid == self.up.process.pid else process.name()
+            if name in BOUNDS_MB:
                 status = Path(f"/proc/{process.pid}/status").read_text()
                 [peak] = [line.split()[1] for line in status.splitlines() if "VmHWM" in line]
-                assert int(peak) / 1024 < BOUNDS_MB[module], module
-                found.add(module)
+                assert int(peak) / 1024 < BOUNDS_MB[name], name
+                found.add(name)
         assert found == set(BOUNDS_MB)
 
 

@@ -1,18 +1,19 @@
 """Functions as real processes, run by the entry file of the template as in an image."""
 
-import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
+from infra.local import environment
+from infra.local.process.process import fork_server
 from tests.support.net import free_port, plain_http, wait_until
 from tests.support.secrets import open_doors, secrets_folder
-from tests.support.tied_process import TiedProcess
+from tests.support.tied_process import ForkedProcess, TiedProcess
 
 ROOT = Path(__file__).resolve().parents[2]
 ENTRY = ROOT / "templates" / "python3-functions-framework" / "index.py"
@@ -29,7 +30,7 @@ class Function:
     """
 
     url: str
-    process: TiedProcess
+    process: ForkedProcess | TiedProcess
     log: Path
 
     def stop(self, seconds: float = 30) -> int:
@@ -38,32 +39,40 @@ class Function:
         return self.process.wait(seconds)
 
 
+def start(variables: Mapping[str, str], output: int) -> ForkedProcess | TiedProcess:
+    """Start the entry file as the local platform does: in a fork where that is possible."""
+    fork_server.start(environment.inherited(), "tests")
+    if fork_server.can_fork(variables):
+        return ForkedProcess(ENTRY, variables, output)
+    return TiedProcess(
+        [sys.executable, str(ENTRY)], env=variables, cwd=ROOT, stdout=output, stderr=output
+    )
+
+
 @contextmanager
-def running(module: str, log: Path, **environment: str) -> Iterator[Function]:
+def running(module: str, log: Path, **settings: str) -> Iterator[Function]:
     """Run the handler module as a function until the block ends.
 
     Args:
         module: such as `functions.ingest.handler`.
         log: a file for its output.
-        environment: variables besides those of this process. By default there is the secret that
-            batches are signed with and no other, and the doors without a key are open.
+        settings: variables besides those that a replica inherits. By default there is the secret
+            that batches are signed with and no other, and the doors without a key are open.
     """
     port = free_port()
-    secrets = environment.get("SECRETS_DIR") or secrets_folder(log.with_name(log.name + "-secrets"))
+    secrets = settings.get("SECRETS_DIR") or secrets_folder(log.with_name(log.name + "-secrets"))
     variables = {
-        **os.environ,
+        **environment.inherited(),
         "PYTHONPATH": str(ROOT),
         "FUNCTION_MODULE": module,
         "HOST": "127.0.0.1",
         "PORT": str(port),
         "SECRETS_DIR": str(secrets),
         **open_doors(Path(secrets)),
-        **environment,
+        **settings,
     }
     with log.open("ab") as output:
-        process = TiedProcess(
-            [sys.executable, str(ENTRY)], env=variables, cwd=ROOT, stdout=output, stderr=output
-        )
+        process = start(variables, output.fileno())
     function = Function(f"http://127.0.0.1:{port}", process, log)
 
     def answers() -> bool:

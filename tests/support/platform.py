@@ -1,5 +1,6 @@
 """A whole platform as a user starts it, in a state folder and on a port of its own."""
 
+import contextlib
 import json
 import os
 import signal
@@ -105,22 +106,12 @@ class RunningPlatform:
 
     def replicas(self, function: str) -> list[int]:
         """Return the process ids of a function's replicas."""
-        wanted = f"/functions/{function.replace('-', '_')}"
-        module = f"functions.{function.replace('-', '_')}.handler"
         found = []
         for process in self.processes():
-            try:
-                environment = process.environ()
-            except (psutil.Error, OSError):
-                continue
-            parent = process.parent()
-            if (
-                parent
-                and self.process
-                and parent.pid == self.process.pid
-                and (environment.get("FUNCTION_MODULE") == module or wanted in str(environment))
-            ):
-                found.append(process.pid)
+            with contextlib.suppress(psutil.Error, OSError):
+                parent = process.parent()
+                if process.name() == function and parent and parent.name() != function:
+                    found.append(process.pid)
         return found
 
     def processes(self) -> list[psutil.Process]:

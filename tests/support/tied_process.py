@@ -1,11 +1,16 @@
 """Processes that end with the test run, also when it is killed."""
 
+import contextlib
+import os
+import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
 from typing import Any
 
+from infra.local.process.fork_server import ForkRequest
+from infra.local.process.process import fork_server
 from infra.local.process.reaper import Reaper
 
 STOP_SECONDS = 5.0
@@ -35,3 +40,50 @@ class TiedProcess(subprocess.Popen[Any]):
         if status is not None:
             _reaper.forget(self.pid)
         return status
+
+
+class ForkedProcess:
+    """A Python script in a fork of the fork server, with what tests use of `TiedProcess`.
+
+    Args:
+        script: the file.
+        env: its environment.
+        output: the descriptor of what takes its output and its errors.
+    """
+
+    def __init__(self, script: Path, env: Mapping[str, str], output: int) -> None:
+        cwd = str(Path(__file__).resolve().parents[2])
+        request = ForkRequest("tested", str(script), dict(env), cwd, SIGTERM)
+        self.pid, self._exited = fork_server.fork(request, output)
+        _reaper.watch(self.pid, SIGTERM, SIGKILL, STOP_SECONDS)
+        self._exited.add_done_callback(lambda _: _reaper.forget(self.pid))
+
+    @property
+    def returncode(self) -> int | None:
+        """Its exit status, or None while it runs."""
+        return self._exited.result() if self._exited.done() else None
+
+    def poll(self) -> int | None:
+        """Return its exit status, or None while it runs."""
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait until it has ended, and return its exit status."""
+        try:
+            return self._exited.result(timeout)
+        except TimeoutError:
+            raise subprocess.TimeoutExpired("a forked process", timeout or 0) from None
+
+    def send_signal(self, signum: int) -> None:
+        """Send it a signal, if it still runs."""
+        if not self._exited.done():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signum)
+
+    def terminate(self) -> None:
+        """Send it SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Send it SIGKILL."""
+        self.send_signal(signal.SIGKILL)

@@ -4,15 +4,17 @@ import asyncio
 import time
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 
 import psutil
 
+from infra.local import environment
 from infra.local.errors import ReplicaStartError, UpstreamError
 from infra.local.functions.version import Version
 from infra.local.gateway.settings import GatewaySettings
 from infra.local.gateway.upstream import Upstream, probe
 from infra.local.process.logfile import LogFile
-from infra.local.process.process import Process, spawn
+from infra.local.process.process import Process, fork, fork_server, spawn
 from infra.local.servers.ports import LOOPBACK, free_port
 
 MAX_PORT_ATTEMPTS = 3
@@ -73,6 +75,11 @@ class Replica:
         return self.process.last_lines(10) if self.process is not None else []
 
 
+def prepare_starts(state_dir: Path) -> None:
+    """Begin with what the start of a replica would wait for."""
+    fork_server.start(environment.inherited(), str(state_dir.resolve()))
+
+
 async def start_replica(
     replica: Replica, version: Version, settings: GatewaySettings, log: LogFile
 ) -> None:
@@ -85,7 +92,13 @@ async def start_replica(
         try:
             replica.port = free_port()
             command = version.command(replica.name, replica.port, settings)
-            process = replica.process = spawn(command, log)
+            # waits for the imports of the fork server, which began before a new process' would
+            can_fork = await asyncio.to_thread(fork_server.can_fork, command.env or {})
+            if replica.state is not ReplicaState.STARTING:
+                return
+            name = version.deployment.service
+            process = fork(command, log, name) if can_fork else spawn(command, log)
+            replica.process = process
         except OSError as error:
             raise ReplicaStartError(f"the process cannot be started: {error}") from error
         try:

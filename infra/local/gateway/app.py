@@ -17,6 +17,7 @@ from infra.local.async_calls.queue import AsyncCallQueue
 from infra.local.errors import PlatformError
 from infra.local.functions.idle_scaler import run_idle_scaler
 from infra.local.functions.registry import Registry
+from infra.local.functions.replica import prepare_starts
 from infra.local.functions.stack import read_stacks
 from infra.local.gateway.admission import Admission
 from infra.local.gateway.auth import Login, ensure_password
@@ -105,6 +106,7 @@ class LocalGateway:
         self.password = password if settings.basic_auth else None
         if not settings.basic_auth:
             logger.warning("BASIC_AUTH=false: anybody who reaches the gateway may deploy functions")
+        prepare_starts(settings.state_dir)
         self._registry = Registry(settings)
         self._metrics = CollectorRegistry()
         self._login = Login(self.password)

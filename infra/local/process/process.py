@@ -20,9 +20,11 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from infra.local.private_file import open_private
+from infra.local.process.fork_server import ForkRequest, ForkServer
 from infra.local.process.logfile import LogFile
 from infra.local.process.reaper import Reaper
 
@@ -37,7 +39,9 @@ _libc: ctypes.CDLL | None = None
 if sys.platform == "linux":
     _libc = ctypes.CDLL(None, use_errno=True)
 _reaper = Reaper()
+fork_server = ForkServer()
 atexit.register(_reaper.close)  # the reaper process ends before this one does
+atexit.register(fork_server.close)
 
 
 @dataclass(frozen=True)
@@ -148,7 +152,7 @@ def spawn(command: Command, output: LogFile | Path) -> Process:
         OSError: it cannot be started.
     """
     if isinstance(output, LogFile):
-        return _spawn_with_pipe(command, output)
+        return _with_pipe(command, output, partial(_start_new, command))
     with open_private(output) as file:
         popen = _popen(command, file.fileno())
     process = Process(command, popen.pid, lambda: _tail(output))
@@ -156,20 +160,31 @@ def spawn(command: Command, output: LogFile | Path) -> Process:
     return process
 
 
-def _spawn_with_pipe(command: Command, log: LogFile) -> Process:
-    loop = asyncio.get_running_loop()
-    popen = _popen(command, subprocess.PIPE)
-    stdout = popen.stdout
-    assert stdout is not None
-    reader = _OutputReader(stdout.fileno(), command.name, log)
-    process = Process(command, popen.pid, reader.last_lines)
-    reader.start(loop)
+def fork(command: Command, log: LogFile, name: str) -> Process:
+    """Start a process that runs a Python script, by the fork server; else as `spawn` does.
 
-    def finish(status: int) -> None:
+    Args:
+        command: a Python interpreter and a script, of an environment that `can_fork` allows.
+        log: takes what the process writes.
+        name: what the kernel calls the process.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    return _with_pipe(command, log, partial(_start_fork, command, name))
+
+
+def _with_pipe(
+    command: Command, log: LogFile, start: Callable[[int, Callable[[int], None]], int]
+) -> Process:
+    """Start a process and read its output; `start` takes that and a callback at the exit."""
+    loop = asyncio.get_running_loop()
+
+    def finish(status: int) -> None:  # in the loop, and thus after this function has returned
         try:
             reader.finish(loop)
         finally:
-            stdout.close()
+            os.close(output)
             process.exited.set_result(status)
 
     def on_exit(status: int) -> None:
@@ -178,8 +193,39 @@ def _spawn_with_pipe(command: Command, log: LogFile) -> Process:
         except RuntimeError:  # the loop is closed
             process.exited.set_result(status)
 
-    _watch(popen, on_exit)
+    output, written_by_child = os.pipe()
+    try:
+        pid = start(written_by_child, on_exit)
+    except BaseException:
+        os.close(output)
+        raise
+    finally:
+        os.close(written_by_child)
+    reader = _OutputReader(output, command.name, log)
+    process = Process(command, pid, reader.last_lines)
+    reader.start(loop)
     return process
+
+
+def _start_new(command: Command, stdout: int, on_exit: Callable[[int], None]) -> int:
+    popen = _popen(command, stdout)
+    _watch(popen, on_exit)
+    return popen.pid
+
+
+def _start_fork(command: Command, name: str, stdout: int, on_exit: Callable[[int], None]) -> int:
+    def ended(exited: Future[int]) -> None:
+        _reaper.forget(pid)
+        on_exit(exited.result())
+
+    _, script = command.args
+    request = ForkRequest(
+        name, script, dict(command.env or os.environ), str(command.cwd), command.stop_signal
+    )
+    pid, exited = fork_server.fork(request, stdout)
+    _reaper.watch(pid, command.stop_signal, command.kill_signal, command.orphan_timeout)
+    exited.add_done_callback(ended)
+    return pid
 
 
 def _popen(command: Command, stdout: int) -> subprocess.Popen[bytes]:

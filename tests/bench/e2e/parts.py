@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
+FUNCTIONS = ("ingest", "process-batch", "analytics-query")
+"""What the kernel calls replicas that are forks; those of earlier revisions are found by their
+environment."""
 
-Part = Callable[[str, Mapping[str, str]], str | None]
-"""Names the part a process belongs to, from its command line and environment; None: the part of
-its parent."""
+Part = Callable[[str, str, Mapping[str, str]], str | None]
+"""Names the part a process belongs to, from what the kernel calls it, its command line and its
+environment; None: the part of its parent."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +89,12 @@ class Tree:
     def _name(self, pid: int) -> str | None:
         folder = Path(f"/proc/{pid}")
         try:
+            name = (folder / "comm").read_text().rstrip("\n")
             command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
             pairs = (folder / "environ").read_bytes().decode(errors="replace").split("\0")
         except OSError:
             return None
-        return self._part(command, dict(pair.split("=", 1) for pair in pairs if "=" in pair))
+        return self._part(name, command, dict(pair.split("=", 1) for pair in pairs if "=" in pair))
 
 
 def _read(folder: Path) -> tuple[int, _Process] | None:
@@ -105,8 +109,10 @@ def _read(folder: Path) -> tuple[int, _Process] | None:
     return int(folder.name), _Process(int(fields[1]), own / _TICKS, ended / _TICKS)
 
 
-def platform_part(command: str, environment: Mapping[str, str]) -> str | None:
+def platform_part(name: str, command: str, environment: Mapping[str, str]) -> str | None:
     """Name the part of the platform that a process is."""
+    if name in FUNCTIONS:
+        return name
     if module := environment.get("FUNCTION_MODULE"):
         return module.split(".")[1].replace("_", "-")
     return _named(
@@ -120,7 +126,7 @@ def platform_part(command: str, environment: Mapping[str, str]) -> str | None:
     )
 
 
-def usual_part(command: str, _environment: Mapping[str, str]) -> str | None:
+def usual_part(_name: str, command: str, _environment: Mapping[str, str]) -> str | None:
     """Name the part of the usual service that a process is."""
     return _named(
         command,

@@ -43,7 +43,9 @@ def test_processor_time_belongs_to_the_part_that_took_it() -> None:
         f"subprocess.run([sys.executable, '-S', '-c', {worker + '; input()'!r}, 'worker'])"
     )
     with subprocess.Popen([sys.executable, "-S", "-c", root], stdin=subprocess.PIPE) as process:
-        tree = Tree(process.pid, "root", lambda command, _: "worker" if "worker" in command else "")
+        tree = Tree(
+            process.pid, "root", lambda _, command, __: "worker" if "worker" in command else ""
+        )
         before = tree.snapshot()
         # its child's time is its own part's, while the child runs and after it has ended
         wait_until(lambda: tree.snapshot().since(before).get("worker", 0.0) >= 0.3)

@@ -40,6 +40,10 @@ async def _health(_: Request) -> Response:
     return Response("OK")
 
 
+async def _environment(_: Request) -> Response:
+    return Response(json.dumps(dict(os.environ)), media_type="application/json")
+
+
 async def _sleep(request: Request) -> Response:
     await asyncio.sleep(float(request.query_params["s"]))
     return await _describe(request)
@@ -168,6 +172,7 @@ _ROUTES: dict[str, Callable[[Request], Awaitable[Response]]] = {
     "/cookies": _cookies,
     "/print": _print,
     "/secrets": _secrets,
+    "/environment": _environment,
     "/fail-once": _fail_once,
     "/wait-until-gone": _wait_until_gone,
 }
