@@ -20,19 +20,14 @@ INSTALL_SECONDS = 600
 
 HOW_TO_INSTALL = {
     "faas-cli": "https://docs.openfaas.com/cli/install/",
-    "of-watchdog": "https://github.com/openfaas/of-watchdog/releases (it may be named fwatchdog)",
     "kubectl": "https://kubernetes.io/docs/tasks/tools/",
 }
-OTHER_NAMES = {"of-watchdog": "fwatchdog"}
 
 
 def installed(name: str) -> Path | None:
     """Return a program out of `.tools/bin` or the PATH, or None."""
-    for candidate in (name, OTHER_NAMES.get(name, name)):
-        found = shutil.which(candidate, path=f"{BINARIES}{os.pathsep}{os.environ['PATH']}")
-        if found:
-            return Path(found)
-    return None
+    found = shutil.which(name, path=f"{BINARIES}{os.pathsep}{os.environ['PATH']}")
+    return Path(found) if found else None
 
 
 def tool(name: str) -> Path:

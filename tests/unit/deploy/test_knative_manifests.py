@@ -96,7 +96,7 @@ def test_pod_is_confined_and_probed(manifests: list[Manifest], name: str) -> Non
     assert context["readOnlyRootFilesystem"] is True
     assert context["runAsNonRoot"] is True
     assert {"name": "tmp", "mountPath": "/tmp"} in container["volumeMounts"]
-    assert container["readinessProbe"]["httpGet"]["path"] == "/_/health"
+    assert container["readinessProbe"]["httpGet"]["path"] == "/_/ready"
     assert container["livenessProbe"]["httpGet"]["path"] == "/health/liveness"
     reserved = {"PORT", "K_SERVICE", "K_CONFIGURATION", "K_REVISION"}
     assert not reserved & {variable["name"] for variable in container["env"]}

@@ -1,0 +1,1 @@
+"""How the template serves a function: what index.py is made of."""
