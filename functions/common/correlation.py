@@ -35,6 +35,12 @@ def new_call_id() -> str:
     return secrets.token_hex(16)
 
 
+def trace_id(traceparent: str) -> str:
+    """Return the trace id of a `traceparent` header; empty if it is none."""
+    trace = _TRACEPARENT.fullmatch(traceparent)
+    return trace[1] if trace else ""
+
+
 def call_id_from(headers: HeaderLookup) -> str:
     """Return the request's `X-Call-Id`, else the trace id of its `traceparent`, else a new one.
 
@@ -43,5 +49,5 @@ def call_id_from(headers: HeaderLookup) -> str:
     given = headers.get(CALL_ID_HEADER) or headers.get(CALL_ID_HEADER.lower()) or ""
     if _SAFE.fullmatch(given):
         return given
-    trace = _TRACEPARENT.fullmatch(headers.get("traceparent") or headers.get("Traceparent") or "")
-    return trace[1] if trace else new_call_id()
+    traceparent = headers.get("traceparent") or headers.get("Traceparent") or ""
+    return trace_id(traceparent) or new_call_id()

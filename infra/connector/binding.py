@@ -9,7 +9,7 @@ from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 
 from functions.common.backoff import Backoff
-from functions.common.correlation import CALL_ID, CALL_ID_HEADER, new_call_id
+from functions.common.correlation import CALL_ID, CALL_ID_HEADER, new_call_id, trace_id
 from infra.connector.delivery.attempts import AttemptCounter
 from infra.connector.delivery.batcher import BatchLimits
 from infra.connector.delivery.circuit_breaker import BreakerLimits, CircuitBreaker
@@ -23,6 +23,7 @@ from infra.connector.delivery.throttle import Throttle
 from infra.connector.dlq.outcome import Outcome, OutcomeHandler
 from infra.connector.dlq.publisher import DeadLetterPublisher
 from infra.connector.errors import BindError
+from infra.connector.http.headers import by_lower_name
 from infra.connector.http.invoker import Invoker
 from infra.connector.jetstream.consumer import Consumer, ConsumerTarget
 from infra.connector.jetstream.dispatcher import Dispatcher
@@ -243,7 +244,11 @@ def _capacity(spec: BindingSpec) -> tuple[int, int]:
 
 def _shared_call_id(messages: Sequence[Message]) -> str:
     """Return the correlation id that all messages have in common, or a new one."""
-    ids = {message.headers.get(CALL_ID_HEADER, "") for message in messages}
+    ids = {
+        message.headers.get(CALL_ID_HEADER)
+        or trace_id(by_lower_name(message).get("traceparent", ""))
+        for message in messages
+    }
     only = ids.pop() if len(ids) == 1 else ""
     usable = only and "," not in only and only.isascii() and only.isprintable()
     return only if usable else new_call_id()

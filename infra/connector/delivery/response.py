@@ -3,7 +3,7 @@
 import email.utils
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, cast
@@ -124,7 +124,7 @@ def classify(
     status: int,
     headers: Mapping[str, str],
     body: bytes,
-    ids: Collection[str],
+    ids: Mapping[str, Sequence[str]],
     *,
     batch: bool,
     now: float,
@@ -135,7 +135,8 @@ def classify(
         status: the HTTP status.
         headers: the response's headers; the mapping ignores case.
         body: the response's body.
-        ids: the ids of the messages of the invocation.
+        ids: by each id that the response may name, the ids of the messages of the invocation that
+            have it. Several may, if they are CloudEvents with ids of their own.
         batch: whether the function follows the batch contract; otherwise every 2xx means success.
         now: seconds since 1970, for a `Retry-After` that is a date.
     """
@@ -181,7 +182,7 @@ def _is_failed_cold_start(status: int, headers: Mapping[str, str], body: bytes) 
     )
 
 
-def _partial(body: bytes, ids: Collection[str]) -> Response:
+def _partial(body: bytes, ids: Mapping[str, Sequence[str]]) -> Response:
     if not body.strip():
         return Success()
     try:
@@ -196,7 +197,7 @@ def _partial(body: bytes, ids: Collection[str]) -> Response:
         return Failed(Fault.ERROR, f"malformed response: {why}{_quote(body)}")
 
 
-def _read_failures(failures: Any, ids: Collection[str]) -> Success:
+def _read_failures(failures: Any, ids: Mapping[str, Sequence[str]]) -> Success:
     if not isinstance(failures, list):
         raise MalformedResponseError("batchItemFailures is not an array")
     retry: dict[str, Retry] = {}
@@ -210,22 +211,26 @@ def _read_failures(failures: Any, ids: Collection[str]) -> Success:
         name = failure.get("itemIdentifier")
         if not isinstance(name, str) or name not in ids:
             raise MalformedResponseError(f"it names an unknown item {str(name)[:100]!r}")
-        if any(name in named for named in (retry, deferred, dead, dead_events)):
+        messages = ids[name]
+        if any(messages[0] in named for named in (retry, deferred, dead, dead_events)):
+            if len(messages) > 1:
+                continue  # once for each message that has this id
             raise MalformedResponseError(f"it names {name} twice")
         disposition = failure.get("disposition", "retry")
         reason = _text(failure.get("reason"))
         if disposition == "retry":
-            retry[name] = Retry(
+            asked = Retry(
                 reason or "the function asks to retry", _seconds(failure.get("retryAfter"))
             )
+            retry |= dict.fromkeys(messages, asked)
         elif disposition == "defer":
-            deferred[name] = Retry(
-                reason or "the function defers it", _seconds(failure.get("retryAfter"))
-            )
+            asked = Retry(reason or "the function defers it", _seconds(failure.get("retryAfter")))
+            deferred |= dict.fromkeys(messages, asked)
         elif disposition == "dead" and failure.get("events"):
-            dead_events[name] = _read_events(failure["events"], reason)
+            events = _read_events(failure["events"], reason)
+            dead_events |= dict.fromkeys(messages, events)
         elif disposition == "dead":
-            dead[name] = reason or "the function gave no reason"
+            dead |= dict.fromkeys(messages, reason or "the function gave no reason")
         else:
             raise MalformedResponseError(f"unknown disposition {str(disposition)[:100]!r}")
     return Success(retry, deferred, dead, dead_events)

@@ -21,7 +21,13 @@ from infra.connector.delivery.response import (
     Unavailable,
     classify,
 )
-from infra.connector.http.cloudevents import BATCH_CONTENT_TYPE, batch_body, binary_headers
+from infra.connector.http.cloudevents import (
+    BATCH_CONTENT_TYPE,
+    batch_body,
+    identifiers,
+    request_headers,
+)
+from infra.connector.http.headers import shared_trace
 
 MAX_RESPONSE_BYTES = 16 * 1024**2
 UNAUTHORIZED = 401
@@ -110,15 +116,14 @@ class Invoker:
         headers = {CALL_ID_HEADER: call_id}
         if self.batch:
             body = batch_body(messages, self._source)
-            headers["Content-Type"] = BATCH_CONTENT_TYPE
+            headers |= {"Content-Type": BATCH_CONTENT_TYPE, **shared_trace(messages)}
         else:
             body = messages[0].data
-            headers |= binary_headers(messages[0], self._source)
+            headers |= request_headers(messages[0], self._source)
         start = time.perf_counter()
         if self._signing_keys:  # anew for each attempt: a signature is of its time
             headers[signature.HEADER] = signature.sign(self._signing_keys, body, time.time())
-        ids = {message.id for message in messages}
-        response = await self._post(body, headers, ids)
+        response = await self._post(body, headers, messages)
         if isinstance(response, Rejected) and await self._is_missing(response.status):
             response = Unavailable("the gateway has no such function", reached=False)
         elif isinstance(response, Rejected) and response.status == UNAUTHORIZED:
@@ -140,12 +145,18 @@ class Invoker:
         # a 404 may be the function's own, or the gateway's for a function that is not deployed
         return status == 404 and self._exists is not None and not await self._exists()
 
-    async def _post(self, body: bytes, headers: Mapping[str, str], ids: set[str]) -> Response:
+    async def _post(
+        self, body: bytes, headers: Mapping[str, str], messages: Sequence[Message]
+    ) -> Response:
         response = await send_request(
             self._session, "POST", self._url, headers.items(), body, timeout=self._timeout
         )
         if not isinstance(response, HttpResponse):
             return response
+        ids: dict[str, list[str]] = {}
+        for message in messages if self.batch else ():
+            for name in identifiers(message):
+                ids.setdefault(name, []).append(message.id)
         return classify(
             response.status,
             response.headers,

@@ -27,11 +27,13 @@ from infra.connector.dlq.publisher import (
 from infra.connector.http.cloudevents import (
     JSON_TYPE,
     batch_body,
-    binary_headers,
     content_type,
     event_time,
     header_value,
+    identifiers,
+    request_headers,
 )
+from infra.connector.http.headers import shared_trace
 from infra.connector.jetstream.subjects import covers, is_subject, overlap, parse_topics
 
 ROUTE = DeadLetterRoute("fn.ns", "fn", "EVENTS", "EVENTS_DLQ", "dlq.{subject}")
@@ -214,10 +216,11 @@ def test_a_batch_holds_payloads_as_they_are() -> None:
         "datacontenttype": "application/json",
         "deliverycount": 2,
         "callid": "c1",
+        "headers": {"X-Call-Id": "c1"},
         "data": {"amount": 1.1, "b": [1e5], "text": "ä ä"},
     }
     assert second["data"] == [{}, {}]
-    assert "callid" not in second
+    assert not {"callid", "headers"} & second.keys()
 
 
 def test_what_is_not_json_goes_as_base64() -> None:
@@ -259,7 +262,7 @@ def test_calls_of_this_connector_count_as_deliveries() -> None:
 
 
 def test_binary_mode() -> None:
-    assert binary_headers(message(b"{}", X_Call_Id="c,d"), SOURCE) == {
+    assert request_headers(message(b"{}", X_Call_Id="c,d"), SOURCE) == {
         "Content-Type": "application/json",
         "ce-specversion": "1.0",
         "ce-id": "EVENTS:42",
@@ -271,6 +274,89 @@ def test_binary_mode() -> None:
         "ce-callid": "c,d",
         "X-Topic": "events.facebook",
     }
+
+
+CLOUD_EVENT = {
+    "ce-specversion": "1.0",
+    "ce-id": "o%207",
+    "ce-source": "/shop",
+    "ce-type": "com.acme.order",
+    "CE-Tenant": "a",
+    "ce-data": "no attribute",
+}
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def test_a_message_that_is_a_cloud_event_stays_one() -> None:
+    given_message = replace(message(b"[1]"), headers=CLOUD_EVENT)
+    (event,) = json.loads(batch_body([given_message], SOURCE))
+    wanted = {"id": "o 7", "source": "/shop", "type": "com.acme.order", "tenant": "a", "data": [1]}
+    assert event.items() >= wanted.items()
+    assert event["messageid"] == "EVENTS:42"
+    assert event["topic"] == event["subject"] == "events.facebook"
+    assert event["headers"] == CLOUD_EVENT
+    assert identifiers(given_message) == ("EVENTS:42", "o 7")
+    headers = request_headers(given_message, SOURCE)
+    assert headers["ce-id"] == "o%207"
+    assert (headers["ce-source"], headers["ce-type"]) == ("/shop", "com.acme.order")
+    assert (headers["ce-messageid"], headers["ce-deliverycount"]) == ("EVENTS:42", "2")
+    assert "CE-Tenant" not in headers, "in lower case"
+
+
+def test_a_structured_cloud_event_keeps_its_bytes() -> None:
+    payload = b' { "specversion": "1.0","id":"7","source":"/s","type":"t", "data": {"n": 1.10e2}}'
+    given_message = message(payload, Content_Type="application/cloudevents+json; charset=utf-8")
+    body = batch_body([given_message], SOURCE)
+    assert payload.strip()[1:] in body
+    (event,) = json.loads(body)
+    assert (event["id"], event["deliverycount"]) == ("7", 2)
+    assert event["data"] == {"n": 110.0}
+    headers = request_headers(given_message, SOURCE)
+    assert headers["Content-Type"] == "application/cloudevents+json; charset=utf-8"
+    assert "ce-id" not in headers
+    # one that went through a connector before has such members already
+    again = payload.replace(b'"id"', b'"deliverycount": 9, "id"')
+    (event,) = json.loads(batch_body([replace(given_message, data=again)], SOURCE))
+    assert (event["id"], event["deliverycount"]) == ("7", 2)
+
+
+@pytest.mark.parametrize("missing", ["ce-specversion", "ce-id", "ce-source", "ce-type"])
+def test_half_a_cloud_event_is_none(missing: str) -> None:
+    headers = {name: value for name, value in CLOUD_EVENT.items() if name != missing}
+    (event,) = json.loads(batch_body([replace(message(b"1"), headers=headers)], SOURCE))
+    assert (event["id"], event["source"]) == ("EVENTS:42", SOURCE)
+    assert event["type"] == "universe.jetstream.message"
+    assert "messageid" not in event
+
+
+def test_which_headers_reach_the_function() -> None:
+    sent = {
+        "Tenant": "\u00e4, b",
+        "traceparent": TRACE,
+        "x-topic": "forged",
+        "Universe-Signature": "forged",
+        "Transfer-Encoding": "chunked",
+        "Content-Length": "7",
+        "not a token": "x",
+        "Line": "a\r\nX-Other: b",
+    }
+    headers = request_headers(replace(message(b"1"), headers=sent), SOURCE)
+    assert headers["Tenant"] == "%C3%A4, b"
+    assert headers["traceparent"] == TRACE
+    assert headers["Line"] == "a%0D%0AX-Other: b"
+    assert headers["X-Topic"] == "events.facebook"
+    assert (
+        not {"x-topic", "Universe-Signature", "Transfer-Encoding", "not a token"} & headers.keys()
+    )
+    (event,) = json.loads(batch_body([replace(message(b"1"), headers=sent)], SOURCE))
+    assert event["headers"] == sent
+    assert event["traceparent"] == TRACE
+
+
+def test_a_batch_of_one_trace_is_in_it() -> None:
+    one, other = (message(b"1", traceparent=TRACE + end) for end in ("", "x"))
+    assert shared_trace([one, one]) == {"traceparent": TRACE}
+    assert shared_trace([one, other]) == shared_trace([message(b"1")]) == {}
 
 
 @given(st.text())

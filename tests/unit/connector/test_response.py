@@ -22,7 +22,7 @@ from infra.connector.delivery.response import (
 )
 
 NOW = 1_800_000_000.0
-IDS = ("EVENTS:1", "EVENTS:2", "EVENTS:3")
+IDS = {name: [name] for name in ("EVENTS:1", "EVENTS:2", "EVENTS:3")}
 
 
 def read(status: int, body: bytes | Any = b"", *, batch: bool = True, **headers: str) -> Response:
@@ -273,3 +273,11 @@ def test_any_json_is_taken_for_what_it_says_or_for_malformed(items: Any) -> None
         assert all(response.dead.values())
     else:
         assert isinstance(response, Failed)
+
+
+def test_an_id_that_several_messages_have_names_all_of_them() -> None:
+    ids = {"EVENTS:1": ["EVENTS:1"], "EVENTS:2": ["EVENTS:2"], "mine": ["EVENTS:1", "EVENTS:2"]}
+    twice = {"itemIdentifier": "mine", "disposition": "dead", "reason": "no"}
+    body = json.dumps({"batchItemFailures": [twice, twice]}).encode()
+    response = classify(200, {}, body, ids, batch=True, now=NOW)
+    assert response == Success(dead={"EVENTS:1": "no", "EVENTS:2": "no"})
