@@ -20,7 +20,7 @@ from typing import Any
 import uvloop
 
 from functions.common.paths import ROOT
-from infra.local.gateway.upstream import Upstream
+from infra.local.gateway.http1.upstream import Upstream
 from tests.bench.options import Options
 from tests.support.local_gateway import running_gateway
 

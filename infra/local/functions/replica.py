@@ -11,8 +11,8 @@ import psutil
 from infra.local import environment
 from infra.local.errors import ReplicaStartError, UpstreamError
 from infra.local.functions.version import Version
+from infra.local.gateway.http1.upstream import Upstream, probe
 from infra.local.gateway.settings import GatewaySettings
-from infra.local.gateway.upstream import Upstream, probe
 from infra.local.process.logfile import LogFile
 from infra.local.process.process import Process, fork, fork_server, spawn
 from infra.local.servers.ports import LOOPBACK, free_port

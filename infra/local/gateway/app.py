@@ -21,11 +21,11 @@ from infra.local.functions.replica import prepare_starts
 from infra.local.functions.stack import read_stacks
 from infra.local.gateway.admission import Admission
 from infra.local.gateway.auth import Login, ensure_password
-from infra.local.gateway.bodies import BODIES, RequestBodies
-from infra.local.gateway.client import MAX_HEADER_BYTES, ClientListener
-from infra.local.gateway.connections import OpenConnections
-from infra.local.gateway.content import READ_BUFFER_BYTES
 from infra.local.gateway.front import Front
+from infra.local.gateway.http1.bodies import BODIES, RequestBodies
+from infra.local.gateway.http1.client import MAX_HEADER_BYTES, ClientListener
+from infra.local.gateway.http1.connections import OpenConnections
+from infra.local.gateway.http1.content import READ_BUFFER_BYTES
 from infra.local.gateway.proxy import ProxyRoutes
 from infra.local.gateway.refusals import Refusals
 from infra.local.gateway.routes.async_calls import AsyncRoutes

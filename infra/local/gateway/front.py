@@ -2,7 +2,7 @@
 
 from infra.local.errors import GatewayRefusalError
 from infra.local.gateway.admission import Admission
-from infra.local.gateway.client import ClientRequest
+from infra.local.gateway.http1.client import ClientRequest
 from infra.local.gateway.http_io import FUNCTION_PREFIX, FUNCTION_PREFIXES, refusal_answer
 from infra.local.gateway.proxy import ProxyRoutes
 from infra.local.gateway.refusals import Refusals

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from functions.common.http.front_door import RawResponse
 from functions.common.problem import PROBLEM_JSON, problem
 from infra.local.errors import GatewayRefusalError
-from infra.local.gateway.bodies import BODIES
+from infra.local.gateway.http1.bodies import BODIES
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -23,9 +23,9 @@ from infra.local.functions.function import Function
 from infra.local.functions.registry import Registry
 from infra.local.gateway import refusals
 from infra.local.gateway.auth import Login
-from infra.local.gateway.bodies import RequestBodies, RequestBody
-from infra.local.gateway.client import ClientRequest
-from infra.local.gateway.exchange import Call, exchange
+from infra.local.gateway.http1.bodies import RequestBodies, RequestBody
+from infra.local.gateway.http1.client import ClientRequest
+from infra.local.gateway.http1.exchange import Call, exchange
 from infra.local.gateway.http_io import FUNCTION_PREFIX, problem_answer
 from infra.local.gateway.operations import is_operation
 from infra.local.gateway.refusals import Refusals

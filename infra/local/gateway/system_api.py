@@ -14,12 +14,12 @@ from aiohttp.typedefs import Middleware
 
 from infra.local.errors import ConnectFailedError, GatewayRefusalError, UpstreamError
 from infra.local.gateway.auth import Handler
-from infra.local.gateway.bodies import read_part
-from infra.local.gateway.client import ClientRequest
-from infra.local.gateway.exchange import Call, exchange
+from infra.local.gateway.http1.bodies import read_part
+from infra.local.gateway.http1.client import ClientRequest
+from infra.local.gateway.http1.exchange import Call, exchange
+from infra.local.gateway.http1.upstream import Connection, Upstream
 from infra.local.gateway.http_io import problem_answer, refusal_answer, to_response
 from infra.local.gateway.refusals import Refusals
-from infra.local.gateway.upstream import Connection, Upstream
 
 _DROPPED = frozenset({b"expect"})
 _TIMEOUT = 900.0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.gateway.client import MAX_HEADER_BYTES, MAX_PIPELINED
+from infra.local.gateway.http1.client import MAX_HEADER_BYTES, MAX_PIPELINED
 from tests.security.raw_http import connect, exchange, head, status_of
 from tests.support.local_gateway import RunningGateway, running_gateway
 from tests.support.net import eventually

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from infra.local.gateway.upstream import Upstream
+from infra.local.gateway.http1.upstream import Upstream
 
 
 async def test_trailers_of_a_response_are_no_header_fields() -> None:

@@ -16,7 +16,7 @@ from infra.local.errors import (
 )
 from infra.local.functions.registry import Registry
 from infra.local.gateway import refusals
-from infra.local.gateway.bodies import RequestBodies
+from infra.local.gateway.http1.bodies import RequestBodies
 from infra.local.gateway.http_io import ASYNC_PREFIX, problem_answer, to_response
 from infra.local.gateway.operations import is_operation
 from infra.local.gateway.proxy import split_target

@@ -19,10 +19,10 @@ import httptools
 from functions.common.http.front_door import RawResponse
 from infra.local.errors import GatewayRefusalError
 from infra.local.gateway import refusals
-from infra.local.gateway.connections import OpenConnections
-from infra.local.gateway.content import Content
-from infra.local.gateway.fields import Fields
-from infra.local.gateway.flow_control import FlowControl
+from infra.local.gateway.http1.connections import OpenConnections
+from infra.local.gateway.http1.content import Content
+from infra.local.gateway.http1.fields import Fields
+from infra.local.gateway.http1.flow_control import FlowControl
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from typing import cast
 import httptools
 
 from infra.local.errors import ConnectFailedError, ConnectionLostError, UpstreamError
-from infra.local.gateway.fields import Fields
-from infra.local.gateway.flow_control import FlowControl
+from infra.local.gateway.http1.fields import Fields
+from infra.local.gateway.http1.flow_control import FlowControl
 
 CONNECT_TIMEOUT = 5.0
 MAX_IDLE_SECONDS = 60.0  # less than the functions' keep-alive of 75 s, so they never close first

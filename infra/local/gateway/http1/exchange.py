@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable
 
 from functions.common.correlation import new_call_id
 from infra.local.errors import GatewayRefusalError, UpstreamError
-from infra.local.gateway.client import ClientRequest
-from infra.local.gateway.fields import Fields
-from infra.local.gateway.upstream import Connection, Upstream
+from infra.local.gateway.http1.client import ClientRequest
+from infra.local.gateway.http1.fields import Fields
+from infra.local.gateway.http1.upstream import Connection, Upstream
 
 _HOP_BY_HOP = frozenset(
     {
