@@ -100,9 +100,9 @@ def _by_type(overview: ReportJson) -> Table:
 
 
 def _funnel(funnel: ReportJson) -> Table:
-    table = _table("Funnel", "source", "top", "bottom", "conversion")
+    table = _table("Funnel", "source", "top", "bottom", "click-through")
     for name, row in [("all", funnel), *((each["source"], each) for each in funnel["bySource"])]:
-        rate = row["conversionRate"]
+        rate = row["clickThroughRate"]
         percent = "-" if rate is None else f"{float(rate):.1%}"
         table.add_row(name, f"{row['top']:,}", f"{row['bottom']:,}", percent)
     return table

@@ -1,13 +1,10 @@
 -- What campaigns bring.
 
 -- name: campaigns
--- Sums by campaign. A conversion is an event that completes a purchase, known by its type, or by an
--- amount where a source has other types.
+-- Sums by campaign.
 SELECT campaign_id,
        sum(events)::bigint AS events,
        coalesce(sum(events) FILTER (WHERE event_type LIKE '%%.click'), 0)::bigint AS clicks,
-       sum(CASE WHEN event_type IN ('checkout.complete', 'purchase') THEN events
-                ELSE purchases END)::bigint AS conversions,
        sum(purchases)::bigint AS purchases,
        sum(revenue) AS revenue,
        min(first_at) AS first_at,

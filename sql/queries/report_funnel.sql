@@ -19,7 +19,7 @@ ORDER BY 2 DESC, 3 DESC, 1;
 -- Users seen at the top, at the bottom, and first at the top and later at the bottom.
 SELECT count(first_top_at) AS top,
        count(last_bottom_at) AS bottom,
-       count(*) FILTER (WHERE first_top_at < last_bottom_at) AS converted
+       count(*) FILTER (WHERE first_top_at < last_bottom_at) AS continued
 FROM (
     SELECT min(occurred_at) FILTER (WHERE funnel_stage = 'top') AS first_top_at,
            max(occurred_at) FILTER (WHERE funnel_stage = 'bottom') AS last_bottom_at
@@ -32,7 +32,7 @@ FROM (
 -- The same of every 32nd user.
 SELECT count(first_top_at) AS top,
        count(last_bottom_at) AS bottom,
-       count(*) FILTER (WHERE first_top_at < last_bottom_at) AS converted
+       count(*) FILTER (WHERE first_top_at < last_bottom_at) AS continued
 FROM (
     SELECT min(occurred_at) FILTER (WHERE funnel_stage = 'top') AS first_top_at,
            max(occurred_at) FILTER (WHERE funnel_stage = 'bottom') AS last_bottom_at

@@ -229,16 +229,37 @@ def test_change_is_against_the_period_before(page: Page, live: Analytics) -> Non
 def test_change_of_a_rate_is_in_percentage_points(page: Page, live: Analytics) -> None:
     visit(page, live, "?range=yesterday")
     now, before = (
-        bottom / top
-        for top, bottom in (
-            oracle.stages(within(midnight(1), midnight(0))),
-            oracle.stages(within(midnight(2), midnight(1))),
-        )
+        oracle.buyers(some) / oracle.users(some)
+        for some in (within(midnight(1), midnight(0)), within(midnight(2), midnight(1)))
     )
-    change = page.one("[data-total=conversion] .change").text
+    change = page.one("[data-total=conversionRate] .change").text
     shown = re.search(r"([\d.]+) pp", change)
     assert shown, change
     assert abs(float(shown[1]) / 100 - abs(now - before)) < 0.0006
+
+
+@pytest.mark.parametrize("query", ["?range=30d", "?range=30d&campaign=campaign-01"])
+def test_conversion_is_people_who_bought_of_people_seen(
+    page: Page, live: Analytics, query: str
+) -> None:
+    """No other figure of the page has the word, and what each means is said on hover."""
+    visit(page, live, query)
+    campaign = {"campaignId": query_of(page).get("campaign", "")}
+    some = oracle.chosen(FACTS, {name: value for name, value in campaign.items() if value})
+    true = oracle.buyers(some) / oracle.users(some)
+    assert abs(float(total(page, "conversionRate")) - true) <= 0.05 * true
+    words = page.one("[data-total=conversionRate]").get_attribute("title")
+    assert words
+    assert words.startswith("People who bought, of all people seen.")
+    assert f"{oracle.buyers(some):,} of " in words
+    assert page.texts("h2").count("Conversion") == 1
+    for name in ("funnel", "countries"):
+        page.one(card(name, "[title='Show as a table']")).click()
+    headings = page.texts("thead th")
+    assert not [text for text in headings if "onver" in text]
+    heading = page.one("th:has([data-sort=purchaseRate])")
+    assert heading.get_attribute("title") == "Purchases per click."
+    assert "Click-through" in headings
 
 
 def test_filters_narrow_everything_and_are_in_the_address(page: Page, live: Analytics) -> None:

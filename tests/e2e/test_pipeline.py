@@ -116,7 +116,7 @@ def test_timeseries(up: RunningPlatform, expected: list[Fact], hours: int) -> No
 def test_funnel(up: RunningPlatform, expected: list[Fact]) -> None:
     answer = up.report("funnel")
     assert (answer["top"], answer["bottom"]) == oracle.stages(expected)
-    assert answer["conversionRate"] == pytest.approx(answer["bottom"] / answer["top"], abs=1e-6)
+    assert answer["clickThroughRate"] == pytest.approx(answer["bottom"] / answer["top"], abs=1e-6)
     assert {
         (row["source"], stage): row[stage]
         for row in answer["bySource"]

@@ -66,11 +66,15 @@ class Page:
         self.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": list(patterns)})
 
     def errors(self) -> list[str]:
-        """Return what the page wrote to its console since the last call, warnings and worse."""
+        """Return what the page wrote to its console since the last call, warnings and worse.
+
+        Not about /favicon.ico, which the browser asks for by itself beside what is no page, late.
+        """
         return [
             entry["message"]
             for entry in self.driver.get_log("browser")  # pyright: ignore[reportUnknownMemberType]
             if entry["level"] in ("WARNING", "SEVERE")
+            and "/favicon.ico" not in entry["message"]
         ]
 
     def download(self, pattern: str) -> str:

@@ -110,13 +110,18 @@ def grouped(some: Iterable[Fact], key: Callable[[Fact], Any]) -> dict[Any, list[
     return dict(groups)
 
 
+def buyers(some: Iterable[Fact]) -> int:
+    """Return how many different users have a revenue."""
+    return users(fact for fact in some if fact.revenue is not None)
+
+
 def stages(some: Iterable[Fact]) -> tuple[int, int]:
     """Return how many facts are of the top and of the bottom."""
     counted = grouped(some, lambda fact: fact.funnelStage)
     return len(counted.get("top", ())), len(counted.get("bottom", ()))
 
 
-def converted(some: Iterable[Fact]) -> int:
+def continued(some: Iterable[Fact]) -> int:
     """Return how many users are seen at the top and later at the bottom."""
     number = 0
     for of_user in grouped(some, lambda fact: fact.userId).values():

@@ -23,8 +23,8 @@ _REPORTS: dict[str, dict[str, str]] = {
     "revenue": {"interval": "day"},
     "demographics": {"limit": "1000"},
 }
-_ABOUT_USERS = ("uniqueUsers", "users")
-_ACCURACY = ("accuracy", "uniqueUsersAccuracy")
+_ABOUT_USERS = ("uniqueUsers", "users", "buyers")
+_ACCURACY = ("accuracy", "uniqueUsersAccuracy", "buyersAccuracy", "conversionRateAccuracy")
 _USERS_ERROR = 0.05
 
 
@@ -60,7 +60,10 @@ def _compare(fast: Any, exact: Any, where: str, about_users: bool = False) -> No
     if isinstance(exact, dict):
         assert fast.keys() == exact.keys(), where
         for name, value in exact.items():
-            if name in _ACCURACY or (about_users and name == "conversionRate"):
+            if name in _ACCURACY or (about_users and name == "continuationRate"):
+                continue
+            if name == "conversionRate":
+                assert abs((fast[name] or 0) - (value or 0)) <= 2 * _USERS_ERROR, where
                 continue
             users = about_users or name in _ABOUT_USERS
             _compare(fast[name], value, f"{where} {name}", users)

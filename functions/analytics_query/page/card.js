@@ -1,6 +1,7 @@
 // A card of the page: loading, empty and failed; its data as a chart or as a table, and as CSV.
 
 import { download, fileName, toCsv } from "./csv.js";
+import { meaning, title } from "./definitions.js";
 import { element, svg } from "./dom.js";
 
 const icon = (path) => svg("svg", { viewBox: "0 0 20 20", "aria-hidden": "true" }, svg("path", { d: path }));
@@ -148,7 +149,8 @@ export function plainTable({ columns, rows }, caption) {
     element("table", {},
       element("caption", { class: "hidden" }, caption),
       element("thead", {}, element("tr", {}, ...columns.map((column) =>
-        element("th", { scope: "col", class: column.number ? "number" : null }, column.title ?? readable(column.name))))),
+        element("th", { scope: "col", class: column.number ? "number" : null, title: meaning(column.name) },
+          column.title ?? title(column.name) ?? readable(column.name))))),
       element("tbody", {}, ...rows.map((row) => element("tr", {}, ...row.map((value, index) =>
         element(index ? "td" : "th", {
           scope: index ? null : "row", class: columns[index].number ? "number" : null,

@@ -1,10 +1,12 @@
 // What each card shows of its report.
 
 import { bars } from "./bars.js";
+import { meaning } from "./definitions.js";
 import { element } from "./dom.js";
 import * as format from "./format.js";
 import { endsOf } from "./intervals.js";
 import { sortedTable } from "./sorted_table.js";
+import { bounds } from "./totals.js";
 
 const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
 const number = { number: true, format: format.count };
@@ -77,20 +79,17 @@ export function funnel(report, purchases) {
   }));
   const totals = steps.map((_, index) => sum(series.map((one) => one.values[index])));
   const { users } = report;
-  const bounds = users.accuracy.exact ? "Counted exactly"
-    : `Estimated: between ${format.count(users.accuracy.lower)} and ${format.count(users.accuracy.upper)} `
-      + `(${format.percent(users.accuracy.confidence)} confidence)`;
   return {
     empty: report.top + report.bottom === 0,
-    sub: report.conversionRate === null ? "" : `${format.percent(report.conversionRate)} from top to bottom`,
+    sub: report.clickThroughRate === null ? "" : `Click-through ${format.percent(report.clickThroughRate)}: events at the bottom per event at the top`,
     table: {
       columns: [
         { name: "source", format: format.name }, { name: "top", ...number }, { name: "bottom", ...number },
-        { name: "conversionRate", number: true, format: format.percent },
+        { name: "clickThroughRate", number: true, format: format.percent },
         { name: "purchases", ...number }, { name: "revenue", ...amount },
       ],
       rows: report.bySource.map((one) => [
-        one.source, one.top, one.bottom, one.conversionRate, bought[one.source] ?? 0, one.revenue,
+        one.source, one.top, one.bottom, one.clickThroughRate, bought[one.source] ?? 0, one.revenue,
       ]),
     },
     chart: (body, charts) => {
@@ -104,11 +103,11 @@ export function funnel(report, purchases) {
         people = element("p", { class: "people" });
         body.append(people);
       }
-      people.title = bounds;
+      people.title = [meaning("continuationRate"), bounds(users.accuracy, format.count)].join("\n");
       people.replaceChildren(
-        element("strong", {}, `${users.accuracy.exact ? "" : "≈ "}${format.compact(users.converted)}`),
+        element("strong", {}, `${users.accuracy.exact ? "" : "≈ "}${format.compact(users.continued)}`),
         ` of ${format.compact(users.top)} people seen at the top came to the bottom later`,
-        users.conversionRate === null ? "" : ` (${format.percent(users.conversionRate)}).`);
+        users.continuationRate === null ? "" : ` (${format.percent(users.continuationRate)}).`);
     },
   };
 }
@@ -123,10 +122,10 @@ export function countries(report, picked, pick) {
       columns: [
         { name: "country", format: format.country }, { name: "events", ...number },
         { name: "uniqueUsers", ...number }, { name: "purchases", ...number },
-        { name: "revenue", ...amount }, { name: "conversionRate", number: true, format: format.percent },
+        { name: "revenue", ...amount }, { name: "clickThroughRate", number: true, format: format.percent },
       ],
       rows: report.items.map((item) => [
-        item.country, item.events, item.uniqueUsers, item.purchases, item.revenue, item.conversionRate,
+        item.country, item.events, item.uniqueUsers, item.purchases, item.revenue, item.clickThroughRate,
       ]),
     },
     draw: (body) => body.replaceChildren(bars({
@@ -153,12 +152,12 @@ export function campaigns(report, { picked, pick, sort, onsort }) {
         onclick: () => pick(picked === row.campaignId ? "" : row.campaignId),
       }, row.campaignId),
     },
-    { key: "events", title: "Events", number: true, value: (row) => row.events, show: (row) => format.count(row.events) },
-    { key: "clicks", title: "Clicks", number: true, value: (row) => row.clicks, show: (row) => format.count(row.clicks) },
-    { key: "conversions", title: "Conversions", number: true, value: (row) => row.conversions, show: (row) => format.count(row.conversions) },
-    { key: "conversionRate", title: "Rate", number: true, value: (row) => row.conversionRate ?? -1, show: (row) => format.percent(row.conversionRate) },
-    { key: "revenue", title: "Revenue", number: true, value: (row) => Number(row.revenue), show: (row) => format.money(row.revenue) },
-    { key: "averageOrderValue", title: "Average order", number: true, value: (row) => Number(row.averageOrderValue ?? -1), show: (row) => format.money(row.averageOrderValue) },
+    { key: "events", number: true, value: (row) => row.events, show: (row) => format.count(row.events) },
+    { key: "clicks", number: true, value: (row) => row.clicks, show: (row) => format.count(row.clicks) },
+    { key: "purchases", number: true, value: (row) => row.purchases, show: (row) => format.count(row.purchases) },
+    { key: "purchaseRate", number: true, value: (row) => row.purchaseRate ?? -1, show: (row) => format.percent(row.purchaseRate) },
+    { key: "revenue", number: true, value: (row) => Number(row.revenue), show: (row) => format.money(row.revenue) },
+    { key: "averageOrderValue", number: true, value: (row) => Number(row.averageOrderValue ?? -1), show: (row) => format.money(row.averageOrderValue) },
   ];
   return {
     empty: report.items.length === 0,

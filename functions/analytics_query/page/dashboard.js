@@ -4,6 +4,7 @@ import { address, ApiError, fetchReport, fetchExport, rememberKey } from "./api.
 import { Card, loadCharts } from "./card.js";
 import * as cards from "./cards.js";
 import { download, fileName } from "./csv.js";
+import { FIGURES } from "./definitions.js";
 import { byId, element } from "./dom.js";
 import * as format from "./format.js";
 import { endsOf, intervalOf, intervalOfMoney, overBy } from "./intervals.js";
@@ -267,6 +268,7 @@ async function start() {
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden && state.live) load();
   });
+  byId("figures").append(...Object.values(FIGURES).flatMap(([name, words]) => [element("dt", {}, name), element("dd", {}, words)]));
   showSources();
   showControls();
   await load();

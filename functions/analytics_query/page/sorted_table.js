@@ -1,9 +1,10 @@
 // A table that is sorted by its headings.
 
+import { meaning, title } from "./definitions.js";
 import { element } from "./dom.js";
 
 /**
- * @param {{caption: string, columns: {key: string, title: string, number?: boolean,
+ * @param {{caption: string, columns: {key: string, title?: string, number?: boolean,
  *   show: (row: object) => (string | Node), value: (row: object) => (number | string)}[],
  *   rows: object[], sort: {column: string, ascending: boolean}, onsort: (sort: object) => void,
  *   rowKey?: (row: object) => string}} table
@@ -21,12 +22,12 @@ export function sortedTable({ caption, columns, rows, sort, onsort, rowClass }) 
       element("thead", {}, element("tr", {}, ...columns.map((column) => {
         const active = column === by;
         return element("th", {
-          scope: "col", class: column.number ? "number" : null,
+          scope: "col", class: column.number ? "number" : null, title: meaning(column.key),
           "aria-sort": active ? (sort.ascending ? "ascending" : "descending") : null,
         }, element("button", {
           type: "button", class: "sort", "data-sort": column.key,
           onclick: () => onsort({ column: column.key, ascending: active ? !sort.ascending : !column.number }),
-        }, element("span", {}, column.title), active
+        }, element("span", {}, column.title ?? title(column.key)), active
           ? element("span", { class: "arrow", "aria-hidden": "true" }, sort.ascending ? "↑" : "↓") : null));
       }))),
       element("tbody", {}, ...sorted.map((row) => element("tr", { class: rowClass?.(row) || null },

@@ -1,30 +1,28 @@
 // The row of totals: a figure, its change against the period before, its course.
 
+import { meaning, title } from "./definitions.js";
 import { element, svg } from "./dom.js";
 import * as format from "./format.js";
 
 const FIGURES = [
-  { key: "events", title: "Events", value: (t) => t.events, show: format.compact, exact: format.count, course: "events" },
-  { key: "uniqueUsers", title: "Unique users", value: (t) => t.uniqueUsers, show: format.compact, exact: format.count, note: userBounds },
-  { key: "conversion", title: "Conversion", value: (t, stages) => stages.conversionRate, show: format.percent, rate: true, note: () => "Events at the bottom of the funnel per event at its top" },
-  { key: "purchases", title: "Purchases", value: (t) => t.purchases, show: format.compact, exact: format.count },
-  { key: "revenue", title: "Revenue", value: (t) => t.revenue, show: format.compactMoney, exact: format.money, course: "revenue" },
-  { key: "averageOrderValue", title: "Average order", value: (t) => t.averageOrderValue, show: format.money },
+  { key: "events", show: format.compact, exact: format.count, course: "events" },
+  { key: "uniqueUsers", show: format.compact, exact: format.count, accuracy: "uniqueUsersAccuracy", bound: format.count },
+  { key: "conversionRate", show: format.percent, rate: true, accuracy: "conversionRateAccuracy", bound: format.percent },
+  { key: "purchases", show: format.compact, exact: format.count },
+  { key: "revenue", show: format.compactMoney, exact: format.money, course: "revenue" },
+  { key: "averageOrderValue", show: format.money },
 ];
 
-function userBounds(totals) {
-  const { exact, lower, upper, confidence } = totals.uniqueUsersAccuracy;
-  if (exact) return "Counted exactly";
-  return `Estimated: between ${format.count(lower)} and ${format.count(upper)} `
-    + `(${format.percent(confidence)} confidence)`;
+/** How good a figure is, in words; nothing of one that is always exact. */
+export function bounds(accuracy, write) {
+  if (!accuracy) return null;
+  if (accuracy.exact) return "Counted exactly.";
+  return `Estimated: between ${write(accuracy.lower)} and ${write(accuracy.upper)} (${format.percent(accuracy.confidence)} confidence).`;
 }
 
-const stages = (overview) => {
-  const of = Object.fromEntries(overview.byFunnelStage.map((s) => [s.funnelStage, s.events]));
-  const top = of.top ?? 0;
-  const bottom = of.bottom ?? 0;
-  return { conversionRate: top ? bottom / top : null };
-};
+/** What a conversion is made of. */
+const parts = ({ buyers, buyersAccuracy, uniqueUsers, uniqueUsersAccuracy }) =>
+  `${buyersAccuracy.exact ? "" : "About "}${format.count(buyers)} of ${uniqueUsersAccuracy.exact ? "" : "about "}${format.count(uniqueUsers)} people.`;
 
 /** The change relative to the value before; of a rate the difference. */
 function delta(now, before, rate) {
@@ -77,13 +75,17 @@ export function loadingTotals(root) {
 export function showTotals(root, overview, before, points, over) {
   root.removeAttribute("aria-busy");
   root.classList.remove("stale");
-  root.replaceChildren(...FIGURES.map(({ key, title, value, show, exact, note, rate, course: kind }) => {
-    const now = value(overview.totals, stages(overview));
-    const then = before && value(before.totals, stages(before));
-    const words = [exact && now !== null ? exact(now) : null, note?.(overview.totals)].filter(Boolean);
-    const estimated = key === "uniqueUsers" && !overview.totals.uniqueUsersAccuracy.exact;
-    return element("div", { class: "total", title: words.join("\n") || null, "data-total": key, "data-value": now ?? "" },
-      element("h2", {}, title),
+  root.replaceChildren(...FIGURES.map(({ key, show, exact, accuracy, bound, rate, course: kind }) => {
+    const { totals } = overview;
+    const now = totals[key];
+    const then = before && before.totals[key];
+    const words = [
+      exact && now !== null ? exact(now) : null, meaning(key), key === "conversionRate" ? parts(totals) : null,
+      accuracy ? bounds(totals[accuracy], bound) : null,
+    ].filter(Boolean);
+    const estimated = accuracy && totals[accuracy] && !totals[accuracy].exact;
+    return element("div", { class: "total", title: words.join("\n"), "data-total": key, "data-value": now ?? "" },
+      element("h2", {}, title(key)),
       element("p", { class: "figure" }, show(now),
         estimated ? element("span", { class: "about", "aria-label": "estimated" }, "≈") : null),
       changeTag(delta(now, then, rate), before !== null, rate ? format.points : format.change),

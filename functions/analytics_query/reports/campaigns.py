@@ -1,4 +1,4 @@
-"""Events, clicks, conversions and revenue per campaign."""
+"""Events, clicks, purchases and revenue per campaign."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -27,7 +27,7 @@ from .report import Report
 
 SQL = Statements("report_campaigns.sql")
 
-CampaignSort = Literal["events", "clicks", "conversions", "revenue", "conversionRate", "campaignId"]
+CampaignSort = Literal["events", "clicks", "purchases", "revenue", "purchaseRate", "campaignId"]
 
 
 class CampaignsQuery(ReportQuery):
@@ -42,14 +42,13 @@ class CampaignsQuery(ReportQuery):
 
 
 class CampaignFigures(TypedDict):
-    """One campaign; `conversionRate` is conversions/clicks, null if clicks is 0."""
+    """One campaign; `purchaseRate` is purchases/clicks, null if clicks is 0."""
 
     campaignId: str
     events: Count
     clicks: Count
-    conversions: Count
-    conversionRate: Rate | None
     purchases: Count
+    purchaseRate: Rate | None
     revenue: Money
     averageOrderValue: Money | None
     firstEvent: Time
@@ -68,9 +67,8 @@ def _campaign(row: Row) -> CampaignFigures:
         "campaignId": row["campaign_id"],
         "events": row["events"],
         "clicks": row["clicks"],
-        "conversions": row["conversions"],
-        "conversionRate": ratio(row["conversions"], row["clicks"]),
         "purchases": row["purchases"],
+        "purchaseRate": ratio(row["purchases"], row["clicks"]),
         "revenue": format_money(row["revenue"]),
         "averageOrderValue": format_average(row["revenue"], row["purchases"]),
         "firstEvent": format_time(row["first_at"]),
@@ -81,9 +79,9 @@ def _campaign(row: Row) -> CampaignFigures:
 _SORT_KEYS: dict[CampaignSort, Callable[[CampaignFigures], Any]] = {
     "events": lambda campaign: -campaign["events"],
     "clicks": lambda campaign: -campaign["clicks"],
-    "conversions": lambda campaign: -campaign["conversions"],
+    "purchases": lambda campaign: -campaign["purchases"],
     "revenue": lambda campaign: -Decimal(campaign["revenue"]),
-    "conversionRate": lambda campaign: -(campaign["conversionRate"] or 0),
+    "purchaseRate": lambda campaign: -(campaign["purchaseRate"] or 0),
     "campaignId": lambda campaign: campaign["campaignId"],
 }
 
@@ -104,8 +102,8 @@ def campaigns(snapshot: Snapshot, query: CampaignsQuery) -> Campaigns:
 REPORT = Report(
     name="campaigns",
     summary="Campaign performance",
-    description="Events, clicks, conversions (completed purchases), conversion rate and revenue by "
-    "campaign. Events without a campaign are left out.",
+    description="Events, clicks, purchases (events with an amount), purchases per click and "
+    "revenue by campaign. Events without a campaign are left out.",
     query=CampaignsQuery,
     response=Campaigns,
     compute=campaigns,

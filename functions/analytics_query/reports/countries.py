@@ -26,13 +26,16 @@ class CountriesQuery(ReportQuery):
 
 
 class CountryFigures(TypedDict):
-    """The events of one country, or of no known country."""
+    """The events of one country, or of no known country.
+
+    `clickThroughRate` is events at the bottom of the funnel per event at its top.
+    """
 
     events: Count
     uniqueUsers: Count
     purchases: Count
     revenue: Money
-    conversionRate: Rate | None
+    clickThroughRate: Rate | None
 
 
 class NamedCountryFigures(CountryFigures):
@@ -57,7 +60,7 @@ def _figures(row: Row | None, users: int) -> CountryFigures:
         "uniqueUsers": users,
         "purchases": row["purchases"],
         "revenue": format_money(row["revenue"]),
-        "conversionRate": ratio(row["bottom"], row["top"]),
+        "clickThroughRate": ratio(row["bottom"], row["top"]),
     }
 
 

@@ -8,7 +8,7 @@ from ..formatting import Count, Money, Rate, ReportRange, format_money, format_o
 from ..query.filters import ReportQuery
 from ..query.rollup_query import query_rollups
 from ..query.statements import Statements
-from ..users.conversion import Conversion, conversion
+from ..users.continuation import Continuation, continuation
 from .report import Report
 
 SQL = Statements("report_funnel.sql")
@@ -27,11 +27,11 @@ class FunnelQuery(ReportQuery):
 
 
 class FunnelStages(TypedDict):
-    """Events at both stages; `conversionRate` is bottom/top, null if top is 0."""
+    """Events at both stages; `clickThroughRate` is bottom/top, null if top is 0."""
 
     top: Count
     bottom: Count
-    conversionRate: Rate | None
+    clickThroughRate: Rate | None
     revenue: Money
 
 
@@ -59,14 +59,14 @@ class Funnel(ReportRange, FunnelStages):
     bySource: list[SourceFunnel]
     byCampaign: list[CampaignFunnel]
     byCountry: list[CountryFunnel]
-    users: Conversion
+    users: Continuation
 
 
 def _stages(row: Row) -> FunnelStages:
     return {
         "top": row["top"],
         "bottom": row["bottom"],
-        "conversionRate": ratio(row["bottom"], row["top"]),
+        "clickThroughRate": ratio(row["bottom"], row["top"]),
         "revenue": format_money(row["revenue"]),
     }
 
@@ -88,7 +88,7 @@ def funnel(snapshot: Snapshot, query: FunnelQuery) -> Funnel:
             {"campaignId": row["key"], **_stages(row)} for row in by_campaign[: query.limit]
         ],
         "byCountry": [{"country": row["key"], **_stages(row)} for row in by_country[: query.limit]],
-        "users": conversion(snapshot, query),
+        "users": continuation(snapshot, query),
     }
 
 
@@ -96,8 +96,8 @@ REPORT = Report(
     name="funnel",
     summary="Funnel: top to bottom",
     description="Events at the top and at the bottom of the funnel and their ratio, in total, by "
-    "source, by campaign and by country. `users` counts users: one converts who has an event at "
-    "the top and a later one at the bottom.",
+    "source, by campaign and by country. `users` counts users: one goes on (`continued`) who has "
+    "an event at the top and a later one at the bottom.",
     query=FunnelQuery,
     response=Funnel,
     compute=funnel,

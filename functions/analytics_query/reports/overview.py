@@ -9,6 +9,7 @@ from ..database import Row, Snapshot
 from ..formatting import (
     Count,
     Money,
+    Rate,
     ReportRange,
     Time,
     format_average,
@@ -18,7 +19,8 @@ from ..formatting import (
 from ..query.filters import ReportQuery, Stage
 from ..query.rollup_query import query_rollups
 from ..query.statements import Statements
-from ..users.accuracy import Accuracy
+from ..users.accuracy import Accuracy, RateAccuracy
+from ..users.buyers import buyers, conversion
 from ..users.unique_users import unique_users
 from .report import Report
 
@@ -26,11 +28,19 @@ SQL = Statements("report_overview.sql")
 
 
 class OverviewTotals(TypedDict):
-    """The whole time range."""
+    """The whole time range.
+
+    `uniqueUsers` are the people seen, `buyers` those of them with a purchase, and `conversionRate`
+    is buyers/uniqueUsers, null if nobody was seen.
+    """
 
     events: Count
     uniqueUsers: Count
     uniqueUsersAccuracy: Accuracy
+    buyers: Count
+    buyersAccuracy: Accuracy
+    conversionRate: Rate | None
+    conversionRateAccuracy: RateAccuracy | None
     purchases: Count
     revenue: Money
     averageOrderValue: Money | None
@@ -87,6 +97,8 @@ def overview(snapshot: Snapshot, query: ReportQuery) -> Overview:
     """Return the report."""
     rows = query_rollups(snapshot, SQL, "overview_by_type", query)
     users, accuracy = unique_users(snapshot, query)
+    bought, bought_accuracy = buyers(snapshot, query, rows)
+    rate, rate_accuracy = conversion((bought, bought_accuracy), (users, accuracy))
     purchases = sum(row["purchases"] for row in rows)
     revenue = sum((row["revenue"] for row in rows), Decimal())
     return {
@@ -96,6 +108,10 @@ def overview(snapshot: Snapshot, query: ReportQuery) -> Overview:
             "events": sum(row["events"] for row in rows),
             "uniqueUsers": users,
             "uniqueUsersAccuracy": accuracy,
+            "buyers": bought,
+            "buyersAccuracy": bought_accuracy,
+            "conversionRate": rate,
+            "conversionRateAccuracy": rate_accuracy,
             "purchases": purchases,
             "revenue": format_money(revenue),
             "averageOrderValue": format_average(revenue, purchases),
@@ -133,7 +149,7 @@ REPORT = Report(
     name="overview",
     summary="Totals of a time range",
     description="Events, distinct users and revenue in total, by source, by funnel stage and by "
-    "event type.",
+    "event type. `conversionRate` is people who bought of people seen: `buyers`/`uniqueUsers`.",
     query=ReportQuery,
     response=Overview,
     compute=overview,

@@ -2,7 +2,7 @@
 
 from typing_extensions import TypedDict
 
-from ..formatting import Count
+from ..formatting import Count, Rate, ratio
 
 CONFIDENCE = 0.95
 STANDARD_DEVIATIONS = 2
@@ -24,6 +24,30 @@ class RelativeAccuracy(TypedDict):
     exact: bool
     relativeError: float
     confidence: float
+
+
+class RateAccuracy(TypedDict):
+    """The true share lies within the bounds with at least the given confidence."""
+
+    exact: bool
+    lower: Rate
+    upper: Rate
+    confidence: float
+
+
+def rate_accuracy(part: Accuracy, whole: Accuracy) -> RateAccuracy:
+    """Return the accuracy of a share of two figures; each may be wrong by itself."""
+    if not part["upper"]:
+        lower = upper = 0.0
+    else:
+        lower = ratio(min(part["lower"], whole["upper"]), max(whole["upper"], 1)) or 0.0
+        upper = ratio(min(part["upper"], max(whole["lower"], 1)), max(whole["lower"], 1)) or 0.0
+    return {
+        "exact": part["exact"] and whole["exact"],
+        "lower": lower,
+        "upper": upper,
+        "confidence": round(part["confidence"] + whole["confidence"] - 1, 6),
+    }
 
 
 def exact_accuracy(figure: int) -> Accuracy:

@@ -33,6 +33,11 @@ def unique_users(snapshot: Snapshot, query: ReportQuery) -> tuple[int, Accuracy]
     rows = _sketch_rows(snapshot, query)
     if rows is None:
         return _without_sketches(snapshot, query)
+    return union_of(rows)
+
+
+def union_of(rows: list[Row]) -> tuple[int, Accuracy]:
+    """Return the number of distinct users in rows that each have a sketch or a `user_id`."""
     if not rows:
         return 0, exact_accuracy(0)
     union = _new_union()

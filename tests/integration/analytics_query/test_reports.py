@@ -25,6 +25,10 @@ from tests.support.stored_events import UNTIL, compact_deltas, generated, store
 
 EVENTS = generated(4000, seed=7, mix=Mix(days=9, users=500, shuffled=7200))
 LATE = generated(300, seed=8, mix=Mix(days=9, users=600))
+# a checkout may come without an amount: it is not a purchase
+CHECKOUTS = [event for event in EVENTS if event["eventType"] == "checkout.complete"]
+for checkout in CHECKOUTS[::30]:
+    checkout["data"]["engagement"]["purchaseAmount"] = None
 FACTS = oracle.facts(EVENTS + LATE)
 
 RANGES: list[dict[str, str]] = [
@@ -118,6 +122,7 @@ def test_overview(live: Analytics, question: dict[str, str], exact: bool) -> Non
     accuracy = totals["uniqueUsersAccuracy"]
     assert accuracy["exact"] or not exact
     assert within(totals["uniqueUsers"], accuracy, oracle.users(some))
+    check_conversion(totals, some, exact)
     assert {
         item["source"]: (item["events"], money(item["revenue"])) for item in answer["bySource"]
     } == {
@@ -139,6 +144,22 @@ def test_overview(live: Analytics, question: dict[str, str], exact: bool) -> Non
             some, lambda f: (f.source, f.funnelStage, f.eventType)
         ).items()
     }
+
+
+def check_conversion(totals: dict[str, Any], some: list[Fact], exact: bool) -> None:
+    """Conversion is people who bought of people seen, and nothing else has the name."""
+    bought, seen = oracle.buyers(some), oracle.users(some)
+    assert totals["buyersAccuracy"]["exact"] or not exact
+    assert within(totals["buyers"], totals["buyersAccuracy"], bought)
+    rate, accuracy = totals["conversionRate"], totals["conversionRateAccuracy"]
+    if not seen:
+        assert rate is accuracy is None
+    elif accuracy["exact"]:
+        assert rate == round(bought / seen, 6)
+    else:
+        assert accuracy["lower"] <= rate <= accuracy["upper"]
+        slack = max(2 * (accuracy["upper"] - accuracy["lower"]), 0.01)
+        assert accuracy["lower"] - slack <= bought / seen <= accuracy["upper"] + slack
 
 
 PARTS = {"bySource": "source", "byCampaign": "campaignId", "byCountry": "country"}
@@ -211,7 +232,7 @@ def check_stages(answer: dict[str, Any], some: list[Fact]) -> None:
     assert (answer["top"], answer["bottom"]) == (top, bottom)
     assert money(answer["revenue"]) == oracle.amount(some)
     rate = round(bottom / top, 6) if top else None
-    assert answer["conversionRate"] == rate
+    assert answer["clickThroughRate"] == rate
 
 
 @each_question
@@ -234,7 +255,7 @@ def test_funnel(live: Analytics, question: dict[str, str], exact: bool) -> None:
             check_stages(part, expected[part[key]])
     users = answer["users"]
     assert users["accuracy"]["exact"] or not exact
-    assert within(users["converted"], users["accuracy"], oracle.converted(some))
+    assert within(users["continued"], users["accuracy"], oracle.continued(some))
     for stage in ("top", "bottom"):
         true = oracle.users(fact for fact in some if fact.funnelStage == stage)
         assert abs(users[stage] - true) <= (0 if exact else 0.05 * true)
@@ -273,12 +294,9 @@ def test_campaigns(live: Analytics, question: dict[str, str], exact: bool) -> No
     for item in answer["items"]:
         of = expected[item["campaignId"]]
         clicks = sum(fact.eventType == "ad.click" for fact in of)
-        conversions = sum(fact.eventType == "checkout.complete" for fact in of)
-        assert (item["events"], item["clicks"], item["conversions"]) == (
-            len(of),
-            clicks,
-            conversions,
-        )
+        assert (item["events"], item["clicks"]) == (len(of), clicks)
+        rate = round(oracle.purchases(of) / clicks, 6) if clicks else None
+        assert item["purchaseRate"] == rate
         assert money(item["revenue"]) == oracle.amount(of)
         assert item["purchases"] == oracle.purchases(of)
         assert item["firstEvent"] == oracle.utc(min(fact.at for fact in of))
@@ -385,7 +403,8 @@ def test_users_of_very_many_events_are_sampled(
     totals = sampling.get("/analytics/overview", params=question).json()["totals"]
     users = sampling.get("/analytics/funnel", params=question).json()["users"]
     assert within(totals["uniqueUsers"], totals["uniqueUsersAccuracy"], oracle.users(some))
-    assert within(users["converted"], users["accuracy"], oracle.converted(some))
+    check_conversion(totals, some, exact=False)
+    assert within(users["continued"], users["accuracy"], oracle.continued(some))
     assert users["accuracy"]["exact"] is (not some)
 
 

@@ -1,12 +1,12 @@
 """How many users come from the top of the funnel to its bottom.
 
-A user converts who has an event at the top and a later event at the bottom. The exact number is
+A user goes on who has an event at the top and a later event at the bottom. The exact number is
 counted from the events. The estimate follows a sample of users through the time range: for each
 stage and day (or hour, for short ranges) there is a theta sketch with the users whose hash is below
 a limit, so below the lowest of these limits the sketches of all days contain the same users. For
 each of them the sample tells the first interval at the top and the last interval at the bottom.
-Users whose first and last interval coincide are ambiguous: the bounds count them as converted in
-one case and as not converted in the other, and allow for the sampling error.
+Users whose first and last interval coincide are ambiguous: the bounds count them as going on in
+one case and as staying in the other, and allow for the sampling error.
 """
 
 from datetime import timedelta
@@ -29,18 +29,18 @@ MAX_HOURLY_RANGE = timedelta(days=8)
 """Ranges up to this length use one sketch per hour, longer ones one per day."""
 
 
-class Conversion(TypedDict):
+class Continuation(TypedDict):
     """Users at the top, at the bottom, and first at the top and later at the bottom."""
 
     top: Count
     bottom: Count
-    converted: Count
-    conversionRate: Rate | None
+    continued: Count
+    continuationRate: Rate | None
     accuracy: Accuracy
 
 
-def conversion(snapshot: Snapshot, query: ReportQuery) -> Conversion:
-    """Return how many users of the events that a query covers convert."""
+def continuation(snapshot: Snapshot, query: ReportQuery) -> Continuation:
+    """Return how many users of the events that a query covers go on."""
     filtered = (query.eventType, query.country, query.campaignId)
     if query.exact or any(value is not None for value in filtered):
         return _without_sketches(snapshot, query)
@@ -50,25 +50,25 @@ def conversion(snapshot: Snapshot, query: ReportQuery) -> Conversion:
     return _estimate([row for row in rows if query.funnelStage in (None, row["funnel_stage"])])
 
 
-def _without_sketches(snapshot: Snapshot, query: ReportQuery) -> Conversion:
+def _without_sketches(snapshot: Snapshot, query: ReportQuery) -> Continuation:
     if not should_sample(snapshot, query):
         row = snapshot.row(SQL["users_by_stage_exact"], query.params())
-        accuracy = exact_accuracy(row["converted"])
-        return _conversion(row["top"], row["bottom"], row["converted"], accuracy)
+        accuracy = exact_accuracy(row["continued"])
+        return _continuation(row["top"], row["bottom"], row["continued"], accuracy)
     row = snapshot.row(SQL["users_by_stage_sampled"], query.params())
-    top, bottom, converted = (
-        row[name] * SAMPLING_MODULUS for name in ("top", "bottom", "converted")
+    top, bottom, continued = (
+        row[name] * SAMPLING_MODULUS for name in ("top", "bottom", "continued")
     )
-    accuracy = estimated_accuracy(*sample_bounds(row["converted"]))
-    return _conversion(top, bottom, converted, accuracy)
+    accuracy = estimated_accuracy(*sample_bounds(row["continued"]))
+    return _continuation(top, bottom, continued, accuracy)
 
 
-def _conversion(top: int, bottom: int, converted: int, accuracy: Accuracy) -> Conversion:
+def _continuation(top: int, bottom: int, continued: int, accuracy: Accuracy) -> Continuation:
     return {
         "top": top,
         "bottom": bottom,
-        "converted": converted,
-        "conversionRate": ratio(converted, top),
+        "continued": continued,
+        "continuationRate": ratio(continued, top),
         "accuracy": accuracy,
     }
 
@@ -79,18 +79,18 @@ def _sketch_grain(query: ReportQuery) -> Grain:
     return "hour" if query.to - query.from_ <= MAX_HOURLY_RANGE else "day"
 
 
-def _estimate(rows: list[Row]) -> Conversion:
-    from .sampled_conversion import count_sampled  # noqa: PLC0415 - numpy takes long to import
+def _estimate(rows: list[Row]) -> Continuation:
+    from .sampled_continuation import count_sampled  # noqa: PLC0415 - numpy takes long to import
 
     sampled = count_sampled(rows)
-    share, least, most = sampled.share, sampled.min_converted, sampled.max_converted
-    converted = round((least + most) / 2 / share)
+    share, least, most = sampled.share, sampled.min_continued, sampled.max_continued
+    continued = round((least + most) / 2 / share)
     if least == most and share == 1.0:
-        accuracy = exact_accuracy(converted)
+        accuracy = exact_accuracy(continued)
     else:
         accuracy = estimated_accuracy(
-            min(converted, sample_bounds(least, share)[0]),
-            max(converted, sample_bounds(most, share)[1]),
+            min(continued, sample_bounds(least, share)[0]),
+            max(continued, sample_bounds(most, share)[1]),
         )
     top, bottom = round(sampled.top / share), round(sampled.bottom / share)
-    return _conversion(top, bottom, converted, accuracy)
+    return _continuation(top, bottom, continued, accuracy)

@@ -1,4 +1,4 @@
-"""The users of a sample who convert, counted with numpy: conversion.py says how and why."""
+"""The users of a sample who go on, counted with numpy: continuation.py says how and why."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -25,15 +25,15 @@ class SampledUsers:
         share: the share of all users that the sample is.
         top: at the top of the funnel.
         bottom: at its bottom.
-        min_converted: certainly first at the top and later at the bottom.
-        max_converted: perhaps so.
+        min_continued: certainly first at the top and later at the bottom.
+        max_continued: perhaps so.
     """
 
     share: float
     top: int
     bottom: int
-    min_converted: int
-    max_converted: int
+    min_continued: int
+    max_continued: int
 
 
 def count_sampled(rows: list[Row]) -> SampledUsers:
