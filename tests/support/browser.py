@@ -73,8 +73,7 @@ class Page:
         return [
             entry["message"]
             for entry in self.driver.get_log("browser")  # pyright: ignore[reportUnknownMemberType]
-            if entry["level"] in ("WARNING", "SEVERE")
-            and "/favicon.ico" not in entry["message"]
+            if entry["level"] in ("WARNING", "SEVERE") and "/favicon.ico" not in entry["message"]
         ]
 
     def download(self, pattern: str) -> str:
