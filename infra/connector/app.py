@@ -29,6 +29,7 @@ from infra.connector.dlq.redrive import (
 from infra.connector.errors import GatewayError, NatsClosedError
 from infra.connector.http.invoker import Invoker, make_session
 from infra.connector.jetstream.consumer import ConsumerTarget, consumer_name
+from infra.connector.jetstream.start_position import FROM_THE_BEGINNING
 from infra.connector.jetstream.streams import StreamDirectory
 from infra.connector.openfaas.autoscaler import Autoscaler
 from infra.connector.openfaas.gateway import Gateway
@@ -298,7 +299,7 @@ class Connector:
             return {key: binding.spec for key, binding in running if binding.spec.redrive_of}
         found: dict[BindingKey, BindingSpec] = {}
         for key, spec in wanted.items():
-            consumer = consumer_name(key.function, self._settings.consumer_prefix)
+            consumer = self._consumer_of(spec)
             if (key.stream, consumer) in waiting:
                 stream = redrive_stream(key.stream)
                 topics = (redrive_subject(key.stream, consumer),)
@@ -356,9 +357,12 @@ class Connector:
                 del self._ended[key]
                 metrics.forget(*key)
 
+    def _consumer_of(self, spec: BindingSpec) -> str:
+        return spec.consumer or consumer_name(spec.function, self._settings.consumer_prefix)
+
     def _target(self, key: BindingKey, spec: BindingSpec) -> ConsumerTarget:
         source = spec.redrive_of or key.stream
-        consumer = consumer_name(spec.function, self._settings.consumer_prefix)
+        consumer = self._consumer_of(spec)
         return ConsumerTarget(
             stream=key.stream,
             name=consumer,
@@ -366,6 +370,8 @@ class Connector:
             topics=spec.topics,
             ack_wait=spec.options.ack_wait,
             max_ack_pending=spec.options.max_ack_pending,
+            start=FROM_THE_BEGINNING if spec.redrive_of else spec.options.start,
+            made_by_others=spec.consumer is not None and not spec.redrive_of,
             redrive_prefix=redrive_subject(source, consumer, "") if spec.redrive_of else "",
             inactive_threshold=REDRIVE_IDLE_SECONDS if spec.redrive_of else None,
         )

@@ -32,6 +32,7 @@ def fixed_spec(settings: ConnectorSettings) -> BindingSpec:
         topics=settings.topics,
         stream=settings.stream,
         options=settings.delivery_defaults(),
+        consumer=settings.consumer,
     )
 
 
@@ -62,6 +63,7 @@ def read_specs(
                 stream=function.annotations.get("jetstream.stream") or settings.stream,
                 options=options,
                 replicas=replicas if settings.scaling else None,
+                consumer=function.annotations.get("jetstream.consumer") or None,
             )
         )
     return specs, faults

@@ -10,6 +10,7 @@ from functions.common.broker import BrokerSettings
 from functions.common.durations import Seconds
 from functions.common.settings import SecretLines
 from infra.connector.delivery.circuit_breaker import DEFAULT_COOLDOWN, BreakerLimits
+from infra.connector.jetstream.start_position import FROM_THE_BEGINNING, StartPosition, parse_start
 from infra.connector.jetstream.subjects import parse_topics
 from infra.connector.openfaas.annotations import parse_backoff
 from infra.connector.openfaas.autoscaler import ReplicaLimits
@@ -24,8 +25,14 @@ def _parse_topics(value: object) -> object:
     return parse_topics(value) if isinstance(value, str) else value
 
 
+def _parse_start(value: object) -> object:
+    return parse_start(value) if isinstance(value, str) else value
+
+
 Delays = Annotated[Backoff, NoDecode, BeforeValidator(_parse_delays)]
 Topics = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parse_topics)]
+
+Start = Annotated[StartPosition, NoDecode, BeforeValidator(_parse_start)]
 
 
 class ConnectorSettings(BrokerSettings):
@@ -71,6 +78,17 @@ class ConnectorSettings(BrokerSettings):
     )
     stream: str | None = Field(
         default=None, description="stream of the topics; by default all that store them"
+    )
+    consumer: str | None = Field(
+        default=None,
+        description="an existing durable consumer for K_SINK or FUNCTION_URL, used as it is; by"
+        " default the connector makes one",
+    )
+
+    nats_start: Start = Field(
+        default=FROM_THE_BEGINNING,
+        description="where in its stream a new consumer begins: all, new, last-per-subject, a"
+        " sequence, or a time such as 2026-01-31T12:00:00Z",
     )
 
     nats_batch_size: int = Field(default=5000, ge=1, description="events in a batch")
@@ -204,6 +222,7 @@ class ConnectorSettings(BrokerSettings):
             backoff=self.nats_backoff,
             max_ack_pending=self.nats_max_ack_pending,
             timeout=self.function_timeout,
+            start=self.nats_start,
         )
 
     def replica_defaults(self) -> ReplicaLimits:

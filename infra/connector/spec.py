@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from functions.common.backoff import Backoff
+from infra.connector.jetstream.start_position import FROM_THE_BEGINNING, StartPosition
 from infra.connector.openfaas.autoscaler import ReplicaLimits
 
 DEFAULT_RETRY_BACKOFF = Backoff((1.0, 5.0, 15.0, 30.0))
@@ -23,6 +24,7 @@ class DeliveryOptions:
         backoff: delays before retries.
         max_ack_pending: unacknowledged messages of all connectors together.
         timeout: seconds to wait for a response.
+        start: where in its stream a new consumer begins.
     """
 
     batch: bool = True
@@ -35,6 +37,7 @@ class DeliveryOptions:
     backoff: Backoff = DEFAULT_RETRY_BACKOFF
     max_ack_pending: int = 20_000
     timeout: float = 60.0
+    start: StartPosition = FROM_THE_BEGINNING
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class BindingSpec:
         stream: the stream of the topics; None to find it by the subjects.
         options: how messages are delivered.
         replicas: the bounds of scaling; None if the connector does not scale it.
+        consumer: the durable consumer to use as it is; None for one that the connector makes.
         redrive_of: the stream whose replayed dead letters these are; None for the stream itself.
     """
 
@@ -57,4 +61,5 @@ class BindingSpec:
     stream: str | None
     options: DeliveryOptions
     replicas: ReplicaLimits | None = None
+    consumer: str | None = None
     redrive_of: str | None = None

@@ -14,8 +14,8 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy
-from nats.js.errors import APIError
+from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo
+from nats.js.errors import APIError, NotFoundError
 
 from functions.common.jetstream_errors import JetStreamErrorCode
 from infra.connector.delivery.message import Message
@@ -23,7 +23,8 @@ from infra.connector.delivery.pull_sizer import PullSizer
 from infra.connector.errors import BindError
 from infra.connector.jetstream.inflight import InFlightMessages
 from infra.connector.jetstream.pull import Puller
-from infra.connector.jetstream.subjects import overlap
+from infra.connector.jetstream.start_position import FROM_THE_BEGINNING, StartPosition
+from infra.connector.jetstream.subjects import REST, overlap
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +53,8 @@ class ConsumerTarget:
         topics: the subjects that it delivers.
         ack_wait: seconds after which the server redelivers a message that it heard nothing of.
         max_ack_pending: unacknowledged messages of all its connectors together.
+        start: where in the stream it begins, if it is made now.
+        made_by_others: whether it is there already, and is used as it is.
         redrive_prefix: what stands before the subjects of originals in a stream of replayed
             messages; empty for any other stream.
         inactive_threshold: seconds after which the server removes the consumer if no connector
@@ -64,6 +67,8 @@ class ConsumerTarget:
     topics: tuple[str, ...]
     ack_wait: float = 30.0
     max_ack_pending: int = 20_000
+    start: StartPosition = FROM_THE_BEGINNING
+    made_by_others: bool = False
     redrive_prefix: str = ""
     inactive_threshold: float | None = None
 
@@ -103,9 +108,30 @@ class Consumer:
     async def ensure(self) -> None:
         """Create the durable consumer, or change it to what is wanted.
 
+        Where it begins is not changed: it is there already. One that others have made is only
+        looked at.
+
         Raises:
-            BindError: JetStream refuses.
+            BindError: JetStream refuses, or it cannot be used as it is.
         """
+        target = self.target
+        try:
+            if target.made_by_others:
+                await self._adopt()
+            else:
+                await self._create()
+        except APIError as error:
+            if error.err_code in _SUBJECTS_TAKEN:
+                raise BindError(await _conflict(self._js, target)) from error
+            text = f"stream {target.stream} refuses the consumer {target.name}: {error.description}"
+            raise BindError(text) from error
+        except NatsTimeoutError as error:
+            text = f"JetStream does not respond about stream {target.stream}"
+            raise BindError(text) from error
+        if self._puller:
+            self._puller.consumer_missing = False
+
+    async def _create(self) -> None:
         target = self.target
         config = ConsumerConfig(
             name=target.name,
@@ -113,7 +139,9 @@ class Consumer:
             description=f"messages for the function {target.function}",
             filter_subjects=list(target.topics),
             ack_policy=AckPolicy.EXPLICIT,
-            deliver_policy=DeliverPolicy.ALL,
+            deliver_policy=target.start.policy,
+            opt_start_seq=target.start.sequence,
+            opt_start_time=target.start.time,
             ack_wait=target.ack_wait,
             # the server's own limit leaves messages stuck in a work queue (nats-server#5564)
             max_deliver=-1,
@@ -124,17 +152,46 @@ class Consumer:
         )
         try:
             await self._js.add_consumer(target.stream, config)  # pyright: ignore[reportUnknownMemberType] - untyped arguments in nats-py
-        except APIError as error:
-            if error.err_code in _SUBJECTS_TAKEN:
-                raise BindError(await _conflict(self._js, target)) from error
-            text = f"stream {target.stream} refuses the consumer {target.name}: {error.description}"
-            raise BindError(text) from error
-        except NatsTimeoutError as error:
-            text = f"JetStream does not respond about stream {target.stream}"
-            raise BindError(text) from error
+        except APIError:
+            there = await self._existing()
+            if there is None or _start_of(there) == _start_of(config):
+                raise
+            logger.info("consumer %s goes on where it is: it is there already", target.name)
+            config.deliver_policy = there.deliver_policy
+            config.opt_start_seq = there.opt_start_seq
+            config.opt_start_time = there.opt_start_time
+            await self._js.add_consumer(target.stream, config)  # pyright: ignore[reportUnknownMemberType] - as above
         self.inflight.ack_wait = target.ack_wait
-        if self._puller:
-            self._puller.consumer_missing = False
+
+    async def _existing(self) -> ConsumerConfig | None:
+        with contextlib.suppress(NotFoundError):
+            return (await self._js.consumer_info(self.target.stream, self.target.name)).config
+        return None
+
+    async def _adopt(self) -> None:
+        """Take over the times and limits of a consumer that others have made."""
+        target = self.target
+        config = await self._existing()
+        name = f"consumer {target.name} of stream {target.stream}"
+        if config is None:
+            raise BindError(f"there is no {name}, which the function names")
+        if config.deliver_subject:
+            raise BindError(f"{name} pushes messages: the connector needs one that is pulled from")
+        if config.ack_policy != AckPolicy.EXPLICIT:
+            raise BindError(f"{name} acknowledges without being asked: it has to be explicit")
+        filters = config.filter_subjects or [config.filter_subject or REST]
+        if not any(overlap(one, topic) for one in filters for topic in target.topics):
+            raise BindError(
+                f"{name} delivers {', '.join(filters)}, none of {', '.join(target.topics)}"
+            )
+        if (config.max_deliver or -1) > 0:
+            logger.warning(
+                "%s gives each message up after %s deliveries, however they end",
+                name,
+                config.max_deliver,
+            )
+        self.inflight.ack_wait = config.ack_wait or target.ack_wait
+        self.inflight.remember = config.max_ack_pending or target.max_ack_pending
 
     def change(self, target: ConsumerTarget) -> bool:
         """Want something else of the same durable consumer from now on.
@@ -226,6 +283,8 @@ class Consumer:
         The server counts them as unacknowledged, and delivers nothing new at the limit.
         """
         limit = info.config.max_ack_pending or 0
+        if self.target.made_by_others:
+            return
         crowded = (info.num_ack_pending or 0) * 2 > limit > 0
         if crowded and limit < MAX_ACK_PENDING_LIMIT and self.inflight.delayed(time.monotonic()):
             self._max_ack_pending = min(limit * 2, MAX_ACK_PENDING_LIMIT)
@@ -298,6 +357,10 @@ async def _conflict(js: JetStreamContext, target: ConsumerTarget) -> str:
                         f"function is gone (nats consumer rm {stream} {info.name})"
                     )
     return f"{text}another consumer has some of {', '.join(target.topics)}"
+
+
+def _start_of(config: ConsumerConfig) -> tuple[object, ...]:
+    return (config.deliver_policy, config.opt_start_seq or None, config.opt_start_time)
 
 
 def _filter_subjects(info: ConsumerInfo) -> list[str]:

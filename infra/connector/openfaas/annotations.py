@@ -7,6 +7,7 @@ from typing import Any
 
 from functions.common.backoff import Backoff
 from functions.common.durations import parse_duration
+from infra.connector.jetstream.start_position import parse_start
 from infra.connector.jetstream.subjects import parse_topics
 from infra.connector.openfaas.autoscaler import ReplicaLimits
 from infra.connector.spec import DeliveryOptions
@@ -33,6 +34,9 @@ ANNOTATIONS = {
     " (NATS_MAX_ACK_PENDING)",
     "jetstream.timeout": "maximum time for a response (FUNCTION_TIMEOUT)",
     "jetstream.stream": "stream of the topics; by default all that store them (STREAM)",
+    "jetstream.start": "where in its stream a new consumer begins: all, new, last-per-subject, a"
+    " sequence, or a time such as 2026-01-31T12:00:00Z (NATS_START)",
+    "jetstream.consumer": "an existing durable consumer, which is used as it is (CONSUMER)",
     "jetstream.lag-per-replica": "events of lag for each of which one replica is requested"
     " (LAG_PER_REPLICA)",
 }
@@ -95,6 +99,7 @@ def read_delivery_options(
         "backoff": ("backoff", parse_backoff),
         "max-ack-pending": ("max_ack_pending", _parse_count),
         "timeout": ("timeout", _parse_positive_duration),
+        "start": ("start", parse_start),
     }
     values: dict[str, Any] = {}
     for key, (attribute, parse) in parsers.items():

@@ -3,14 +3,17 @@
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from nats.js.api import DeliverPolicy
 from pydantic import ValidationError
 
 from functions.common.backoff import Backoff
 from infra.connector.help_text import help_text
 from infra.connector.jetstream.consumer import consumer_name
+from infra.connector.jetstream.start_position import StartPosition, parse_start
 from infra.connector.openfaas.annotations import (
     ANNOTATIONS,
     check_names,
@@ -271,3 +274,21 @@ def test_annotations_that_are_not_understood(annotations: dict[str, str], said: 
     with pytest.raises(ValueError, match=said.replace("?", "[?]")):
         check_names(annotations)
     check_names({"topic": "a", "com.openfaas.scale.min": "1", "com.example.jetstream": "x"})
+
+
+@pytest.mark.parametrize("text", ["all", "new", "last-per-subject", "17"])
+def test_start_positions(text: str) -> None:
+    assert str(parse_start(text)) == text
+
+
+def test_a_start_time() -> None:
+    time = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    assert parse_start("2026-01-31T12:00:00Z") == StartPosition(
+        DeliverPolicy.BY_START_TIME, time=time
+    )
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "last", "2026-01-31T12:00:00", "yesterday"])
+def test_no_start_positions(text: str) -> None:
+    with pytest.raises(ValueError, match="not all, new, last-per-subject"):
+        parse_start(text)
