@@ -17,6 +17,8 @@ from infra.database.errors import DatabaseError
 
 MIGRATIONS = ROOT / "sql" / "migrations"
 LOCK_SECONDS = 120
+MIN_SERVER = 15
+"""The oldest major version of PostgreSQL; the first migration says the same."""
 _URL_VARIABLE = "UNIVERSE_MIGRATE_URL"
 
 
@@ -64,11 +66,12 @@ def status(database_url: str, folder: Path = MIGRATIONS) -> Status:
     """Compare a database with the migrations of this code.
 
     Raises:
-        DatabaseError: the database is away.
+        DatabaseError: the database is away, or too old.
     """
     known = {file.name[:14] for file in folder.glob("[0-9]*.sql")}
     try:
         with psycopg.connect(database_url, connect_timeout=CONNECT_SECONDS) as connection:
+            refuse_old_servers(connection.info.server_version)
             rows = connection.execute("SELECT version FROM public.schema_migrations").fetchall()
     except errors.UndefinedTable:
         rows = []
@@ -102,6 +105,20 @@ def refuse_other_versions(database_url: str, folder: Path = MIGRATIONS) -> None:
         raise DatabaseError(
             "the database is newer than this version of Universe: it has migration "
             f"{found.newer[-1]}. Use a version that has it"
+        )
+
+
+def refuse_old_servers(version: int) -> None:
+    """Raise `DatabaseError` if a server is too old, before a migration fails in the middle.
+
+    Args:
+        version: as PostgreSQL counts: 150004 is 15.4.
+    """
+    major = version // 10_000
+    if major < MIN_SERVER:
+        raise DatabaseError(
+            f"the database is PostgreSQL {major}: Universe needs {MIN_SERVER} or newer. "
+            "Use a newer server"
         )
 
 

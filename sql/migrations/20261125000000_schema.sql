@@ -5,6 +5,15 @@
 
 -- migrate:up
 
+DO $$
+BEGIN
+    IF current_setting('server_version_num')::int < 150000 THEN
+        RAISE EXCEPTION 'the database is PostgreSQL %: Universe needs 15 or newer. Use a newer server',
+            current_setting('server_version_num')::int / 10000;
+    END IF;
+END
+$$;
+
 -- Databases that the migrations before the first release made are not carried over.
 DO $$
 DECLARE
@@ -351,19 +360,23 @@ CREATE TABLE rollup_hour_users (
     source       text COLLATE "C" NOT NULL,
     funnel_stage text COLLATE "C" NOT NULL,
     event_type   text COLLATE "C" NOT NULL,
-    hll          bytea STORAGE EXTERNAL NOT NULL,
-    theta        bytea STORAGE EXTERNAL,
+    hll          bytea NOT NULL,
+    theta        bytea,
     PRIMARY KEY (hour, source, funnel_stage, event_type)
 );
+ALTER TABLE rollup_hour_users ALTER COLUMN hll SET STORAGE EXTERNAL,
+    ALTER COLUMN theta SET STORAGE EXTERNAL;
 CREATE TABLE rollup_day_users (
     day          date NOT NULL,
     source       text COLLATE "C" NOT NULL,
     funnel_stage text COLLATE "C" NOT NULL,
     event_type   text COLLATE "C" NOT NULL,
-    hll          bytea STORAGE EXTERNAL NOT NULL,
-    theta        bytea STORAGE EXTERNAL,
+    hll          bytea NOT NULL,
+    theta        bytea,
     PRIMARY KEY (day, source, funnel_stage, event_type)
 );
+ALTER TABLE rollup_day_users ALTER COLUMN hll SET STORAGE EXTERNAL,
+    ALTER COLUMN theta SET STORAGE EXTERNAL;
 
 -- The users of each country; country is '' for events that have none. A sketch has about two kilobytes;
 -- it stays in its row (PLAIN) because reports read many in a row.
@@ -371,16 +384,18 @@ CREATE TABLE rollup_hour_country_users (
     hour    timestamptz NOT NULL,
     source  text COLLATE "C" NOT NULL,
     country text COLLATE "C" NOT NULL,
-    hll     bytea STORAGE PLAIN NOT NULL,
+    hll     bytea NOT NULL,
     PRIMARY KEY (hour, country, source)
 );
+ALTER TABLE rollup_hour_country_users ALTER COLUMN hll SET STORAGE PLAIN;
 CREATE TABLE rollup_day_country_users (
     day     date NOT NULL,
     source  text COLLATE "C" NOT NULL,
     country text COLLATE "C" NOT NULL,
-    hll     bytea STORAGE PLAIN NOT NULL,
+    hll     bytea NOT NULL,
     PRIMARY KEY (day, country, source)
 );
+ALTER TABLE rollup_day_country_users ALTER COLUMN hll SET STORAGE PLAIN;
 
 -- What each user did on a day, exact, for the days that are sealed.
 CREATE TABLE day_users (
@@ -415,11 +430,13 @@ CREATE TABLE leading_users (
     day      date NOT NULL,
     measure  text COLLATE "C" NOT NULL CHECK (measure IN ('events', 'revenue')),
     source   text COLLATE "C" NOT NULL,
-    hashes   bytea STORAGE EXTERNAL NOT NULL,
-    amounts  bytea STORAGE EXTERNAL NOT NULL,
+    hashes   bytea NOT NULL,
+    amounts  bytea NOT NULL,
     user_ids text[] COLLATE "C" NOT NULL,
     PRIMARY KEY (day, measure, source)
 );
+ALTER TABLE leading_users ALTER COLUMN hashes SET STORAGE EXTERNAL,
+    ALTER COLUMN amounts SET STORAGE EXTERNAL;
 COMMENT ON COLUMN leading_users.hashes IS 'user_hash() of each user, as int8send() writes it';
 COMMENT ON COLUMN leading_users.amounts IS
     'the events or the revenue of each user, as float8send() writes it';
@@ -439,7 +456,15 @@ FROM rollup_deltas;
 GRANT SELECT ON sealed_day_indexes, leading_users, rollup_deltas, pending_groups, live_pending_users
 TO universe_reader, universe_writer;
 GRANT INSERT, DELETE ON leading_users TO universe_writer;
-GRANT INSERT, DELETE, MAINTAIN ON rollup_deltas TO universe_writer;
+GRANT INSERT, DELETE ON rollup_deltas TO universe_writer;
+-- Before PostgreSQL 17 nobody but the owner may vacuum a table: there autovacuum does it alone.
+DO $$
+BEGIN
+    IF current_setting('server_version_num')::int >= 170000 THEN
+        EXECUTE 'GRANT MAINTAIN ON rollup_deltas TO universe_writer';
+    END IF;
+END
+$$;
 
 -- FUNCTIONS
 

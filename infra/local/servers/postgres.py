@@ -18,6 +18,7 @@ from infra.local.servers.ports import LOOPBACK
 
 VERSION = 18
 STOP_TIMEOUT = 30.0
+CONNECT_SECONDS = 2
 OWNER = "postgres"
 WRITER = "universe_writer"
 READER = "universe_reader"
@@ -85,14 +86,14 @@ class EmbeddedPostgres(EmbeddedServer):
 
     def ensure_database(self, name: str = DATABASE) -> None:
         """Create the database if it does not exist."""
-        with psycopg.connect(self.url(database="postgres"), autocommit=True) as connection:
+        with self._connect() as connection:
             known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name])
             if known.fetchone() is None:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
 
     def set_role_passwords(self) -> None:
         """Let the roles that the migrations created log in, to their own database only."""
-        with psycopg.connect(self.url(database="postgres"), autocommit=True) as connection:
+        with self._connect() as connection:
             for role in (WRITER, READER):
                 connection.execute(
                     sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(
@@ -102,6 +103,10 @@ class EmbeddedPostgres(EmbeddedServer):
             connection.execute(
                 "REVOKE CONNECT, TEMPORARY ON DATABASE postgres, template1 FROM PUBLIC"
             )
+
+    def _connect(self) -> psycopg.Connection:
+        url = self.url(database="postgres")
+        return psycopg.connect(url, connect_timeout=CONNECT_SECONDS, autocommit=True)
 
     def _pid_file(self) -> Path:
         return self.data / "postmaster.pid"
@@ -131,7 +136,7 @@ class EmbeddedPostgres(EmbeddedServer):
 
     def _is_ready(self) -> bool:
         try:
-            psycopg.connect(self.url(database="postgres"), connect_timeout=2).close()
+            self._connect().close()
         except psycopg.OperationalError:
             return False
         return True
