@@ -39,6 +39,12 @@ class AnalyticsQuerySettings(PoolSettings):
         description="events up to which users are counted exactly where no sketch has their "
         "number; for more events it is estimated from a sample of the users",
     )
+    user_country_max_events: int = Field(
+        default=50_000,
+        ge=0,
+        description="events without a country up to which a filter by country looks at their "
+        "users' other events; with more it looks at the events' own country only, and says so",
+    )
     report_cache_bytes: int = Field(
         default=32 * 1024**2, ge=0, description="memory for cached reports; 0 disables the cache"
     )

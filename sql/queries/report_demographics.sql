@@ -17,3 +17,9 @@ WHERE {{event_edges}} AND {{type_filters}} AND {{campaign_filter}} AND {{country
 SELECT source, funnel_stage AS "funnelStage", event_type AS "eventType", data, revenue
 FROM events
 WHERE {{event_filters}};
+
+-- name: demographics_events_told
+-- The same for events that only their users tell the country of.
+SELECT source, funnel_stage AS "funnelStage", event_type AS "eventType", data, revenue
+FROM events
+WHERE {{range_filters}} AND {{type_filters}} AND {{campaign_filter}} AND {{told_user}};

@@ -9,13 +9,16 @@
 
 -- name: event_filters
 -- Which rows of `events` a question is about.
+{{range_filters}}
+AND {{type_filters}}
+AND {{campaign_filter}}
+AND ({{country_filter}} OR {{told_user}})
+
+-- name: range_filters
 (:from_day::date IS NULL OR day >= :from_day)
 AND (:to_day::date IS NULL OR day <= :to_day)
 AND (:from_time::timestamptz IS NULL OR occurred_at >= :from_time)
 AND (:to_time::timestamptz IS NULL OR occurred_at < :to_time)
-AND {{type_filters}}
-AND {{campaign_filter}}
-AND {{country_filter}}
 
 -- name: type_filters
 (:source::text IS NULL OR source = :source)
@@ -27,6 +30,14 @@ AND (:event_type::text IS NULL OR event_type = :event_type)
 
 -- name: country_filter
 (:country::text IS NULL OR country = :country)
+
+-- name: told_user
+-- Events that tell no country, of users whose other events tell the one that is asked for.
+:told AND country IS NULL AND source || ' ' || user_id = ANY (:told_users::text[])
+
+-- name: told_country
+-- The country of an event, or of its user.
+CASE WHEN :told THEN coalesce(country, :country) ELSE country END
 
 -- name: whole_days
 :has_days
@@ -47,7 +58,7 @@ AND (occurred_at >= :edge_a1 AND occurred_at < :edge_b1
 
 -- name: event_sums
 -- An event as sums of one.
-SELECT occurred_at AS at, source, funnel_stage, event_type, country, campaign_id,
+SELECT occurred_at AS at, source, funnel_stage, event_type, {{told_country}} AS country, campaign_id,
        1 AS events, (revenue IS NOT NULL)::int AS purchases, coalesce(revenue, 0) AS revenue,
        occurred_at AS first_at, occurred_at AS last_at
 FROM events
@@ -65,6 +76,11 @@ WHERE {{event_filters}} AND campaign_id IS NOT NULL
 -- name: sums_edges
 {{event_sums}}
 WHERE {{event_edges}} AND {{type_filters}} AND {{campaign_filter}} AND {{country_filter}}
+
+-- name: sums_told
+-- What is not in the rollups of a country, because only the users tell it; of the whole range.
+{{event_sums}}
+WHERE {{range_filters}} AND {{type_filters}} AND {{campaign_filter}} AND {{told_user}}
 
 -- name: sums_types
 -- The sums of a question that is about neither countries nor campaigns.
@@ -95,6 +111,8 @@ FROM live_hour_countries
 WHERE {{whole_hours}} AND {{type_filters}} AND {{country_filter}}
 UNION ALL
 {{sums_edges}}
+UNION ALL
+{{sums_told}}
 
 -- name: sums_campaigns
 -- The sums of a question about campaigns; events of no campaign are not in it.
@@ -125,6 +143,8 @@ FROM live_hour_campaign_countries
 WHERE {{whole_hours}} AND {{type_filters}} AND {{campaign_filter}} AND {{country_filter}}
 UNION ALL
 {{sums_edges}} AND campaign_id IS NOT NULL
+UNION ALL
+{{sums_told}} AND campaign_id IS NOT NULL
 
 -- name: groups_of_all
 -- Events and revenue of demographic groups of a question that is not about one country, but for the
@@ -225,6 +245,10 @@ UNION ALL
 SELECT country, NULL, user_id
 FROM events
 WHERE {{event_edges}} AND {{type_filters}} AND {{country_filter}}
+UNION ALL
+SELECT {{told_country}}, NULL, user_id
+FROM events
+WHERE {{range_filters}} AND {{type_filters}} AND {{told_user}}
 
 -- name: sampled_user
 -- The users of the sample; sealed days have an index of their events.

@@ -18,10 +18,10 @@ FROM ({{sums}}) AS sums;
 
 -- name: unique_users_by_country_exact
 -- The same by country (null: the event has none).
-SELECT country, count(DISTINCT user_id) AS users
+SELECT {{told_country}} AS country, count(DISTINCT user_id) AS users
 FROM events
 WHERE {{event_filters}}
-GROUP BY country;
+GROUP BY 1;
 
 -- name: users_of_range
 -- Sketches of the users of a range, and the users who are in none of these sketches: those of events

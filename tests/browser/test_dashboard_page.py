@@ -30,6 +30,7 @@ from tests.support.stored_events import compact_deltas, generated, store
 NOW = datetime.now(UTC)
 EVENTS = generated(3000, seed=11, mix=Mix(days=20, users=400), until=NOW)
 FACTS = oracle.facts(EVENTS)
+DASH = "\u2013"
 CARDS = ("events-over-time", "funnel", "revenue-over-time", "countries", "campaigns", "audience")
 
 
@@ -260,6 +261,46 @@ def test_conversion_is_people_who_bought_of_people_seen(
     heading = page.one("th:has([data-sort=purchaseRate])")
     assert heading.get_attribute("title") == "Purchases per click."
     assert "Click-through" in headings
+
+
+def test_what_a_filter_leaves_out_is_said(page: Page, live: Analytics) -> None:
+    """Purchases on TikTok tell no country: their users do, or the page says what is left out."""
+    visit(page, live, "?range=30d&source=tiktok&country=US")
+    some = oracle.chosen(FACTS, {"source": "tiktok", "country": "US"})
+    own = oracle.chosen(FACTS, {"source": "tiktok", "country": "US", "countryOf": "event"})
+    assert 0 < len(own) < len(some)
+    check_totals(page, some)
+    note = page.one("#left-out").text
+    by_user = len(some) - len(own)
+    assert note.startswith(f"{by_user} events ({oracle.purchases(some)} purchases, ")
+    assert f"{oracle.amount(some):,.2f}" in note
+
+    page.one("[data-country-of=event]").click()
+    wait_until(lambda: query_of(page).get("countryOf") == "event")
+    loaded(page)
+    check_totals(page, own)
+    silent = oracle.chosen(FACTS, {"source": "tiktok"})
+    silent = [fact for fact in silent if fact.country is None]
+    note = page.one("#left-out").text
+    assert f"Left out: {len(silent):,} events" in note
+    assert f"{oracle.amount(silent):,.2f}" in note
+    funnel = page.one(card("funnel", ".chart")).get_attribute("aria-label")
+    assert funnel == f"Funnel: Top {len(own):,}, Bottom {DASH}, Purchase {DASH}"
+    page.one("[data-country-of=user]").click()
+    shows(page, source="tiktok", country="US")
+
+
+def test_a_campaign_has_no_top_of_the_funnel(page: Page, live: Analytics) -> None:
+    visit(page, live, "?range=30d&campaign=campaign-01")
+    some = oracle.chosen(FACTS, {"campaignId": "campaign-01"})
+    funnel = page.one(card("funnel", ".chart")).get_attribute("aria-label")
+    bought = oracle.purchases(some)
+    assert funnel == f"Funnel: Top {DASH}, Bottom {len(some):,}, Purchase {bought:,}"
+    assert "0 of 0" not in page.one(card("funnel", ".body")).text
+    without = [fact for fact in FACTS if fact.campaignId is None]
+    note = page.one("#left-out").text
+    assert f"Left out: {len(without):,} events ({oracle.purchases(without):,} purchases" in note
+    assert note.endswith("without a campaign.")
 
 
 def test_filters_narrow_everything_and_are_in_the_address(page: Page, live: Analytics) -> None:

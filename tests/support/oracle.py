@@ -6,7 +6,7 @@ test.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -70,6 +70,8 @@ def chosen(all_facts: Iterable[Fact], question: dict[str, Any]) -> list[Fact]:
     """Return the facts that a question's filters choose."""
     start, end = moment(question.get("from")), moment(question.get("to"))
     names = ("source", "funnelStage", "eventType", "campaignId", "country")
+    if "country" in question and question.get("countryOf") != "event":
+        all_facts = [*by_user(all_facts, question["country"])]
     return [
         fact
         for fact in all_facts
@@ -77,6 +79,15 @@ def chosen(all_facts: Iterable[Fact], question: dict[str, Any]) -> list[Fact]:
         and (end is None or fact.at < end)
         and all(name not in question or getattr(fact, name) == question[name] for name in names)
     ]
+
+
+def by_user(all_facts: Iterable[Fact], country: str) -> Iterable[Fact]:
+    """Give the facts, with the country where theirs is missing and their user's latest is that."""
+    ordered = sorted(all_facts, key=lambda fact: fact.at)
+    latest = {(fact.source, fact.userId): fact.country for fact in ordered if fact.country}
+    for fact in ordered:
+        told = fact.country is None and latest.get((fact.source, fact.userId)) == country
+        yield replace(fact, country=country) if told else fact
 
 
 def moment(text: str | None) -> datetime | None:

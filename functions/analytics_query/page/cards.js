@@ -9,7 +9,9 @@ import { sortedTable } from "./sorted_table.js";
 import { bounds } from "./totals.js";
 
 const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
-const number = { number: true, format: format.count };
+/** A figure of which nothing can be known is null: a dash, not 0. */
+const orDash = (write) => (value) => (value === null ? "–" : write(value));
+const number = { number: true, format: orDash(format.count) };
 const amount = { number: true, format: format.money };
 
 const seriesName = (split) => (key) =>
@@ -72,15 +74,16 @@ export function revenueOverTime(report, bySource, zoom) {
 
 export function funnel(report, purchases) {
   const steps = ["Top", "Bottom", "Purchase"];
+  const unknown = [report.top === null, report.bottom === null, report.bottom === null && purchases.purchases === 0];
   const bought = Object.fromEntries(purchases.bySource.map((one) => [one.source, one.purchases]));
   const series = report.bySource.map((one) => ({
     key: one.source, name: format.name(one.source),
-    values: [one.top, one.bottom, bought[one.source] ?? 0],
+    values: [one.top ?? 0, one.bottom ?? 0, bought[one.source] ?? 0],
   }));
-  const totals = steps.map((_, index) => sum(series.map((one) => one.values[index])));
+  const totals = steps.map((_, index) => (unknown[index] ? null : sum(series.map((one) => one.values[index]))));
   const { users } = report;
   return {
-    empty: report.top + report.bottom === 0,
+    empty: !report.top && !report.bottom,
     sub: report.clickThroughRate === null ? "" : `Click-through ${format.percent(report.clickThroughRate)}: events at the bottom per event at the top`,
     table: {
       columns: [
@@ -89,19 +92,24 @@ export function funnel(report, purchases) {
         { name: "purchases", ...number }, { name: "revenue", ...amount },
       ],
       rows: report.bySource.map((one) => [
-        one.source, one.top, one.bottom, one.clickThroughRate, bought[one.source] ?? 0, one.revenue,
+        one.source, one.top, one.bottom, one.clickThroughRate, bought[one.source] ?? (one.bottom === null ? null : 0), one.revenue,
       ]),
     },
     chart: (body, charts) => {
       charts.funnel(body, {
-        label: `Funnel: ${steps.map((step, index) => `${step} ${format.count(totals[index])}`).join(", ")}`,
-        steps: steps.map((step, index) => ({ name: step, total: format.compact(totals[index]) })),
+        label: `Funnel: ${steps.map((step, index) => `${step} ${orDash(format.count)(totals[index])}`).join(", ")}`,
+        steps: steps.map((step, index) => ({ name: step, total: orDash(format.compact)(totals[index]) })),
         series,
       });
       let people = body.querySelector(".people");
       if (!people) {
         people = element("p", { class: "people" });
         body.append(people);
+      }
+      if (users.continued === null) {
+        people.removeAttribute("title");
+        people.replaceChildren("A dash: these events do not tell what is filtered by, so nothing is known of them.");
+        return;
       }
       people.title = [meaning("continuationRate"), bounds(users.accuracy, format.count)].join("\n");
       people.replaceChildren(

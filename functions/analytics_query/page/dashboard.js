@@ -10,6 +10,7 @@ import * as format from "./format.js";
 import { endsOf, intervalOf, intervalOfMoney, overBy } from "./intervals.js";
 import { RangePicker } from "./range_picker.js";
 import { instant, resolve } from "./ranges.js";
+import { showLeftOut } from "./left_out.js";
 import { read, write } from "./state.js";
 import { failTotals, loadingTotals, showTotals } from "./totals.js";
 
@@ -57,7 +58,7 @@ async function load() {
   clearTimeout(timer);
   range = resolve(state.range);
   const { from, to } = range;
-  const query = { from, to, ...filters() };
+  const query = { from, to, ...filters(), countryOf: state.country && state.countryOf === "event" ? "event" : null };
   const asked = new Map();
   const get = (report, params = {}) => { // a question that two cards have is asked once
     const question = { ...query, ...params };
@@ -83,12 +84,15 @@ async function load() {
     countries: [[get("countries")], showCountries],
     campaigns: [[get("campaigns")], showCampaigns],
     audience: [[get("demographics")], cards.audience],
-    latest: [[get("events", { limit: LATEST })], (page) => cards.latest(page, exportButtons())],
+    latest: [[get("events", { limit: LATEST, countryOf: null })], (page) => cards.latest(page, exportButtons())],
   };
   const shown = Object.entries(reports).map(([name, [pending, show]]) =>
     settle(attempt, pending, (...reports) => card[name].show(show(...reports)), (error) => card[name].fail(error)));
   shown.push(settle(attempt, [overview, before, bySource],
-    (now, then, split) => showTotals(byId("totals"), now, then, allPoints(split), overIn(split)),
+    (now, then, split) => {
+      showTotals(byId("totals"), now, then, allPoints(split), overIn(split));
+      showLeftOut(byId("left-out"), now.leftOut, (countryOf) => change({ countryOf }));
+    },
     (error) => failTotals(byId("totals"), error, retry)));
   loadCharts();
   const arrived = await Promise.all(shown);
@@ -213,7 +217,7 @@ function showViewInWords() {
   const { name, from, to } = resolve(state.range);
   const chosen = [
     ["Source", state.source && format.name(state.source)], ["Country", state.country && format.country(state.country)],
-    ["Campaign", state.campaign],
+    ["Campaign", state.campaign], ["Country of", state.country && state.countryOf === "event" && "events only"],
   ].filter(([, value]) => value).map(([what, value]) => `${what}: ${value}`);
   byId("view").textContent = [
     from === null ? name : `${name} (${format.exactRange(from, to)}, UTC)`,

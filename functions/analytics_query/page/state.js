@@ -20,6 +20,7 @@ export function read(search = location.search) {
     source: given.get("source") || "",
     country: given.get("country") || "",
     campaign: given.get("campaign") || "",
+    countryOf: given.get("countryOf") === "event" ? "event" : "user",
     split: SPLITS.includes(given.get("split")) ? given.get("split") : "source",
     sort: { column: sort[0] || "revenue", ascending: sort[1] === "up" },
     live: given.get("live") === "1",
@@ -38,6 +39,7 @@ export function write(state) {
   for (const name of ["source", "country", "campaign"]) {
     if (state[name]) query.set(name, state[name]);
   }
+  if (state.country && state.countryOf === "event") query.set("countryOf", "event");
   if (state.split !== "source") query.set("split", state.split);
   if (state.sort.column !== "revenue" || state.sort.ascending) {
     query.set("sort", state.sort.column + (state.sort.ascending ? ".up" : ""));

@@ -1,10 +1,19 @@
 """The query parameters of reports: which events a report covers."""
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from functions.common.events import SOURCES
@@ -113,6 +122,8 @@ class EventFilters(QueryParameters):
             "event_type": self.eventType,
             "campaign_id": self.campaignId,
             "country": self.country,
+            "told": False,
+            "told_users": [],
         }
 
 
@@ -125,3 +136,22 @@ class ReportQuery(EventFilters):
         "estimated.",
         examples=[False],
     )
+    countryOf: Literal["user", "event"] = Field(
+        "user",
+        description="Whose country the filter by country looks at: where an event has none, that "
+        "of its `user`, as the user's latest event of the same source with a country tells; or "
+        "only that of the `event`.",
+        examples=["event"],
+    )
+    _told_users: tuple[str, ...] = PrivateAttr(())
+
+    def of_users(self, users: Iterable[str]) -> Self:
+        """Return the query with the users, as "source userId", whose country is asked for."""
+        found = self.model_copy()
+        found._told_users = tuple(users)
+        return found
+
+    def params(self) -> dict[str, Any]:
+        """Return the parameters of the filters, by users' country too."""
+        told = self._told_users if self.country is not None else ()
+        return super().params() | {"told": bool(told), "told_users": list(told)}

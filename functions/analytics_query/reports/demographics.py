@@ -90,6 +90,8 @@ def _totals(snapshot: Snapshot, query: DemographicsQuery) -> GroupTotals:
         _add(totals, (row["source"], row["dimension"], row["value"]), row["events"], row["revenue"])
     if parts.edges:
         _count_events(snapshot.rows(SQL["demographics_events"], params), totals)
+    if params["told"]:
+        _count_events(snapshot.rows(SQL["demographics_events_told"], params), totals)
     return totals
 
 

@@ -19,6 +19,7 @@ from ..formatting import (
 from ..query.filters import ReportQuery, Stage
 from ..query.rollup_query import query_rollups
 from ..query.statements import Statements
+from ..query.told_country import LeftOut, left_out
 from ..users.accuracy import Accuracy, RateAccuracy
 from ..users.buyers import buyers, conversion
 from ..users.unique_users import unique_users
@@ -78,6 +79,7 @@ class Overview(ReportRange):
     """Totals of a time range."""
 
     totals: OverviewTotals
+    leftOut: LeftOut | None
     bySource: list[SourceTotals]
     byFunnelStage: list[StageTotals]
     byEventType: list[EventTypeTotals]
@@ -120,6 +122,7 @@ def overview(snapshot: Snapshot, query: ReportQuery) -> Overview:
             ),
             "lastEvent": format_optional_time(max((row["last_at"] for row in rows), default=None)),
         },
+        "leftOut": left_out(snapshot, query),
         "bySource": [
             {"source": name, "events": events, "revenue": format_money(revenue)}
             for name, events, revenue in _totals_by(rows, "source")

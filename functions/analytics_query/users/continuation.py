@@ -30,17 +30,34 @@ MAX_HOURLY_RANGE = timedelta(days=8)
 
 
 class Continuation(TypedDict):
-    """Users at the top, at the bottom, and first at the top and later at the bottom."""
+    """Users at the top, at the bottom, and first at the top and later at the bottom.
 
-    top: Count
-    bottom: Count
-    continued: Count
+    All are null where the events of a stage do not tell what is filtered by.
+    """
+
+    top: Count | None
+    bottom: Count | None
+    continued: Count | None
     continuationRate: Rate | None
-    accuracy: Accuracy
+    accuracy: Accuracy | None
 
 
-def continuation(snapshot: Snapshot, query: ReportQuery) -> Continuation:
-    """Return how many users of the events that a query covers go on."""
+def continuation(snapshot: Snapshot, query: ReportQuery, *, known: bool = True) -> Continuation:
+    """Return how many users of the events that a query covers go on.
+
+    Args:
+        snapshot: the view of the database to read.
+        query: which events are looked at.
+        known: whether the events of both stages tell what the query filters by; else all is null.
+    """
+    if not known:
+        return {
+            "top": None,
+            "bottom": None,
+            "continued": None,
+            "continuationRate": None,
+            "accuracy": None,
+        }
     filtered = (query.eventType, query.country, query.campaignId)
     if query.exact or any(value is not None for value in filtered):
         return _without_sketches(snapshot, query)

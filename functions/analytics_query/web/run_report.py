@@ -15,7 +15,8 @@ from functions.common.json_text import to_json
 from .. import database, metrics
 from ..errors import UnsupportedQueryError
 from ..problems import faults_of, invalid_parameter, invalid_parameters
-from ..query.filters import QueryParameters
+from ..query.filters import QueryParameters, ReportQuery
+from ..query.told_country import with_users_country
 from ..reports.events import EventsQuery
 from ..reports.report import Report
 from ..settings import settings
@@ -57,6 +58,8 @@ def _compute(report: Report, query: QueryParameters) -> CachedReport:
             metrics.CACHE_HITS.labels(report.name).inc()
             return cached
         with metrics.REPORT_SECONDS.labels(report.name).time():
+            if isinstance(query, ReportQuery):
+                query = with_users_country(snapshot, query)
             response: Any = report.compute(snapshot, query)
     computed = cached_report(to_json(response), version)
     _cache().put(key, computed)

@@ -5,7 +5,7 @@ events are in rollups, some only in deltas, some came late into sealed days, som
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -52,6 +52,8 @@ FILTERS: list[dict[str, str]] = [
     {"funnelStage": "bottom"},
     {"eventType": "video.view"},
     {"country": "DE"},
+    {"country": "DE", "countryOf": "event"},
+    {"country": "US", "source": "tiktok"},
     {"campaignId": "campaign-02"},
     {"campaignId": "campaign-01", "country": "US"},
     {"source": "tiktok", "funnelStage": "bottom", "eventType": "purchase"},
@@ -227,12 +229,31 @@ def check_timeseries(
         )
 
 
-def check_stages(answer: dict[str, Any], some: list[Fact]) -> None:
+def check_stages(answer: dict[str, Any], some: list[Fact], unknown: Iterable[str] = ()) -> None:
     top, bottom = oracle.stages(some)
-    assert (answer["top"], answer["bottom"]) == (top, bottom)
-    assert money(answer["revenue"]) == oracle.amount(some)
-    rate = round(bottom / top, 6) if top else None
+    assert answer["top"] == (None if "top" in unknown else top)
+    assert answer["bottom"] == (None if "bottom" in unknown else bottom)
+    if answer["revenue"] is None:
+        assert "bottom" in unknown
+    else:
+        assert money(answer["revenue"]) == oracle.amount(some)
+    rate = round(bottom / top, 6) if top and not unknown else None
     assert answer["clickThroughRate"] == rate
+
+
+def unknown_stages(question: dict[str, str]) -> dict[str, set[str]]:
+    """Return the stages, by source, whose events never tell what a question filters by."""
+    names = {"country", "campaignId"} & question.keys()
+    every = chosen(FACTS, {k: v for k, v in question.items() if k not in ("country", "campaignId")})
+    if question.get("countryOf") != "event":
+        names -= {"country"}
+    found: dict[str, set[str]] = {source: set() for source in ("facebook", "tiktok", "all")}
+    for source, of in {"all": every, **oracle.grouped(every, lambda f: f.source)}.items():
+        for stage, at in oracle.grouped(of, lambda fact: fact.funnelStage).items():
+            for name in names:
+                if all(getattr(fact, name) is None for fact in at):
+                    found[source].add(stage)
+    return found
 
 
 @each_question
@@ -241,7 +262,8 @@ def test_funnel(live: Analytics, question: dict[str, str], exact: bool) -> None:
     answer = live.report("funnel", **question, exact=exact)
     some = chosen(FACTS, question)
     check_bounds(answer, question)
-    check_stages(answer, some)
+    unknown = unknown_stages(question)
+    check_stages(answer, some, unknown["all"])
     for name, key in (
         ("bySource", "source"),
         ("byCampaign", "campaignId"),
@@ -252,13 +274,79 @@ def test_funnel(live: Analytics, question: dict[str, str], exact: bool) -> None:
             expected.pop(None, None)
         assert {part[key] for part in answer[name]} == set(expected)
         for part in answer[name]:
-            check_stages(part, expected[part[key]])
+            of = expected[part[key]]
+            silent = {
+                stage
+                for stage in ("top", "bottom")
+                if any(f.funnelStage == stage for f in some)
+                and not any(f.funnelStage == stage and getattr(f, key) for f in some)
+            }
+            if key == "source":
+                silent = unknown[part[key]]
+            elif part[key] is None:
+                silent = unknown["all"]
+            check_stages(part, of, silent)
     users = answer["users"]
+    if unknown["all"]:
+        assert set(users.values()) == {None}
+        return
     assert users["accuracy"]["exact"] or not exact
     assert within(users["continued"], users["accuracy"], oracle.continued(some))
     for stage in ("top", "bottom"):
         true = oracle.users(fact for fact in some if fact.funnelStage == stage)
         assert abs(users[stage] - true) <= (0 if exact else 0.05 * true)
+
+
+@pytest.mark.parametrize("report", ["overview", "funnel"])
+@pytest.mark.parametrize("range_", RANGES[:4], ids=str)
+def test_what_a_filter_leaves_out_is_said(
+    live: Analytics, report: str, range_: dict[str, str]
+) -> None:
+    """In events and in money; of countries also what counts by the user's."""
+    every = chosen(FACTS, range_)
+    told = oracle.grouped(
+        (f for f in every if f.country is None),
+        lambda fact: latest_country(fact.source, fact.userId),
+    )
+    answer = live.report(report, **range_, country="US")["leftOut"]
+    assert answer["countryOf"] == "user"
+    check_sums(answer["byUser"], told.get("US", []))
+    check_sums(answer["noCountry"], told.get(None, []))
+    assert answer["noCampaign"] is None
+    answer = live.report(report, **range_, country="US", countryOf="event")["leftOut"]
+    assert (answer["countryOf"], answer["byUser"]) == ("event", None)
+    check_sums(answer["noCountry"], [f for f in every if f.country is None])
+    answer = live.report(report, **range_, campaignId="campaign-01")["leftOut"]
+    check_sums(answer["noCampaign"], [f for f in every if f.campaignId is None])
+    assert live.report(report, **range_)["leftOut"] is None
+
+
+def latest_country(source: str, user: str) -> str | None:
+    of_user = [f for f in FACTS if (f.source, f.userId) == (source, user) and f.country]
+    return max(of_user, key=lambda fact: fact.at).country if of_user else None
+
+
+def check_sums(sums: dict[str, Any], some: list[Fact]) -> None:
+    assert (sums["events"], sums["purchases"]) == (len(some), oracle.purchases(some))
+    assert money(sums["revenue"]) == oracle.amount(some)
+
+
+def test_no_silent_zero(live: Analytics) -> None:
+    """Purchases on TikTok tell no country: their users do, or nobody knows."""
+    question = {"source": "tiktok", "country": "US"}
+    answer = live.report("funnel", **question)
+    assert answer["bottom"] > 0
+    assert answer["clickThroughRate"] > 0
+    assert money(answer["revenue"]) > 0
+    answer = live.report("funnel", **question, countryOf="event")
+    assert answer["top"] > 0
+    unknown = ("bottom", "clickThroughRate", "revenue")
+    assert [answer[name] for name in unknown] == [None] * 3
+    assert [answer["bySource"][0][name] for name in unknown] == [None] * 3
+    assert answer["users"]["continued"] is None
+    answer = live.report("funnel", campaignId="campaign-01")
+    assert answer["top"] is None
+    assert answer["bottom"] > 0
 
 
 @each_question
@@ -404,6 +492,9 @@ def test_users_of_very_many_events_are_sampled(
     users = sampling.get("/analytics/funnel", params=question).json()["users"]
     assert within(totals["uniqueUsers"], totals["uniqueUsersAccuracy"], oracle.users(some))
     check_conversion(totals, some, exact=False)
+    if "campaignId" in question:  # events at the top tell none
+        assert set(users.values()) == {None}
+        return
     assert within(users["continued"], users["accuracy"], oracle.continued(some))
     assert users["accuracy"]["exact"] is (not some)
 

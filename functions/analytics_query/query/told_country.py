@@ -1,0 +1,135 @@
+"""Events that tell no country, under a filter of a country: their user's own country counts.
+
+Some events of a source carry no country (a purchase on TikTok), though others of the same user do.
+Left out in silence, they make a source look as if it never sold anything in a country. So a user's
+country is the one that the user's latest event with one tells, of the same source, whenever it was.
+"""
+
+from decimal import Decimal
+from typing import Any, Literal
+
+from typing_extensions import TypedDict
+
+from ..database import Row, Snapshot
+from ..formatting import Count, Money, format_money
+from ..settings import settings
+from .filters import ReportQuery
+from .rollup_query import query_rollups
+from .statements import Statements
+
+SQL = Statements("report_told_country.sql")
+
+CountryOf = Literal["user", "event"]
+
+
+class Sums(TypedDict):
+    """Some events, and the money in them."""
+
+    events: Count
+    purchases: Count
+    revenue: Money
+
+
+class LeftOut(TypedDict):
+    """What the filters by country and campaign could not judge or judged by the user.
+
+    Attributes:
+        countryOf: whose country the filter looked at: that of the `event`, or where it has none of
+            its `user`; null without a filter by country.
+        byUser: events that are in the figures by their user's country.
+        noCountry: events that are in no figure: of neither event nor user a country is known.
+        noCampaign: events that are in no figure because they carry no campaign.
+    """
+
+    countryOf: CountryOf | None
+    byUser: Sums | None
+    noCountry: Sums | None
+    noCampaign: Sums | None
+
+
+def _sums(row: Row | None) -> Sums:
+    row = row or {"events": 0, "purchases": 0, "revenue": None}
+    return {
+        "events": row["events"],
+        "purchases": row["purchases"],
+        "revenue": format_money(row["revenue"]),
+    }
+
+
+def _total(rows: list[Row]) -> Row:
+    return {
+        "events": sum(row["events"] for row in rows),
+        "purchases": sum(row["purchases"] for row in rows),
+        "revenue": sum((row["revenue"] for row in rows), Decimal()),
+    }
+
+
+def _less(row: Row, other: Row) -> Row:
+    return {name: row[name] - other[name] for name in ("events", "purchases", "revenue")}
+
+
+def with_users_country(snapshot: Snapshot, query: ReportQuery) -> ReportQuery:
+    """Return the query with the users whose country is asked for, where their events tell none.
+
+    The query itself where no country is asked for or the request wants that of events only; a query
+    about the country of events where more events than `user_country_max_events` have none.
+    """
+    if query.country is None or query.countryOf == "event":
+        return query
+    without = _without_country(snapshot, query)["events"]
+    if without > settings().user_country_max_events and not query.exact:
+        return query.model_copy(update={"countryOf": "event"})
+    if not without:
+        return query
+    return query.of_users(_told(snapshot, query).get("same", {}).get("users", ()))
+
+
+def _told(snapshot: Snapshot, query: ReportQuery) -> dict[str, Row]:
+    return {row["told"]: row for row in snapshot.rows(SQL["told_countries"], query.params())}
+
+
+def left_out(snapshot: Snapshot, query: ReportQuery) -> LeftOut | None:
+    """Return what the filters by country and campaign leave out; None without such a filter."""
+    if query.country is None and query.campaignId is None:
+        return None
+    found: LeftOut = {"countryOf": None, "byUser": None, "noCountry": None, "noCampaign": None}
+    if query.country is not None:
+        found["countryOf"] = query.countryOf
+        if query.countryOf == "user":
+            told = _told(snapshot, query)
+            found["byUser"] = _sums(told.get("same"))
+            found["noCountry"] = _sums(told.get("nowhere"))
+        else:
+            found["noCountry"] = _sums(_without_country(snapshot, query))
+    if query.campaignId is not None:
+        whole = query.model_copy(update={"campaignId": None})
+        every = query_rollups(snapshot, SQL, "totals", whole)
+        named = query_rollups(snapshot, SQL, "totals", whole, by_campaign=True)
+        found["noCampaign"] = _sums(_less(_total(every), _total(named)))
+    return found
+
+
+def _without_country(snapshot: Snapshot, query: ReportQuery) -> Row:
+    whole = query.model_copy(update={"country": None})
+    return _total(query_rollups(snapshot, SQL, "totals_without_country", whole, by_country=True))
+
+
+def known_stages(snapshot: Snapshot, query: ReportQuery) -> dict[tuple[str, str], bool]:
+    """Return whether anything is known of each source and stage under the filters of a query.
+
+    False: there are events, but none tells a campaign, or none a country, so that 0 would be a
+    statement about nothing.
+    """
+    whole = query.model_copy(update={"country": None, "campaignId": None})
+
+    def stages(name: str, **columns: Any) -> set[tuple[str, str]]:
+        rows = query_rollups(snapshot, SQL, name, whole, **columns)
+        return {(row["source"], row["funnel_stage"]) for row in rows}
+
+    every = stages("stages_of_all")
+    known = set(every)
+    if query.campaignId is not None:
+        known &= stages("stages_of_all", by_campaign=True)
+    if query.country is not None and query.countryOf == "event":
+        known &= stages("stages_with_country", by_country=True)
+    return {stage: stage in known for stage in every}
