@@ -1,44 +1,79 @@
 """The entry point of the console command `universe`."""
 
+import importlib
+from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Any
 
 import click
 
-from infra.cli.commands.demo import demo
-from infra.cli.commands.erase import erase, erasures
-from infra.cli.commands.export import export
-from infra.cli.commands.migrate import migrate
-from infra.cli.commands.publish import publish
-from infra.cli.commands.retention import retention, seal
-from infra.cli.commands.settings import settings
-from infra.cli.commands.status import status
-from infra.cli.commands.up import up
-from infra.cli.options import platform_broker
-from infra.connector.commands import connector
-from infra.connector.dlq.command import dlq
+
+@dataclass(frozen=True)
+class LazyCommand:
+    """A command whose module is imported when it is used: all of them take a second.
+
+    Attributes:
+        module: where it is, under its own name.
+        help: one line about it.
+    """
+
+    module: str
+    help: str
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+_COMMANDS = "infra.cli.commands."
+COMMANDS = {
+    "up": LazyCommand(_COMMANDS + "up", "Start the platform and keep it running until Ctrl-C."),
+    "demo": LazyCommand(_COMMANDS + "demo", "Start the platform, send events, report on them."),
+    "publish": LazyCommand(_COMMANDS + "publish", "Send generated events over HTTP."),
+    "status": LazyCommand(_COMMANDS + "status", "Print functions, backlog, dead letters and rows."),
+    "dlq": LazyCommand("infra.connector.dlq.command", "List, show, replay and purge dead letters."),
+    "connector": LazyCommand("infra.connector.commands", "Look after the connector's functions."),
+    "migrate": LazyCommand(_COMMANDS + "migrate", "Migrate a database to the newest schema."),
+    "retention": LazyCommand(_COMMANDS + "retention", "Drop the days that are older than N days."),
+    "seal": LazyCommand(_COMMANDS + "retention", "Seal the days that are over."),
+    "erase": LazyCommand(_COMMANDS + "erase", "Erase a person: events, sums, dead letters."),
+    "erasures": LazyCommand(_COMMANDS + "erase", "List what was erased; it names no person."),
+    "export": LazyCommand(_COMMANDS + "export", "Print everything that is stored of a person."),
+    "settings": LazyCommand(_COMMANDS + "settings", "List the settings of the components."),
+}
+
+
+class LazyGroup(click.Group):
+    """The commands, of which only the one that is used is imported."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command; None where there is none of that name."""
+        lazy = COMMANDS.get(cmd_name)
+        return getattr(importlib.import_module(lazy.module), cmd_name) if lazy else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command of a line; the message about another names one that is like it."""
+        if args[0] not in COMMANDS and not ctx.resilient_parsing:
+            raise click.exceptions.NoSuchCommand(args[0], possibilities=COMMANDS, ctx=ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name].help) for name in self.list_commands(ctx)])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("universe"), prog_name="universe")
 @click.pass_context
 def main(context: click.Context) -> None:
     """Serverless event processing: webhooks in, analytics out."""
-    context.obj = platform_broker  # where `dlq` looks without NATS_URL
+    context.obj = _platform_broker  # where `dlq` looks without NATS_URL
 
 
-for command in (
-    up,
-    demo,
-    publish,
-    status,
-    dlq,
-    connector,
-    migrate,
-    retention,
-    seal,
-    erase,
-    erasures,
-    export,
-    settings,
-):
-    main.add_command(command)
+def _platform_broker() -> Any:
+    from infra.cli.options import platform_broker  # noqa: PLC0415
+
+    return platform_broker()
