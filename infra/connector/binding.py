@@ -10,6 +10,7 @@ from nats.js import JetStreamContext
 
 from functions.common.backoff import Backoff
 from functions.common.correlation import CALL_ID, CALL_ID_HEADER, new_call_id, trace_id
+from infra.connector import metrics
 from infra.connector.delivery.attempts import AttemptCounter
 from infra.connector.delivery.batcher import BatchLimits
 from infra.connector.delivery.circuit_breaker import BreakerLimits, CircuitBreaker
@@ -23,6 +24,8 @@ from infra.connector.delivery.throttle import Throttle
 from infra.connector.dlq.outcome import Outcome, OutcomeHandler
 from infra.connector.dlq.publisher import DeadLetterPublisher
 from infra.connector.errors import BindError
+from infra.connector.explanation import NextRetry, Situation, explain
+from infra.connector.http.cloudevents import delivery_count
 from infra.connector.http.headers import by_lower_name
 from infra.connector.http.invoker import Invoker
 from infra.connector.jetstream.consumer import Consumer, ConsumerTarget
@@ -88,6 +91,10 @@ class Binding:
         self._observer = BindingObserver(
             spec.function, target.stream, self._inflight, self._dispatcher.running, self._gate
         )
+        metrics.OLDEST_WAITING.labels(spec.function, target.stream).set_function(
+            lambda: self.consumer.oldest_seconds() or 0.0
+        )
+        self._started: dict[int, float] = {}
 
     @property
     def fault(self) -> str | None:
@@ -146,7 +153,52 @@ class Binding:
             "breaker": self._gate.breaker.state(time.monotonic()).name.lower(),
             "paused": not self._gate.throttle.healthy,
             "fault": self.fault,
+            "lag": self.consumer.last_lag,
+            "explanation": explain(self._situation()),
         }
+
+    def _situation(self) -> Situation:
+        now = time.monotonic()
+        options, observer, gate = self.spec.options, self._observer, self._gate
+        succeeded_at = observer.succeeded_at
+        return Situation(
+            function=self.spec.function,
+            topics=self.spec.topics,
+            stream=self.consumer.target.stream,
+            consumer=self.consumer.target.name,
+            batch=options.batch,
+            fault=self.fault,
+            lag=self.consumer.last_lag,
+            oldest_seconds=self.consumer.oldest_seconds(),
+            consumer_paused=self.consumer.paused_until - now,
+            inflight=len(self._inflight),
+            running=[now - started for started in self._started.values()],
+            concurrency=options.concurrency,
+            timeout=options.timeout,
+            failures=observer.failures,
+            last_failure=observer.last_failure,
+            last_failure_seconds=now - observer.failed_at,
+            last_success_seconds=None if succeeded_at is None else now - succeeded_at,
+            breaker=gate.breaker.state(now),
+            unavailable=not gate.throttle.healthy,
+            resume_seconds=gate.resume_at - now,
+            retries=self._queue.retries,
+            next_retry=self._next_retry(now),
+            max_deliver=options.max_deliver,
+        )
+
+    def _next_retry(self, now: float) -> NextRetry | None:
+        if self._queue.next_retry is None:
+            return None
+        due, delivery = self._queue.next_retry
+        first = delivery.messages[0]
+        return NextRetry(
+            first.id,
+            len(delivery.messages),
+            due - now,
+            self._attempts.count(first.key),
+            delivery_count(first) - (0 if first.calls else 1),
+        )
 
     async def _bind(self) -> None:
         await self._dead_letters.ensure_stream()
@@ -165,7 +217,11 @@ class Binding:
         CALL_ID.set(call_id)
         for message in delivery.messages:
             message.calls += 1
-        invocation = await invoker.invoke(delivery.messages, call_id)
+        self._started[id(delivery)] = time.monotonic()
+        try:
+            invocation = await invoker.invoke(delivery.messages, call_id)
+        finally:
+            del self._started[id(delivery)]
         # what follows may take long, and does not have to block other deliveries
         self._dispatcher.end_exclusive(delivery)
         self._observer.invoked(delivery, invocation)

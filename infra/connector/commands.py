@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+from typing import Any
 
+import aiohttp
 import click
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
@@ -47,6 +49,53 @@ def forget(
             f"removed consumer {consumer.name} of stream {consumer.stream}: "
             f"{consumer.lag} messages waited for {function}"
         )
+
+
+@connector.command("explain")
+@click.argument("function")
+@click.option(
+    "--url",
+    envvar="CONNECTOR_URL",
+    default="http://127.0.0.1:8081",
+    show_default=True,
+    help="A connector.  [env: CONNECTOR_URL]",
+)
+def explain_function(function: str, url: str) -> None:
+    """Say why FUNCTION gets messages or does not, as the connector at --url sees it."""
+    try:
+        state = asyncio.run(_state(url))
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+        reason = str(error) or type(error).__name__
+        raise click.ClickException(f"no connector responds at {url}: {reason}") from error
+    sentences = [
+        sentence
+        for binding in state["bindings"]
+        if binding["function"] == function
+        for sentence in binding["explanation"]
+    ]
+    if fault := state["unbound"].get(function):
+        sentences.append(f"{function} cannot be bound: {fault}")
+    sentences += [
+        f"the consumer {orphan['consumer']} of stream {orphan['stream']} is {function}'s, which "
+        f"has no binding to it any more: {orphan['lag']} messages wait ({orphan['remove']})"
+        for orphan in state["orphans"]
+        if orphan["function"] == function
+    ]
+    if not sentences:
+        raise click.ClickException(
+            f"the connector knows of no function {function} with the annotation topic"
+        )
+    for sentence in sentences:
+        click.echo(sentence)
+
+
+async def _state(url: str) -> dict[str, Any]:
+    timeout = aiohttp.ClientTimeout(total=10)
+    async with (
+        aiohttp.ClientSession(timeout=timeout, raise_for_status=True) as session,
+        session.get(f"{url.rstrip('/')}/bindings") as response,
+    ):
+        return await response.json()
 
 
 async def _forget(

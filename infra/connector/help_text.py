@@ -15,6 +15,7 @@ INDENT = " " * 6
 USAGE = """\
 usage: python -m infra.connector [run]
        python -m infra.connector dlq COMMAND [OPTIONS]
+       python -m infra.connector explain FUNCTION [OPTIONS]
        python -m infra.connector forget FUNCTION [OPTIONS]
        python -m infra.connector --help
 """
@@ -26,6 +27,8 @@ retries, bisection of failing batches, and a dead-letter queue.
 commands:
   run   deliver messages until SIGTERM or SIGINT; the default
   dlq   list, show, replay and purge dead letters (see `dlq --help`); needs NATS_URL only
+  explain
+        say why a function gets messages or does not; asks a running connector
   forget
         remove the consumer of a function that is not coming back; needs NATS_URL only
 

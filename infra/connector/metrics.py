@@ -54,6 +54,11 @@ BATCH_BYTES = Histogram(
     buckets=(1e3, 1e4, 1e5, 2.5e5, 5e5, 1e6, 2.5e6, 5e6, 1e7),
 )
 LAG = Gauge(_P + "lag_messages", "Messages pending or unacknowledged at the consumer", _LABELS)
+OLDEST_WAITING = Gauge(
+    _P + "oldest_waiting_seconds",
+    "Age of the oldest message that is not acknowledged, waiting or in flight",
+    _LABELS,
+)
 OLDEST_INFLIGHT = Gauge(
     _P + "oldest_inflight_seconds", "Age of the oldest message in flight", _LABELS
 )

@@ -10,7 +10,7 @@ from infra.connector import metrics
 from infra.connector.delivery.circuit_breaker import BreakerState
 from infra.connector.delivery.gate import Gate
 from infra.connector.delivery.message import Delivery
-from infra.connector.delivery.response import Failed, Rejected, Unavailable, summary
+from infra.connector.delivery.response import Failed, Rejected, Success, Unavailable, summary
 from infra.connector.http.invoker import Invocation
 from infra.connector.jetstream.inflight import InFlightMessages
 
@@ -40,6 +40,14 @@ class BindingObserver:
         self._function = function
         self._inflight = inflight
         self._gate = gate
+        self.failures = 0
+        """Calls that failed since the last success."""
+        self.last_failure = ""
+        """How the last failed call ended; empty if none has failed."""
+        self.failed_at = 0.0
+        """When that was, on a monotonic clock."""
+        self.succeeded_at: float | None = None
+        """When a call succeeded last, on a monotonic clock; None if none has."""
         self._changes = LogOnChange(logger)
         labels = self._labels = (function, stream)
         self._batch_events = metrics.BATCH_EVENTS.labels(*labels)
@@ -58,7 +66,12 @@ class BindingObserver:
 
     def invoked(self, delivery: Delivery, invocation: Invocation) -> None:
         """Report an invocation."""
-        kind = type(invocation.response).__name__.lower()
+        response = invocation.response
+        kind = type(response).__name__.lower()
+        if isinstance(response, Success):
+            self.failures, self.succeeded_at = 0, time.monotonic()
+        else:
+            self._record_failure(summary(response))
         self._batch_events.observe(delivery.events)
         self._batch_bytes.observe(invocation.size)
         metrics.INVOCATION.labels(*self._labels, kind).observe(invocation.seconds)
@@ -72,6 +85,10 @@ class BindingObserver:
                 "response": kind,
             },
         )
+
+    def _record_failure(self, reason: str) -> None:
+        self.failures += 1
+        self.last_failure, self.failed_at = reason, time.monotonic()
 
     def failed(self, delivery: Delivery, response: Failed | Rejected) -> None:
         """Report that an invocation failed."""

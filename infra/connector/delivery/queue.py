@@ -44,6 +44,19 @@ class DeliveryQueue:
         self._new.add(message, now, more_to_come=more_to_come)
         return not more_to_come or len(self._new) == 1 or self._new.full
 
+    @property
+    def retries(self) -> int:
+        """How many deliveries wait for a retry."""
+        return len(self._retries)
+
+    @property
+    def next_retry(self) -> tuple[float, Delivery] | None:
+        """The first of them and when it is due, on a monotonic clock; None if there is none."""
+        if not self._retries:
+            return None
+        due, _, delivery = self._retries[0]
+        return due, delivery
+
     def retry_at(self, delivery: Delivery, due: float) -> None:
         """Deliver messages again from the time `due` on."""
         heapq.heappush(self._retries, (due, next(self._order), delivery))

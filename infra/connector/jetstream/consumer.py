@@ -22,6 +22,7 @@ from infra.connector.delivery.message import Message
 from infra.connector.delivery.pull_sizer import PullSizer
 from infra.connector.errors import BindError
 from infra.connector.jetstream.inflight import InFlightMessages
+from infra.connector.jetstream.oldest import OldestMessage
 from infra.connector.jetstream.pull import Puller
 from infra.connector.jetstream.start_position import FROM_THE_BEGINNING, StartPosition
 from infra.connector.jetstream.subjects import REST, overlap
@@ -100,6 +101,11 @@ class Consumer:
         self._max_ack_pending = target.max_ack_pending
         self._nc = nc
         self._js = js
+        self.oldest = OldestMessage(nc, target.stream)
+        self.last_lag: int | None = None
+        """The lag when it was measured last; None before that."""
+        self.paused_until = 0.0
+        """Until when the consumer is paused in NATS, on a monotonic clock."""
         self._reconnects: int = nc.stats["reconnects"]
         self._puller: Puller | None = None
         self._on_message: Callable[[Message, bool], None] | None = None
@@ -275,7 +281,24 @@ class Consumer:
         """
         info = await self._js.consumer_info(self.target.stream, self.target.name)
         await self._make_room(info)
-        return (info.num_pending or 0) + (info.num_ack_pending or 0)
+        remaining = info.pause_remaining if info.paused else None
+        self.paused_until = time.monotonic() + float(remaining or 0) / 1e9
+        self.last_lag = lag = (info.num_pending or 0) + (info.num_ack_pending or 0)
+        if lag == 0:
+            self.oldest.none()
+        elif info.ack_floor:
+            try:
+                await self.oldest.find(info.ack_floor.stream_seq, _filter_subjects(info))
+            except (NatsError, OSError) as error:
+                logger.debug("no oldest message of %s: %s", self.target.name, error)
+        return lag
+
+    def oldest_seconds(self) -> float | None:
+        """Return the age of the oldest message that is not acknowledged; None if not known."""
+        stored = self.oldest.stored
+        if stored is None and self.last_lag and (held := self.inflight.oldest()):
+            stored = held.key.time / 1e9
+        return None if stored is None else max(time.time() - stored, 0.0)
 
     async def _make_room(self, info: ConsumerInfo) -> None:
         """Let messages that wait to be redelivered take no place of new ones.

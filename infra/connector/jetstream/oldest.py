@@ -1,0 +1,59 @@
+"""When the oldest message was stored that a consumer has not had acknowledged."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+
+from nats.aio.client import Client
+from nats.errors import TimeoutError as NatsTimeoutError
+
+_GET = "$JS.API.STREAM.MSG.GET."
+_TIMEOUT_SECONDS = 5.0
+
+
+class OldestMessage:
+    """Asks for the oldest message, and only when it may be another one than before."""
+
+    def __init__(self, nc: Client, stream: str) -> None:
+        """Know of none.
+
+        Args:
+            nc: the connection.
+            stream: the consumer's stream.
+        """
+        self._nc = nc
+        self._subject = _GET + stream
+        self._after = -1
+        self._refused = False
+        self.stored: float | None = None
+        """When it was stored, in seconds since 1970; None if there is none, or it is not known."""
+
+    def none(self) -> None:
+        """Record that nothing waits."""
+        self._after, self.stored = -1, None
+
+    async def find(self, after: int, subjects: Sequence[str]) -> None:
+        """Find the first message after a sequence.
+
+        Args:
+            after: up to which sequence all messages of the consumer are acknowledged.
+            subjects: the subjects that the consumer delivers.
+
+        Raises:
+            nats.errors.Error: JetStream does not respond.
+        """
+        if after == self._after or self._refused:
+            return
+        try:
+            found = [await self._first(after + 1, subject) for subject in subjects]
+        except NatsTimeoutError:  # a user without the right gets no answer
+            self._refused, self.stored = True, None
+            raise
+        times = [time for time in found if time is not None]
+        self._after, self.stored = after, min(times, default=None)
+
+    async def _first(self, sequence: int, subject: str) -> float | None:
+        question = json.dumps({"seq": sequence, "next_by_subj": subject}).encode()
+        response = await self._nc.request(self._subject, question, timeout=_TIMEOUT_SECONDS)
+        message = json.loads(response.data).get("message")
+        return datetime.fromisoformat(message["time"]).timestamp() if message else None
