@@ -19,6 +19,7 @@ from infra.connector.errors import NatsClosedError
 from infra.connector.help_text import USAGE, help_text
 from infra.connector.http.server import make_app
 from infra.connector.settings import ConnectorSettings
+from infra.connector.settings_page import page
 
 logger = logging.getLogger("infra.connector")
 
@@ -73,6 +74,9 @@ def main(arguments: list[str]) -> int:
             return 0
         case ["-h" | "--help"] | ["run", "-h" | "--help"]:
             print(help_text())
+            return 0
+        case ["--markdown"]:
+            print(page(), end="")
             return 0
         case _:
             print(USAGE)

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from functions.common.backoff import Backoff
 from functions.common.settings import is_secret_file
-from infra.connector.openfaas.annotations import ANNOTATIONS
+from infra.connector.openfaas.annotations import ANNOTATIONS, LABELS
 from infra.connector.settings import ConnectorSettings
 
 WIDTH = 100
@@ -17,7 +17,7 @@ usage: python -m infra.connector [run]
        python -m infra.connector dlq COMMAND [OPTIONS]
        python -m infra.connector explain FUNCTION [OPTIONS]
        python -m infra.connector forget FUNCTION [OPTIONS]
-       python -m infra.connector --help
+       python -m infra.connector --help | --markdown
 """
 
 _DESCRIPTION = """
@@ -47,8 +47,6 @@ _END = """
   A function with none of jetstream.batch-size, .batch-bytes and .batch-window gets one message per
   call, as from the other OpenFaaS connectors.
 
-labels of a function for scaling: com.openfaas.scale.min, .max, .zero and .zero-duration.
-
 A setting without a variable is read from a file in SECRETS_DIR, by default
 /var/openfaas/secrets: BASIC_AUTH_PASSWORD from the file basic-auth-password, and so on."""
 
@@ -62,6 +60,10 @@ def help_text() -> str:
         lines += _wrap(field.description or "")
     lines.append("\nannotations of a function (in parentheses the setting that is the default):")
     for name, meaning in ANNOTATIONS.items():
+        lines.append(f"\n  {name}")
+        lines += _wrap(meaning)
+    lines.append("\nlabels of a function, for scaling:")
+    for name, meaning in LABELS.items():
         lines.append(f"\n  {name}")
         lines += _wrap(meaning)
     return "\n".join([*lines, _END])

@@ -36,11 +36,19 @@ ANNOTATIONS = {
     "jetstream.stream": "stream of the topics; by default all that store them (STREAM)",
     "jetstream.start": "where in its stream a new consumer begins: all, new, last-per-subject, a"
     " sequence, or a time such as 2026-01-31T12:00:00Z (NATS_START)",
-    "jetstream.consumer": "an existing durable consumer, which is used as it is (CONSUMER)",
+    "jetstream.consumer": "an existing durable consumer, which is used as it is",
     "jetstream.lag-per-replica": "events of lag for each of which one replica is requested"
     " (LAG_PER_REPLICA)",
 }
 """Every annotation with its meaning; in parentheses the setting that is its default."""
+
+LABELS = {
+    "com.openfaas.scale.min": "replicas at least; 0 is as scale.zero; by default 1",
+    "com.openfaas.scale.max": "replicas at most; by default 20",
+    "com.openfaas.scale.zero": "`true`: no replica while there is no lag and no call",
+    "com.openfaas.scale.zero-duration": "for how long there has to be neither; by default 15m",
+}
+"""Every label with its meaning."""
 
 
 def check_names(annotations: Mapping[str, str]) -> None:

@@ -11,11 +11,14 @@ from nats.js.api import DeliverPolicy
 from pydantic import ValidationError
 
 from functions.common.backoff import Backoff
+from functions.common.paths import ROOT
+from functions.common.settings import is_secret_file
 from infra.connector.help_text import help_text
 from infra.connector.jetstream.consumer import consumer_name
 from infra.connector.jetstream.start_position import StartPosition, parse_start
 from infra.connector.openfaas.annotations import (
     ANNOTATIONS,
+    LABELS,
     check_names,
     read_delivery_options,
     read_replica_limits,
@@ -24,6 +27,7 @@ from infra.connector.openfaas.annotations import (
 from infra.connector.openfaas.autoscaler import ReplicaLimits
 from infra.connector.openfaas.gateway import DeployedFunction
 from infra.connector.settings import ConnectorSettings
+from infra.connector.settings_page import page
 from infra.connector.spec import DeliveryOptions
 from infra.connector.unknown_settings import unknown_settings
 
@@ -94,10 +98,29 @@ def test_help_documents_every_setting_and_annotation() -> None:
     for name, field in ConnectorSettings.model_fields.items():
         assert f"\n  {name.upper()}  [" in text
         assert field.description, name
-    for name in ANNOTATIONS:
+    for name in (*ANNOTATIONS, *LABELS):
         assert f"\n  {name}\n" in text
     assert "NATS_BACKOFF  [1s,5s,15s,30s]" in text
     assert all(len(line) <= 100 for line in text.splitlines())
+
+
+def test_the_table_has_every_annotation_label_and_setting_once() -> None:
+    written = (ROOT / "infra/connector/settings.md").read_text()
+    how = "write it again: python -m infra.connector --markdown > infra/connector/settings.md"
+    assert written == page(), how
+    rows = [line for line in written.splitlines() if line.startswith("| ")]
+    for name in (*ANNOTATIONS, *LABELS):
+        assert sum(row.startswith(f"| `{name}`") for row in rows) == 1, name
+    for name, field in ConnectorSettings.model_fields.items():
+        shown = name.replace("_", "-") if is_secret_file(field) else name.upper()
+        assert sum(f"| `{shown}`" in row for row in rows) == 1, name
+
+
+def test_the_table_has_every_annotation_that_is_read() -> None:
+    code = (ROOT / "infra/connector/openfaas/annotations.py").read_text()
+    keys = set(re.findall(r'^        "([a-z-]+)": \("', code, re.M))
+    assert {f"jetstream.{key}" for key in keys} <= set(ANNOTATIONS)
+    assert len(keys) > 8
 
 
 @pytest.mark.parametrize(
