@@ -1,6 +1,7 @@
 """Real servers for the tests, started once a session where they are first asked for."""
 
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,10 @@ from tests.support.net import wait_until
 from tests.support.workers import FixtureScheduling
 
 TEMPLATE = "universe_template"
+
+# jsonschema would check IRIs with it, which no schema here has; its import compiles a grammar for
+# seven seconds, in each worker
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 
 def pytest_configure(config: pytest.Config) -> None:
