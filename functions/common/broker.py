@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 EVENTS = "EVENTS"
 EVENTS_DLQ = "EVENTS_DLQ"
 EVENTS_SUBJECT = "events"
-EVENTS_DLQ_SUBJECT = "dlq.events"
+EVENTS_DLQ_SUBJECT = f"dlq.{EVENTS}.{EVENTS_SUBJECT}"
 
 EVENT_COUNT = "Event-Count"
 MSG_ID = "Nats-Msg-Id"
@@ -67,7 +67,8 @@ class BrokerSettings(ComponentSettings):
     dlq_max_bytes: int = Field(
         default=1024**3,
         gt=0,
-        description="size of a stream of dead letters in bytes; beyond it the oldest are deleted",
+        description="size in bytes of a stream of dead letters that is made; beyond it the oldest"
+        " are deleted",
     )
     stream_replicas: int = Field(default=1, description="copies of each stream in the NATS cluster")
 
@@ -182,7 +183,7 @@ def events_stream(settings: BrokerSettings) -> StreamConfig:
 def dlq_stream(settings: BrokerSettings) -> StreamConfig:
     """Return the configuration of the stream that keeps dead letters."""
     return dead_letter_stream(
-        EVENTS_DLQ, [f"{EVENTS_DLQ_SUBJECT}.>"], settings.dlq_max_bytes, settings.stream_replicas
+        EVENTS_DLQ, [f"dlq.{EVENTS}.>"], settings.dlq_max_bytes, settings.stream_replicas
     )
 
 
@@ -224,16 +225,25 @@ async def ensure_stream(js: JetStreamContext, config: StreamConfig) -> None:
     try:
         existing = (await js.stream_info(config.name)).config
     except NotFoundError:
-        try:
-            await js.add_stream(config)  # pyright: ignore[reportUnknownMemberType] - untyped arguments in nats-py
-        except APIError as error:
-            if error.err_code != JetStreamErrorCode.STREAM_NAME_EXIST:  # created meanwhile
-                raise
+        await create_stream(js, config)
         return
     wanted = {key: value for key, value in config.as_dict().items() if value is not None}
     if any(existing.as_dict().get(key) != value for key, value in wanted.items()):
         logger.info("changing the limits of stream %s", config.name)
         await js.update_stream(config)  # pyright: ignore[reportUnknownMemberType] - untyped arguments in nats-py
+
+
+async def create_stream(js: JetStreamContext, config: StreamConfig) -> None:
+    """Create the stream; do nothing if somebody else has created it meanwhile.
+
+    Raises:
+        nats.js.errors.APIError: the server refuses, for example for want of disk space.
+    """
+    try:
+        await js.add_stream(config)  # pyright: ignore[reportUnknownMemberType] - untyped arguments in nats-py
+    except APIError as error:
+        if error.err_code != JetStreamErrorCode.STREAM_NAME_EXIST:
+            raise
 
 
 async def ensure_streams(js: JetStreamContext, settings: BrokerSettings) -> None:

@@ -128,7 +128,7 @@ class Connector:
             self._autoscaler = Autoscaler(gateway)
         js = nc.jetstream()  # pyright: ignore[reportUnknownMemberType] - untyped arguments in nats-py
         streams = StreamDirectory(
-            nc, js, dead_letters_of=lambda stream: settings.dlq_stream.format(stream=stream)
+            nc, js, helpers_of=lambda s: (settings.dlq_stream.format(stream=s), redrive_stream(s))
         )
         self._orphans = Orphans(
             nc, js, prefix=settings.consumer_prefix, timeout=settings.orphan_timeout

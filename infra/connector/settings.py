@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
 from functions.common.backoff import Backoff
@@ -11,7 +11,7 @@ from functions.common.durations import Seconds
 from functions.common.settings import SecretLines
 from infra.connector.delivery.circuit_breaker import DEFAULT_COOLDOWN, BreakerLimits
 from infra.connector.jetstream.start_position import FROM_THE_BEGINNING, StartPosition, parse_start
-from infra.connector.jetstream.subjects import parse_topics
+from infra.connector.jetstream.subjects import is_subject, parse_topics
 from infra.connector.openfaas.annotations import parse_backoff
 from infra.connector.openfaas.autoscaler import ReplicaLimits
 from infra.connector.spec import DEFAULT_RETRY_BACKOFF, DeliveryOptions
@@ -29,6 +29,17 @@ def _parse_start(value: object) -> object:
     return parse_start(value) if isinstance(value, str) else value
 
 
+def _check_dlq_subject(template: str) -> str:
+    try:
+        subject = template.format(stream="S", subject="s")
+    except (KeyError, IndexError, ValueError):
+        subject = ""
+    if not is_subject(subject) or "{subject}" not in template:
+        raise ValueError("not a subject with {subject}, and perhaps {stream}, in it")
+    return template
+
+
+DlqSubject = Annotated[str, AfterValidator(_check_dlq_subject)]
 Delays = Annotated[Backoff, NoDecode, BeforeValidator(_parse_delays)]
 Topics = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parse_topics)]
 
@@ -139,9 +150,9 @@ class ConnectorSettings(BrokerSettings):
         default="{stream}_DLQ",
         description="stream for dead letters; {stream} is the original's name",
     )
-    dlq_subject: str = Field(
-        default="dlq.{subject}",
-        description="subject of a dead letter; {subject} is the original's",
+    dlq_subject: DlqSubject = Field(
+        default="dlq.{stream}.{subject}",
+        description="subject of a dead letter; {stream} and {subject} are the original's",
     )
     breaker_ratio: float = Field(
         default=0.9,

@@ -25,7 +25,9 @@ async def js(nats_url: str) -> AsyncIterator[JetStreamContext]:
     nc = await nats.connect(nats_url)
     js = nc.jetstream()
     await js.add_stream(
-        StreamConfig(name=EVENTS_DLQ, subjects=["dlq.events.>"], retention=RetentionPolicy.LIMITS)
+        StreamConfig(
+            name=EVENTS_DLQ, subjects=["dlq.EVENTS.events.>"], retention=RetentionPolicy.LIMITS
+        )
     )
     yield js
     await nc.close()
@@ -55,12 +57,12 @@ async def test_flood_of_invalid_events_stays_below_the_bound(
     assert (await js.stream_info(EVENTS)).state.messages == 1
 
 
-async def test_connector_bounds_the_dead_letters_of_any_stream(
+async def test_connector_bounds_the_dead_letters_of_streams_that_it_makes(
     js: JetStreamContext, nats_url: str
 ) -> None:
-    """The same for a stream of dead letters that the connector makes, or finds without a limit.
+    """The same for a stream of dead letters that the connector makes.
 
-    A limit that somebody has chosen stays: lowering it would delete dead letters.
+    One that is there already is somebody's own, and keeps the limits that it has, or has none.
     """
     await js.add_stream(name="ORDERS", subjects=["orders.>"])
     nc = await nats.connect(nats_url)
@@ -79,7 +81,7 @@ async def test_connector_bounds_the_dead_letters_of_any_stream(
     assert await bounded(MAX_BYTES // 2) == MAX_BYTES
     await js.delete_stream("ORDERS_DLQ")
     await js.add_stream(name="ORDERS_DLQ", subjects=["dlq.orders.>"])
-    assert await bounded(MAX_BYTES) == MAX_BYTES
+    assert await bounded(MAX_BYTES) == -1
     await nc.close()
 
 
@@ -88,7 +90,7 @@ async def test_bound_is_in_the_metrics(nats_url: str, tmp_path: Path) -> None:
     nc = await nats.connect(nats_url)
     js = nc.jetstream()
     await ensure_streams(js, BrokerSettings(dlq_max_bytes=MAX_BYTES))
-    await js.publish("dlq.events.unknown", b"x" * 1000)
+    await js.publish("dlq.EVENTS.events.unknown", b"x" * 1000)
     with exporter(tmp_path / "log", NATS_URL=nats_url) as running_exporter:
         found = running_exporter.scrape()
     await nc.close()

@@ -84,7 +84,7 @@ async def js_of(url: str) -> tuple[Client, JetStreamContext]:
 async def publish_dead(js: JetStreamContext, data: bytes, source: str = "facebook") -> None:
     headers = dead_letter_headers(reason="a reason", subject=f"events.{source}")
     headers[EVENT_COUNT] = "3"
-    await js.publish(f"dlq.events.{source}", data, headers=headers)
+    await js.publish(f"dlq.EVENTS.events.{source}", data, headers=headers)
 
 
 async def stored(js: JetStreamContext) -> list[Any]:
@@ -121,7 +121,7 @@ async def test_dead_letters_of_the_person_go_and_those_of_others_stay(
     assert done.exit_code == 0, done.output
     left = await stored(js)
     assert [msg.data for msg in left] == [*OTHERS, MIXED_AFTER]
-    assert left[-1].subject == "dlq.events.facebook"
+    assert left[-1].subject == "dlq.EVENTS.events.facebook"
     assert left[-1].headers[EVENT_COUNT] == "2"
     assert left[-1].headers[DLQ_REASON] == "a reason"
     assert ask(database, "SELECT dead_letters FROM erasures") == [(len(MINE) + 1,)]

@@ -119,7 +119,7 @@ async def test_rights_suffice_for_what_the_components_ask(
     nc = await connect(settings["ingest"], "ingest")
     await ensure_streams(nc.jetstream(), settings["ingest"])
     await nc.jetstream().publish("events.facebook", b"{}")
-    await nc.jetstream().publish("dlq.events.facebook", b"{}")
+    await nc.jetstream().publish("dlq.EVENTS.events.facebook", b"{}")
     await nc.close()
 
     nc = await connect(settings["connector"], "connector")
@@ -162,7 +162,9 @@ async def test_components_do_their_work_with_their_own_logins(
         log = ingest.log.read_text()
         assert "connected to NATS" in log
         assert not [p for p in server.passwords.values() if p in log], "a password is in the log"
-    assert [letter.subject for letter in await dead_letters(admin)] == ["dlq.events.facebook"]
+    assert [letter.subject for letter in await dead_letters(admin)] == [
+        "dlq.EVENTS.events.facebook"
+    ]
 
     with (
         FakeFunction(tmp_path).start().ready() as function,
@@ -220,7 +222,7 @@ FORBIDDEN = {
         ("events.>", "dlq.>", "_INBOX.ingest.>"),
     ),
     "exporter": (
-        ("events.facebook", "dlq.events.facebook", "$JS.API.STREAM.MSG.GET.EVENTS",
+        ("events.facebook", "dlq.EVENTS.events.facebook", "$JS.API.STREAM.MSG.GET.EVENTS",
          "$JS.API.DIRECT.GET.EVENTS", "$JS.API.CONSUMER.CREATE.EVENTS.x",
          "$JS.API.STREAM.UPDATE.EVENTS", "$JS.API.STREAM.PURGE.EVENTS_DLQ",
          "$JS.ACK.EVENTS.connector.1.1.1.1.1"),

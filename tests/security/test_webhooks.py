@@ -338,7 +338,7 @@ async def test_invalid_events_of_the_source_are_dead_letters(
     """What a sender with the secret sends and the contract refuses is kept, as everywhere."""
     body = sent("facebook", eventType="nothing known")
     assert post(http, "facebook", body, facebook(body)).status_code == 422
-    assert await subjects(nats_url) == {"dlq.events.facebook": 1}
+    assert await subjects(nats_url) == {"dlq.EVENTS.events.facebook": 1}
 
 
 def test_webhook_without_a_secret_is_closed(http: httpx.Client) -> None:

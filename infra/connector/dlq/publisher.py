@@ -10,13 +10,15 @@ from urllib.parse import quote
 from nats.aio.client import Client
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js import JetStreamContext
+from nats.js.api import StreamConfig
 from nats.js.errors import APIError, NotFoundError
 
-from functions.common.broker import EVENT_COUNT, MSG_ID, dead_letter_stream, ensure_stream
+from functions.common.broker import EVENT_COUNT, MSG_ID, create_stream, dead_letter_stream
 from functions.common.dead_letter import DLQ_REASON, dead_letter_headers, header_text
 from infra.connector.delivery.message import Message, Origin, split_array
 from infra.connector.delivery.response import DeadEvent
 from infra.connector.errors import BindError
+from infra.connector.jetstream.streams import add_subjects, holds_others_subjects
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +49,7 @@ class DeadLetterRoute:
         consumer: its consumer.
         source: the stream of the originals.
         stream: the stream of the dead letters.
-        subject: the subject of a dead letter, with `{subject}` for the original's.
+        subject: the subject of a dead letter, with `{stream}` and `{subject}` for the original's.
     """
 
     function: str
@@ -55,6 +57,16 @@ class DeadLetterRoute:
     source: str
     stream: str
     subject: str
+
+    def subject_of(self, subject: str) -> str:
+        """Return the subject of the dead letter of a message of this subject."""
+        return self.subject.format(stream=self.source, subject=subject)
+
+    def stored_subjects(self, source: StreamConfig) -> list[str]:
+        """Return the subjects that dead letters of a stream may have, wildcards included."""
+        if "{stream}" in self.subject or holds_others_subjects(source) or not source.subjects:
+            return [self.subject_of(">")]
+        return sorted(map(self.subject_of, source.subjects))
 
 
 def dead_letters_for_message(
@@ -125,7 +137,7 @@ def _letter(
     # and created again.
     identity = f"dlq:{route.consumer}:{top.id}:{top.key.time}"
     headers[MSG_ID] = f"{identity}:{message.key.first + event.index}" if event else identity
-    return DeadLetter(route.subject.format(subject=message.subject), payload, headers)
+    return DeadLetter(route.subject_of(message.subject), payload, headers)
 
 
 def _kept_name(name: str) -> str:
@@ -152,7 +164,7 @@ class DeadLetterPublisher:
             nc: the connection.
             js: the connection's JetStream context.
             route: whose dead letters these are, and where they go.
-            max_bytes: the size of the stream of the dead letters, where that has no limit yet.
+            max_bytes: the size of the stream of the dead letters, should it have to be made.
         """
         self._nc = nc
         self._js = js
@@ -160,42 +172,27 @@ class DeadLetterPublisher:
         self.route = route
 
     async def ensure_stream(self) -> None:
-        """Create the stream for dead letters; extend it to the subjects of the source.
+        """Create the stream for dead letters, or let one that exists store those of the source.
 
-        A stream without a limit of its size gets one; a limit that it has stays.
+        Only subjects are ever added to a stream that exists: it may be somebody's own.
 
         Raises:
             BindError: JetStream refuses, or there is no source.
         """
+        route = self.route
         try:
-            config = (await self._js.stream_info(self.route.source)).config
-            sources = config.subjects or [self.route.source]
-            wanted = {self.route.subject.format(subject=subject) for subject in sources}
-            existing: set[str] = set()
-            max_bytes = self._max_bytes
+            source = (await self._js.stream_info(route.source)).config
+            wanted = route.stored_subjects(source)
             try:
-                found = (await self._js.stream_info(self.route.stream)).config
+                await add_subjects(self._nc, route.stream, wanted)
             except NotFoundError:
-                pass
-            else:
-                existing = set(found.subjects or ())
-                limited = found.max_bytes is not None and found.max_bytes > 0
-                if wanted <= existing and limited:
-                    return
-                max_bytes = found.max_bytes if limited and found.max_bytes else max_bytes
-            await ensure_stream(
-                self._js,
-                dead_letter_stream(
-                    self.route.stream,
-                    sorted(wanted | existing),
-                    max_bytes,
-                    config.num_replicas or 1,
-                ),
-            )
+                replicas = source.num_replicas or 1
+                config = dead_letter_stream(route.stream, wanted, self._max_bytes, replicas)
+                await create_stream(self._js, config)
         except NotFoundError:
-            raise BindError(f"there is no stream {self.route.source}") from None
+            raise BindError(f"there is no stream {route.source}") from None
         except (APIError, NatsTimeoutError) as error:
-            text = f"cannot create the stream {self.route.stream} for dead letters: {error}"
+            text = f"the stream {route.stream} cannot store dead letters: {error}"
             raise BindError(text) from error
 
     async def publish(self, letters: Iterable[DeadLetter]) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +13,8 @@ from nats.js.api import StreamConfig
 from nats.js.errors import APIError, NotFoundError
 
 from infra.connector.errors import BindError
-from infra.connector.jetstream.subjects import ANY, REST, overlap
+from infra.connector.jetstream.subjects import ANY, REST, covers, overlap
 
-_NAMES = "$JS.API.STREAM.NAMES"
 _TIMEOUT_SECONDS = 5.0
 _RESERVED = ("KV_", "OBJ_", "MQTT_", "$MQTT_")
 """Streams of NATS' own features, whose subjects begin with `$`."""
@@ -34,18 +33,18 @@ class StreamDirectory:
     """
 
     def __init__(
-        self, nc: Client, js: JetStreamContext, *, dead_letters_of: Callable[[str], str]
+        self, nc: Client, js: JetStreamContext, *, helpers_of: Callable[[str], Collection[str]]
     ) -> None:
         """Make a directory that knows nothing yet.
 
         Args:
             nc: the connection.
             js: the connection's JetStream context.
-            dead_letters_of: returns the name of the dead-letter stream of a stream.
+            helpers_of: returns the names of the streams that the connector makes for a stream.
         """
         self._nc = nc
         self._js = js
-        self._dead_letters_of = dead_letters_of
+        self._helpers_of = helpers_of
         self._found: dict[tuple[str, str | None], _Found] = {}
 
     async def streams_of(
@@ -79,8 +78,8 @@ class StreamDirectory:
     async def _by_subject(self, topic: str) -> tuple[str, ...]:
         names = await stream_names(self._nc, topic)
         if topic[0] in (ANY, REST):
-            # the connector's own dead letters, and NATS' buckets, are nobody's events
-            own = {self._dead_letters_of(name) for name in names}
+            # the connector's own streams, and NATS' buckets, are nobody's events
+            own = {helper for name in names for helper in self._helpers_of(name)}
             names = [n for n in names if n not in own and not n.startswith(_RESERVED)]
         if not names:
             raise BindError(f"no stream stores the subject {topic}")
@@ -102,9 +101,14 @@ def may_store(config: StreamConfig, topic: str) -> bool:
 
     One that copies other streams or renames subjects may hold any.
     """
-    if config.mirror or config.sources or config.subject_transform:
+    if holds_others_subjects(config):
         return True
     return any(overlap(subject, topic) for subject in config.subjects or ())
+
+
+def holds_others_subjects(config: StreamConfig) -> bool:
+    """Return whether messages of a stream may have subjects that are not its own."""
+    return bool(config.mirror or config.sources or config.subject_transform)
 
 
 async def stream_names(nc: Client, subject: str | None = None) -> list[str]:
@@ -118,11 +122,36 @@ async def stream_names(nc: Client, subject: str | None = None) -> list[str]:
         question: dict[str, Any] = {"offset": len(names)}
         if subject is not None:
             question["subject"] = subject
-        response = await nc.request(_NAMES, json.dumps(question).encode(), timeout=_TIMEOUT_SECONDS)
-        answer = json.loads(response.data)
-        if error := answer.get("error"):
-            raise APIError.from_error(error)
+        answer = await _ask(nc, "STREAM.NAMES", question)
         page: list[str] = answer.get("streams") or []
         names += page
         if not page or len(names) >= answer.get("total", 0):
             return names
+
+
+async def add_subjects(nc: Client, stream: str, subjects: Sequence[str]) -> None:
+    """Let a stream store subjects, and change nothing else of it; no more than that it has.
+
+    Raises:
+        nats.js.errors.NotFoundError: there is no such stream.
+        nats.js.errors.APIError: the server refuses.
+        nats.errors.Error: JetStream does not respond.
+    """
+    # as JSON: the client library leaves out fields that it does not know
+    config: dict[str, Any] = (await _ask(nc, f"STREAM.INFO.{stream}"))["config"]
+    existing: list[str] = config.get("subjects") or []
+    missing = [each for each in subjects if not any(covers(one, each) for one in existing)]
+    if missing:
+        # the server refuses subjects of a stream that overlap
+        kept = [each for each in existing if not any(covers(one, each) for one in missing)]
+        await _ask(nc, f"STREAM.UPDATE.{stream}", {**config, "subjects": [*kept, *missing]})
+
+
+async def _ask(nc: Client, subject: str, question: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return JetStream's response to a request; raises its error."""
+    payload = b"" if question is None else json.dumps(question).encode()
+    response = await nc.request(f"$JS.API.{subject}", payload, timeout=_TIMEOUT_SECONDS)
+    answer: dict[str, Any] = json.loads(response.data)
+    if error := answer.get("error"):
+        raise APIError.from_error(error)
+    return answer

@@ -16,7 +16,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from prometheus_client.metrics_core import Metric
 
-from functions.common.broker import EVENTS_DLQ_SUBJECT, BrokerSettings, connect
+from functions.common.broker import EVENTS_DLQ, EVENTS_DLQ_SUBJECT, BrokerSettings, connect
 from functions.common.log_on_change import LogOnChange
 from infra.monitoring.exporter.errors import JetStreamApiError
 from infra.monitoring.exporter.metric_specs import (
@@ -130,8 +130,7 @@ async def _metrics(nc: Client) -> list[Metric]:
         streams.append(_stream_row(info))
         stream: str = info["config"]["name"]
         consumers += await _consumer_rows(nc, stream)
-        subjects: list[str] = info["config"].get("subjects") or []
-        if any(subject.startswith(EVENTS_DLQ_SUBJECT) for subject in subjects):
+        if stream == EVENTS_DLQ:
             dead_letters += await _dead_letter_rows(nc, stream)
     return [
         *metrics_from_rows(STREAMS, streams),

@@ -312,7 +312,7 @@ async def test_other_streams_get_a_dead_letter_queue_of_their_own(
         wait_until(lambda: set(function.done()) == {"good", "y"})
         wait_until(lambda: connector.metrics()["dead_messages_total"] == 1)
         (letter,) = await dead_letters(js, "ORDERS_DLQ")
-        assert letter.subject == "dlq.orders.de"
+        assert letter.subject == "dlq.ORDERS.orders.de"
         # the stream keeps messages, the consumer has moved on
         (consumer,) = await js.consumers_info("ORDERS")
         assert consumer.num_pending == consumer.num_ack_pending == 0

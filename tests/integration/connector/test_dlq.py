@@ -61,7 +61,7 @@ async def bury(
     js: JetStreamContext, payload: bytes, reason: str, *, name: str, **headers: str
 ) -> None:
     await js.publish(
-        f"dlq.events.{name}",
+        f"dlq.EVENTS.events.{name}",
         payload,
         headers={
             **headers,
@@ -168,7 +168,7 @@ async def test_nothing_is_chosen_by_accident(queue: JetStreamContext, nats_url: 
 
 
 async def test_what_cannot_be_replayed_stays(queue: JetStreamContext, nats_url: str) -> None:
-    await queue.publish("dlq.events.unknown", b"{}")
+    await queue.publish("dlq.EVENTS.events.unknown", b"{}")
     await queue.delete_stream("EVENTS")
     text = run(nats_url, "replay", "--all", status=1)
     assert "no response from stream" in text

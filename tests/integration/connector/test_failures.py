@@ -97,7 +97,7 @@ async def test_row(row: Row, js: JetStreamContext, nats_url: str, tmp_path: Path
         if row.dead:
             (letter,) = letters
             assert letter.data == json.dumps(bad).encode()
-            assert letter.subject == "dlq.events.facebook"
+            assert letter.subject == "dlq.EVENTS.events.facebook"
             assert row.reason in letter.headers["Dlq-Reason"]
             assert letter.headers["Dlq-Stream"] == "EVENTS"
             assert letter.headers["Dlq-Sequence"] == "6"

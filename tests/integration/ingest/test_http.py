@@ -121,8 +121,8 @@ async def test_rejected_events_are_named_and_kept_with_their_bytes(
     assert (second["index"], second["eventId"]) == (2, None)
     letters = {message.data: message for message in await messages(js, EVENTS_DLQ)}
     assert set(letters) == {bad, b"7"}
-    assert letters[bad].subject == "dlq.events.tiktok"
-    assert letters[b"7"].subject == "dlq.events.unknown"
+    assert letters[bad].subject == "dlq.EVENTS.events.tiktok"
+    assert letters[b"7"].subject == "dlq.EVENTS.events.unknown"
     headers = letters[bad].headers or {}
     assert "timestamp: Field required" in headers["Dlq-Reason"]
     assert headers["Dlq-Subject"] == "events.tiktok"

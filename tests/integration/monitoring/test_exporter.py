@@ -135,7 +135,7 @@ async def test_streams_consumers_and_dead_letters(nats_url: str, tmp_path: Path)
     for number in range(5):
         await js.publish("events.facebook", b"[%d]" % number)
     for source in ("facebook", "facebook", "unknown"):
-        await js.publish(f"dlq.events.{source}", b"{}")
+        await js.publish(f"dlq.EVENTS.events.{source}", b"{}")
     config = ConsumerConfig(
         durable_name="process-batch",
         ack_policy=AckPolicy.EXPLICIT,

@@ -85,6 +85,9 @@ def test_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("TOPICS", "a b"),
         ("DELIVERY", "twice"),
         ("BREAKER_RATIO", "1.5"),
+        ("DLQ_SUBJECT", "dlq.x"),
+        ("DLQ_SUBJECT", "{other}.{subject}"),
+        ("DLQ_SUBJECT", "..{subject}"),
     ],
 )
 def test_nonsense_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
