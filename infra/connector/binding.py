@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
@@ -11,6 +12,7 @@ from nats.js import JetStreamContext
 from functions.common.backoff import Backoff
 from functions.common.correlation import CALL_ID, CALL_ID_HEADER, new_call_id, trace_id
 from infra.connector import metrics
+from infra.connector.charges import SharedAttempts
 from infra.connector.delivery.attempts import AttemptCounter
 from infra.connector.delivery.batcher import BatchLimits
 from infra.connector.delivery.circuit_breaker import BreakerLimits, CircuitBreaker
@@ -28,6 +30,7 @@ from infra.connector.explanation import NextRetry, Situation, explain
 from infra.connector.http.cloudevents import delivery_count
 from infra.connector.http.headers import by_lower_name
 from infra.connector.http.invoker import Invoker
+from infra.connector.jetstream.attempt_store import AttemptStore
 from infra.connector.jetstream.consumer import Consumer, ConsumerTarget
 from infra.connector.jetstream.dispatcher import Dispatcher
 from infra.connector.observer import BindingObserver
@@ -71,6 +74,8 @@ class Binding:
         self._dead_letters = dead_letters
         self._queue = DeliveryQueue(_batch_limits(spec), options.concurrency)
         self._gate = Gate(Throttle(OUTAGE_BACKOFF), CircuitBreaker(breaker_limits))
+        store = AttemptStore(nc, js, target.stream, target.name)
+        self._shared_attempts = SharedAttempts(attempts, store)
         self._policy = RetryPolicy(attempts, self._gate.throttle, options.backoff)
         self._outcomes = OutcomeHandler(
             (spec.function, target.stream),
@@ -212,6 +217,10 @@ class Binding:
             for message in delivery.messages:
                 self._dispatcher.retry_at(Delivery([message]), DUE_IMMEDIATELY)
             return
+        if exhausted := await self._shared_attempts.recall(delivery.messages):
+            delivery = await self._without(exhausted, delivery)
+            if not delivery.messages:
+                return
         self._observer.check_state(time.monotonic())
         call_id = _shared_call_id(delivery.messages)
         CALL_ID.set(call_id)
@@ -252,6 +261,8 @@ class Binding:
                 decision = self._policy.rejected(delivery, response, now)
             case Success():
                 pass
+        if not isinstance(response, Rejected):  # which is dead at once
+            await self._shared_attempts.share(delivery.messages)
         outcome.dead += decision.dead
         held = await self._outcomes.apply(outcome, now)
         for retry in decision.retries:
@@ -260,6 +271,15 @@ class Binding:
             await self._defer(message, delay, now)
         if held:
             self._retry_at(Delivery(held), self._gate.breaker.open_until)
+
+    async def _without(self, exhausted: Sequence[Message], delivery: Delivery) -> Delivery:
+        """Dead-letter messages that have no attempt left; return the delivery of the others."""
+        reason = f"its {self._attempts.max_deliver} attempts were used up before"
+        outcome = Outcome(dead=[(message, reason) for message in exhausted])
+        if held := await self._outcomes.apply(outcome, time.monotonic()):
+            self._retry_at(Delivery(held), self._gate.breaker.open_until)
+        left = [message for message in delivery.messages if message not in exhausted]
+        return replace(delivery, messages=left)
 
     async def _defer(self, message: Message, delay: float, now: float) -> None:
         """Return a message to the stream, where it takes no room of others until it is due."""

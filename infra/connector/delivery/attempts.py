@@ -29,6 +29,7 @@ class AttemptCounter(Generic[K]):
         self.max_deliver = max_deliver
         self._capacity = capacity
         self._counts: OrderedDict[K, int] = OrderedDict()
+        self._changed: set[K] = set()
 
     def __len__(self) -> int:
         return len(self._counts)
@@ -42,9 +43,22 @@ class AttemptCounter(Generic[K]):
         count = self._counts.get(key, 0) + 1
         self._counts[key] = count
         self._counts.move_to_end(key)
+        self._changed.add(key)
         if len(self._counts) > self._capacity:
-            self._counts.popitem(last=False)
+            self._changed.discard(self._counts.popitem(last=False)[0])
         return count
+
+    def restore(self, key: K, count: int) -> None:
+        """Let the count of a message be at least `count`: so many were charged elsewhere."""
+        if count > self._counts.get(key, 0):
+            self._counts[key] = count
+
+    def take_changed(self, key: K) -> bool:
+        """Return whether the message was charged since this was last called for it."""
+        if key not in self._changed:
+            return False
+        self._changed.remove(key)
+        return True
 
     def exhausted(self, key: K) -> bool:
         """Return whether the message has no attempt left."""
@@ -52,9 +66,9 @@ class AttemptCounter(Generic[K]):
 
     def inherit(self, key: K, part: K) -> None:
         """Start the count of a part of a message at the count of the message."""
-        if count := self._counts.get(key, 0):
-            self._counts[part] = count
+        self.restore(part, self._counts.get(key, 0))
 
     def reset(self, key: K) -> None:
         """Drop the count of a message that is done or dead."""
         self._counts.pop(key, None)
+        self._changed.discard(key)

@@ -93,7 +93,8 @@ class Message:
         headers: its headers.
         events: how many events it holds: the length of a JSON array, else 1.
         is_json: whether the payload is valid JSON.
-        delivered: how often the server delivered it.
+        delivered: how often it was delivered, this time included, as far as the server or, with
+            `recalled`, the connectors know.
         calls: how often this connector has invoked the function with it.
         progress_sent_at: when the server was last told that it is in progress (monotonic clock).
         parent: the message that this is a part of.
@@ -102,6 +103,8 @@ class Message:
         unresolved: how many of its events are neither done nor dead.
         dead: how many of its events are dead.
         known_elements: what `elements` returns, once it is known.
+        recalled: whether what other connectors charged to it is known.
+        part_attempts: attempts charged to parts of it, by first event and number of events.
     """
 
     key: MessageKey
@@ -121,6 +124,8 @@ class Message:
     unresolved: int = field(init=False)
     dead: int = 0
     known_elements: list[bytes] | None = None
+    recalled: bool = False
+    part_attempts: dict[tuple[int, int], int] = field(default_factory=dict[tuple[int, int], int])
 
     def __post_init__(self) -> None:
         self.size = len(self.data)

@@ -113,7 +113,6 @@ class InFlightMessages:
         if known is not None:
             # redelivered because the server heard nothing of it for longer than ack_wait
             known.reply = msg.reply
-            known.delivered = tokens.delivered
             self._redelivered.inc()
             return None
         if key in self._acknowledged:
@@ -192,7 +191,7 @@ class InFlightMessages:
         A server that is shutting down may record an acknowledgement without removing the message,
         which then stays in a work queue for ever: a server that runs alone looks for such messages
         only in streams with interest retention (nats-server 2.15, `checkForOrphanMsgs`). A second
-        acknowledgement removes it.
+        acknowledgement removes it. They are sent slowly: others wait for the server, too.
 
         Args:
             stream_created: when the stream was created, in seconds since 1970. After it was deleted

@@ -129,6 +129,30 @@ async def stream_names(nc: Client, subject: str | None = None) -> list[str]:
             return names
 
 
+async def subjects_stored(nc: Client, stream: str, subjects: str) -> set[str]:
+    """Return the subjects of the messages in a stream; none where there is no such stream.
+
+    Args:
+        nc: the connection.
+        stream: the stream.
+        subjects: which subjects, wildcards allowed.
+
+    Raises:
+        nats.errors.Error: JetStream does not respond.
+    """
+    found: set[str] = set()
+    while True:
+        question = {"subjects_filter": subjects, "offset": len(found)}
+        try:
+            answer = await _ask(nc, f"STREAM.INFO.{stream}", question)
+        except NotFoundError:
+            return found
+        page: dict[str, int] = answer["state"].get("subjects") or {}
+        found |= page.keys()
+        if not page or len(found) >= answer.get("total", 0):
+            return found
+
+
 async def add_subjects(nc: Client, stream: str, subjects: Sequence[str]) -> None:
     """Let a stream store subjects, and change nothing else of it; no more than that it has.
 
