@@ -28,6 +28,7 @@ from infra.connector.dlq.redrive import (
 )
 from infra.connector.errors import GatewayError, NatsClosedError
 from infra.connector.http.invoker import Invoker, make_session
+from infra.connector.jetstream.ack_memory import AckMemory
 from infra.connector.jetstream.consumer import ConsumerTarget, consumer_name
 from infra.connector.jetstream.start_position import FROM_THE_BEGINNING
 from infra.connector.jetstream.streams import StreamDirectory
@@ -95,6 +96,7 @@ class Connector:
         self._faults: dict[str, str] = {}
         self._discovery_fault: str | None = "functions are not known yet"
         self._nc: Client | None = None
+        self._acknowledgements = AckMemory()
         self._autoscaler: Autoscaler | None = None
         self._ended: dict[BindingKey, float] = {}
         self._orphans: Orphans | None = None
@@ -414,6 +416,7 @@ class Connector:
             connections.js,
             self._invoker(target, spec, connections),
             settings.breaker_limits(),
+            self._acknowledgements,
         )
         task = asyncio.create_task(binding.run(settings.drain_timeout), name=str(key))
         return RunningBinding(spec, binding, task)

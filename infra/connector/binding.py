@@ -30,6 +30,7 @@ from infra.connector.explanation import NextRetry, Situation, explain
 from infra.connector.http.cloudevents import delivery_count
 from infra.connector.http.headers import by_lower_name
 from infra.connector.http.invoker import Invoker
+from infra.connector.jetstream.ack_memory import AckMemory
 from infra.connector.jetstream.attempt_store import AttemptStore
 from infra.connector.jetstream.consumer import Consumer, ConsumerTarget
 from infra.connector.jetstream.dispatcher import Dispatcher
@@ -53,6 +54,7 @@ class Binding:
         js: JetStreamContext,
         invoker: Invoker,
         breaker_limits: BreakerLimits,
+        memory: AckMemory,
     ) -> None:
         """Make a binding; nothing happens before `run`.
 
@@ -64,11 +66,12 @@ class Binding:
             js: the connection's JetStream context.
             invoker: invokes the function.
             breaker_limits: when delivery stops because nearly every message is dead.
+            memory: remembers acknowledgements.
         """
         options = spec.options
         self._attempts = attempts = AttemptCounter[MessageKey](options.max_deliver)
         self.spec = spec
-        self.consumer = Consumer(nc, js, target, PullSizer(*_capacity(spec)))
+        self.consumer = Consumer(nc, js, target, PullSizer(*_capacity(spec)), memory)
         self._inflight = self.consumer.inflight
         self._invoker = invoker
         self._dead_letters = dead_letters

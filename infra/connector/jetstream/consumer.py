@@ -14,13 +14,14 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo
 from nats.js.errors import APIError, NotFoundError
+from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, RetentionPolicy
 
 from functions.common.jetstream_errors import JetStreamErrorCode
 from infra.connector.delivery.message import Message
 from infra.connector.delivery.pull_sizer import PullSizer
 from infra.connector.errors import BindError
+from infra.connector.jetstream.ack_memory import AckMemory
 from infra.connector.jetstream.inflight import InFlightMessages
 from infra.connector.jetstream.oldest import OldestMessage
 from infra.connector.jetstream.pull import Puller
@@ -78,7 +79,12 @@ class Consumer:
     """One connector's use of a durable consumer: pulls messages and tracks those in flight."""
 
     def __init__(
-        self, nc: Client, js: JetStreamContext, target: ConsumerTarget, sizer: PullSizer
+        self,
+        nc: Client,
+        js: JetStreamContext,
+        target: ConsumerTarget,
+        sizer: PullSizer,
+        memory: AckMemory | None = None,
     ) -> None:
         """Make a consumer; nothing happens at the server before `ensure` and `start`.
 
@@ -87,6 +93,7 @@ class Consumer:
             js: the connection's JetStream context.
             target: what the durable consumer is to be.
             sizer: limits the messages in flight.
+            memory: remembers acknowledgements; by default one of its own.
         """
         self.target = target
         self.sizer = sizer
@@ -95,7 +102,7 @@ class Consumer:
             target.stream,
             target.function,
             ack_wait=target.ack_wait,
-            remember=target.max_ack_pending,
+            acknowledged=(memory or AckMemory()).of_consumer(),
             redrive_prefix=target.redrive_prefix,
         )
         self._max_ack_pending = target.max_ack_pending
@@ -110,6 +117,7 @@ class Consumer:
         self._puller: Puller | None = None
         self._on_message: Callable[[Message, bool], None] | None = None
         self._heartbeat: asyncio.Task[None] | None = None
+        self._repetition: asyncio.Task[None] | None = None
 
     async def ensure(self) -> None:
         """Create the durable consumer, or change it to what is wanted.
@@ -197,7 +205,6 @@ class Consumer:
                 config.max_deliver,
             )
         self.inflight.ack_wait = config.ack_wait or target.ack_wait
-        self.inflight.remember = config.max_ack_pending or target.max_ack_pending
 
     def change(self, target: ConsumerTarget) -> bool:
         """Want something else of the same durable consumer from now on.
@@ -210,7 +217,6 @@ class Consumer:
             self._max_ack_pending = target.max_ack_pending
         # the server has the old time until `ensure`
         self.inflight.ack_wait = min(self.inflight.ack_wait, target.ack_wait)
-        self.inflight.remember = target.max_ack_pending
         return target != before
 
     async def start(
@@ -259,19 +265,26 @@ class Consumer:
         else:
             await puller.request(*size)
 
-    async def re_ack_after_reconnect(self) -> None:
-        """After a lost connection, repeat the last acknowledgements (see `re_ack`)."""
+    def re_ack_after_reconnect(self) -> None:
+        """After a lost connection, begin to repeat the last acknowledgements (see `re_ack`)."""
         reconnects = self._nc.stats["reconnects"]
         if reconnects == self._reconnects or not self._nc.is_connected:
             return
-        try:
-            created = (await self._js.stream_info(self.target.stream)).created
-        except (NatsError, OSError) as error:
-            logger.debug("no information about stream %s: %s", self.target.stream, error)
-            return
         self._reconnects = reconnects
-        if created is not None:
-            await self.inflight.re_ack(created.timestamp())
+        if self._repetition:
+            self._repetition.cancel()
+        if len(self.inflight.acknowledged):
+            self._repetition = asyncio.create_task(self._re_ack(reconnects))
+
+    async def _re_ack(self, reconnects: int) -> None:
+        try:
+            info = await self._js.stream_info(self.target.stream)
+            if info.config.retention == RetentionPolicy.WORK_QUEUE and info.created is not None:
+                await self.inflight.re_ack(info.created.timestamp())
+        except (NatsError, OSError) as error:
+            logger.debug("acknowledgements are repeated later: %s", error)
+            if self._reconnects == reconnects:
+                self._reconnects = reconnects - 1
 
     async def lag(self) -> int:
         """Return how many messages are pending or unacknowledged, of all connectors together.
@@ -326,8 +339,10 @@ class Consumer:
 
     def close(self) -> None:
         """Stop reporting messages in flight as in progress."""
-        if self._heartbeat:
-            self._heartbeat.cancel()
+        for task in (self._heartbeat, self._repetition):
+            if task:
+                task.cancel()
+        self.inflight.acknowledged.clear()
 
     def _receive(self, msg: Msg) -> None:
         try:

@@ -85,10 +85,10 @@ class Dispatcher:
                 if must_bind and not await self._bind_until_stopped():
                     continue
                 now = time.monotonic()
-                await self.consumer.re_ack_after_reconnect()
                 await self._release_delayed(now)
                 self._start_deliveries(now)
                 await self._pull(now)
+                self.consumer.re_ack_after_reconnect()
                 await self._wait(now)
             await self._drain(drain_timeout)
         finally:

@@ -1,9 +1,9 @@
 """Messages in flight: delivered by the server and not yet acknowledged."""
 
+import asyncio
 import json
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Iterable
 
 from nats.aio.client import Client
@@ -13,6 +13,7 @@ from nats.errors import Error
 from infra.connector import metrics
 from infra.connector.delivery.message import Message, MessageKey, inspect_payload, parse_ack_subject
 from infra.connector.dlq.redrive import split_origin
+from infra.connector.jetstream.ack_memory import PAUSE_SECONDS, ConsumerAcks
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ class InFlightMessages:
         function: str,
         *,
         ack_wait: float,
-        remember: int,
+        acknowledged: ConsumerAcks,
         redrive_prefix: str = "",
     ) -> None:
         """Track nothing yet.
@@ -41,8 +42,8 @@ class InFlightMessages:
             stream: the messages' stream.
             function: the function, for metrics.
             ack_wait: seconds after which the server redelivers a message that it heard nothing of.
-            remember: how many acknowledged messages to remember, to acknowledge them once more
-                should the server redeliver them or the connection be lost.
+            acknowledged: remembers acknowledgements, to send them once more should the server
+                redeliver their messages or the connection be lost.
             redrive_prefix: what stands before the subjects of originals in a stream of replayed
                 messages; empty for any other stream.
         """
@@ -51,9 +52,7 @@ class InFlightMessages:
         self.ack_wait = ack_wait
         """Seconds after which the server redelivers a message that it heard nothing of."""
         self._messages: dict[MessageKey, Message] = {}
-        self._acknowledged: OrderedDict[MessageKey, str] = OrderedDict()
-        self.remember = remember
-        """How many acknowledged messages are remembered."""
+        self.acknowledged = acknowledged
         self._redrive_prefix = redrive_prefix
         self._unsent: list[tuple[str, bytes]] = []
         self._delayed: dict[MessageKey, float] = {}
@@ -115,7 +114,8 @@ class InFlightMessages:
             known.reply = msg.reply
             self._redelivered.inc()
             return None
-        if key in self._acknowledged:
+        sent = self.acknowledged.reply(tokens.sequence)
+        if sent is not None and parse_ack_subject(sent).time == tokens.time:
             # the acknowledgement was lost with a connection
             self._redelivered.inc()
             self._unsent.append((msg.reply, ACK))
@@ -150,10 +150,8 @@ class InFlightMessages:
         removed = [message for message in messages if self._remove(message)]
         self._acked.inc(len(removed))
         for message in removed:
-            self._acknowledged[message.key] = message.reply
+            self.acknowledged.add(message.key.sequence, message.reply)
             await self._send(message.reply, ACK)
-        while len(self._acknowledged) > self.remember:
-            self._acknowledged.popitem(last=False)
 
     async def nak(self, messages: Iterable[Message], delay: float = 0.0) -> None:
         """Return messages to the stream, to be redelivered after `delay` seconds."""
@@ -170,6 +168,7 @@ class InFlightMessages:
 
     async def send_in_progress(self, now: float) -> None:
         """Tell the server that messages are in progress, each once in a third of ack_wait."""
+        self.delayed(now)  # forgets those that are not delayed any more
         await self.flush_acks()
         if not self._nc.is_connected:
             return
@@ -197,9 +196,14 @@ class InFlightMessages:
             stream_created: when the stream was created, in seconds since 1970. After it was deleted
                 and created again, the sequences remembered from before belong to other messages.
         """
-        for key, reply in list(self._acknowledged.items()):
-            if key.time >= stream_created * 1e9:
-                await self._send(reply, ACK)
+        async with self.acknowledged.memory.repeating:
+            for replies in self.acknowledged.chunks():
+                for reply in replies:
+                    if not self._nc.is_connected:
+                        return  # all of it is repeated after the next connection
+                    if parse_ack_subject(reply).time >= stream_created * 1e9:
+                        await self._send(reply, ACK)
+                await asyncio.sleep(PAUSE_SECONDS)
 
     def _remove(self, message: Message) -> bool:
         if self._messages.pop(message.key, None) is None:
