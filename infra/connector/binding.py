@@ -308,7 +308,12 @@ class Binding:
 def _batch_limits(spec: BindingSpec) -> BatchLimits:
     options = spec.options
     if options.batch:
-        return BatchLimits(options.batch_size, options.batch_bytes, options.batch_window)
+        return BatchLimits(
+            options.batch_size,
+            options.batch_bytes,
+            options.batch_window,
+            min_events=options.batch_min,
+        )
     return BatchLimits(max_events=1, max_bytes=1, window=0.0, linger=0.0)
 
 

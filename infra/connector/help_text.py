@@ -44,8 +44,8 @@ example:
 environment of `run` (defaults in brackets; durations as 250ms, 30s, 1m30s):"""
 
 _END = """
-  A function with none of jetstream.batch-size, .batch-bytes and .batch-window gets one message per
-  call, as from the other OpenFaaS connectors.
+  A function with no annotation jetstream.batch-... gets one message per call, as from the other
+  OpenFaaS connectors.
 
 A setting without a variable is read from a file in SECRETS_DIR, by default
 /var/openfaas/secrets: BASIC_AUTH_PASSWORD from the file basic-auth-password, and so on."""

@@ -109,6 +109,12 @@ class ConnectorSettings(BrokerSettings):
     nats_batch_window: Seconds = Field(
         default=0.1, description="maximum time for a batch to fill while more messages arrive"
     )
+    nats_batch_min: int = Field(
+        default=1,
+        ge=1,
+        description="events below which a batch waits until NATS_BATCH_WINDOW ends, also when the"
+        " stream has no more messages",
+    )
     nats_concurrency: int = Field(
         default=4, ge=1, description="invocations of a function at the same time"
     )
@@ -234,6 +240,7 @@ class ConnectorSettings(BrokerSettings):
             max_ack_pending=self.nats_max_ack_pending,
             timeout=self.function_timeout,
             start=self.nats_start,
+            batch_min=self.nats_batch_min,
         )
 
     def replica_defaults(self) -> ReplicaLimits:

@@ -25,6 +25,7 @@ class DeliveryOptions:
         max_ack_pending: unacknowledged messages of all connectors together.
         timeout: seconds to wait for a response.
         start: where in its stream a new consumer begins.
+        batch_min: events below which a batch waits until the window ends.
     """
 
     batch: bool = True
@@ -38,6 +39,7 @@ class DeliveryOptions:
     max_ack_pending: int = 20_000
     timeout: float = 60.0
     start: StartPosition = FROM_THE_BEGINNING
+    batch_min: int = 1
 
 
 @dataclass(frozen=True)

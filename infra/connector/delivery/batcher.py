@@ -32,12 +32,14 @@ class BatchLimits:
         window: seconds that its oldest message has waited.
         linger: seconds since the last message arrived, if the stream has no more, no invocation is
             running, and the pause after the last one is over.
+        min_events: how many events a batch has at least before `linger` counts.
     """
 
     max_events: int
     max_bytes: int
     window: float
     linger: float = 0.002
+    min_events: int = 1
 
 
 MAX_PAUSE = 4
@@ -49,7 +51,8 @@ class Batcher(Generic[T]):
 
     A message that alone exceeds a limit makes a batch of its own. While more messages are on their
     way, or the function is busy, a batch waits up to `window` to fill; when the stream has nothing
-    left, it is ready after the short `linger`, so that a single event is delivered immediately.
+    left, it is ready after the short `linger`, so that a single event is delivered immediately;
+    where `min_events` asks for more than there are, it waits for the whole window.
 
     A call costs as much as dozens of events do. So after an invocation of several messages there is
     a pause, in proportion to how long that took: where messages come one after the other they
@@ -111,7 +114,7 @@ class Batcher(Generic[T]):
         if self.full:
             return oldest
         window_ends = oldest + self.limits.window
-        if self._more_to_come or busy:
+        if self._more_to_come or busy or self.events < self.limits.min_events:
             return window_ends
         lingered = self._last_arrival + self.limits.linger
         return min(window_ends, max(lingered, self._pause_ends))

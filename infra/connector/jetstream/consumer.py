@@ -14,8 +14,8 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js import JetStreamContext
-from nats.js.errors import APIError, NotFoundError
 from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, RetentionPolicy
+from nats.js.errors import APIError, NotFoundError
 
 from functions.common.jetstream_errors import JetStreamErrorCode
 from infra.connector.delivery.message import Message

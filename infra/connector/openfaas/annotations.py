@@ -16,13 +16,15 @@ TOPIC = "topic"
 PREFIX = "jetstream."
 _FAMILY = "jetstream"
 SCALE_PREFIX = "com.openfaas.scale."
-BATCH_ANNOTATIONS = frozenset({"batch-size", "batch-bytes", "batch-window"})
+BATCH_ANNOTATIONS = frozenset({"batch-size", "batch-bytes", "batch-window", "batch-min"})
 
 ANNOTATIONS = {
     "topic": "comma-separated NATS subjects, wildcards allowed; functions with it are bound",
     "jetstream.batch-size": "events in a batch (NATS_BATCH_SIZE)",
     "jetstream.batch-bytes": "bytes of payload in a batch (NATS_BATCH_BYTES)",
     "jetstream.batch-window": "maximum time for a batch to fill, such as 100ms (NATS_BATCH_WINDOW)",
+    "jetstream.batch-min": "events below which a batch waits until the window ends, also when the"
+    " stream has no more messages (NATS_BATCH_MIN)",
     "jetstream.concurrency": "invocations at the same time (NATS_CONCURRENCY)",
     "jetstream.ack-wait": "how long the server waits for an acknowledgement or a sign of progress"
     " before it redelivers a message (NATS_ACK_WAIT)",
@@ -101,6 +103,7 @@ def read_delivery_options(
         "batch-size": ("batch_size", _parse_count),
         "batch-bytes": ("batch_bytes", _parse_count),
         "batch-window": ("batch_window", parse_duration),
+        "batch-min": ("batch_min", _parse_count),
         "concurrency": ("concurrency", _parse_count),
         "ack-wait": ("ack_wait", _parse_positive_duration),
         "max-deliver": ("max_deliver", _parse_count),

@@ -162,6 +162,22 @@ async def test_a_lone_event_does_not_wait_for_the_window(
         wait_until(lambda: function.done() == ["lone"], 20)
 
 
+async def test_a_window_that_waits_for_more_events(
+    js: JetStreamContext, nats_url: str, tmp_path: Path
+) -> None:
+    settings = {"NATS_BATCH_WINDOW": "60s", "NATS_BATCH_MIN": "10"}
+    with (
+        FakeFunction(tmp_path).start().ready() as function,
+        connector_to(function, tmp_path, nats_url, **settings) as connector,
+    ):
+        for number in range(9):
+            await publish(js, event(f"{number}"))
+        wait_until(lambda: connector.metrics().get("inflight_messages") == 9)
+        await publish(js, event("9"))
+        await drained(js)
+        assert function.calls() == [[f"EVENTS:{n}" for n in range(1, 11)]]
+
+
 async def test_bindings_come_change_and_go(
     js: JetStreamContext, nats_url: str, tmp_path: Path
 ) -> None:

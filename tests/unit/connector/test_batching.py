@@ -1,6 +1,6 @@
 """Batches."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given
@@ -39,6 +39,18 @@ def test_while_more_is_on_its_way_the_window_is_the_limit() -> None:
     assert batcher.ready_at() == 1.5
     batcher.add(Item(), 1.3, more_to_come=False)
     assert batcher.ready_at() == 1.31
+
+
+def test_few_events_wait_for_the_whole_window_where_more_are_wanted() -> None:
+    batcher: Batcher[Item] = Batcher(replace(LIMITS, min_events=3))
+    batcher.add(Item(), 1.0, more_to_come=False)
+    batcher.add(Item(), 1.2, more_to_come=False)
+    assert batcher.ready_at() == 1.5
+    batcher.add(Item(), 1.3, more_to_come=False)
+    assert batcher.ready_at() == 1.31
+    batcher.take()
+    batcher.add(Item(events=10), 2.0, more_to_come=False)
+    assert batcher.ready(2.0), "it is full"
 
 
 def test_a_busy_function_is_given_more_at_a_time() -> None:

@@ -163,16 +163,17 @@ def test_annotations() -> None:
         "jetstream.backoff": "1s, 2s",
         "jetstream.max-ack-pending": "900",
         "jetstream.timeout": "5s",
+        "jetstream.batch-min": "50",
         "unrelated": "x",
     }
     assert read_topics(annotations) == ("events.>",)
     assert read_delivery_options(annotations, DEFAULTS) == DeliveryOptions(
-        True, 100, 2000, 0.25, 3, 60.0, 7, Backoff((1.0, 2.0)), 900, 5.0
+        True, 100, 2000, 0.25, 3, 60.0, 7, Backoff((1.0, 2.0)), 900, 5.0, batch_min=50
     )
     assert set(annotations) - {"unrelated"} <= set(ANNOTATIONS)
 
 
-@pytest.mark.parametrize("key", ["batch-size", "batch-bytes"])
+@pytest.mark.parametrize("key", ["batch-size", "batch-bytes", "batch-min"])
 def test_one_batch_annotation_makes_batches(key: str) -> None:
     assert read_delivery_options({f"jetstream.{key}": "10"}, DEFAULTS).batch
     assert read_delivery_options({"jetstream.batch-window": "1s"}, DEFAULTS).batch
