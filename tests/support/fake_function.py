@@ -111,6 +111,10 @@ async def _misbehave(do: str, name: str, request: web.Request) -> web.StreamResp
             return web.Response(status=int(value), text=f"no {name}")
         case "answer":
             return web.Response(text=value)
+        case "says":
+            disposition, _, after = value.partition(":")
+            headers = {"Universe-Disposition": disposition, "Universe-Reason": "told so"}
+            return web.Response(headers=headers | ({"Retry-After": after} if after else {}))
     return None
 
 

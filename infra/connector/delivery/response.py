@@ -15,6 +15,8 @@ MAX_QUOTE_LENGTH = 200
 TOO_EARLY = 425
 _UNAVAILABLE = frozenset({408, TOO_EARLY, 429, 503})
 INTERNAL_HEADER = "X-OpenFaaS-Internal"
+DISPOSITION_HEADER = "Universe-Disposition"
+REASON_HEADER = "Universe-Reason"
 
 
 class Fault(Enum):
@@ -137,15 +139,19 @@ def classify(
         body: the response's body.
         ids: by each id that the response may name, the ids of the messages of the invocation that
             have it. Several may, if they are CloudEvents with ids of their own.
-        batch: whether the function follows the batch contract; otherwise every 2xx means success.
+        batch: whether the function follows the batch contract; otherwise every 2xx means success,
+            unless a header says what becomes of the message.
         now: seconds since 1970, for a `Retry-After` that is a date.
     """
+    internal = headers.get(INTERNAL_HEADER) is not None
+    said = None if batch or internal else headers.get(DISPOSITION_HEADER)
+    if said is not None:
+        return _by_header(said.strip().lower(), headers, body, ids, now)
     if 200 <= status < 300:
         if _is_failed_cold_start(status, headers, body):
             return Unavailable("the function did not start in time", reached=False)
         return _partial(body, ids) if batch else Success()
     quote = f"HTTP {status}{_quote(body)}"
-    internal = headers.get(INTERNAL_HEADER) is not None
     if status in _UNAVAILABLE or status < 400:
         # a redirect is a log-in page or a wrong URL, not the message's fault
         after = retry_after(headers.get("Retry-After"), now)
@@ -180,6 +186,31 @@ def _is_failed_cold_start(status: int, headers: Mapping[str, str], body: bytes) 
         and headers.get("X-Duration-Seconds") is None
         and headers.get("Content-Type") is None
     )
+
+
+def _by_header(
+    disposition: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    ids: Mapping[str, Sequence[str]],
+    now: float,
+) -> Response:
+    """Return what a response to a single message means, by its header."""
+    [[message]] = ids.values()
+    reason = headers.get(REASON_HEADER) or _quote(body).removeprefix(": ")
+    after = retry_after(headers.get("Retry-After"), now)
+    match disposition:
+        case "done":
+            return Success()
+        case "dead":
+            return Success(dead={message: reason or "the function gave no reason"})
+        case "retry":
+            return Success(retry={message: Retry(reason or "the function asks to retry", after)})
+        case "defer":
+            return Success(deferred={message: Retry(reason or "the function defers it", after)})
+        case _:
+            text = f"malformed response: unknown disposition {disposition[:100]!r}"
+            return Failed(Fault.ERROR, text)
 
 
 def _partial(body: bytes, ids: Mapping[str, Sequence[str]]) -> Response:

@@ -154,8 +154,8 @@ class Invoker:
         if not isinstance(response, HttpResponse):
             return response
         ids: dict[str, list[str]] = {}
-        for message in messages if self.batch else ():
-            for name in identifiers(message):
+        for message in messages:
+            for name in identifiers(message) if self.batch else (message.id,):
                 ids.setdefault(name, []).append(message.id)
         return classify(
             response.status,

@@ -82,6 +82,28 @@ async def test_single_delivery_suits_functions_of_other_connectors(
         assert requests[1]["headers"]["Content-Type"] == "application/octet-stream"
 
 
+async def test_a_header_disposes_of_a_single_message(
+    js: JetStreamContext, nats_url: str, tmp_path: Path
+) -> None:
+    with (
+        FakeFunction(tmp_path).start().ready() as function,
+        connector_to(function, tmp_path, nats_url, DELIVERY="single"),
+    ):
+        await publish(
+            js,
+            event("dead", "says:dead"),
+            event("again", "once:says:retry:0"),
+            event("later", "once:says:defer:1"),
+            event("always", "says:retry:0"),
+        )
+        await drained(js)
+        assert sorted(function.done()) == ["again", "later"]
+        letters = {json.loads(letter.data)["eventId"]: letter for letter in await dead_letters(js)}
+        assert {letter.headers["Dlq-Reason"] for letter in letters.values()} == {"told so"}
+        attempts = {name: letter.headers["Dlq-Attempts"] for name, letter in letters.items()}
+        assert attempts == {"dead": "1", "always": "3"}
+
+
 async def test_batches_keep_to_their_limits(
     js: JetStreamContext, nats_url: str, tmp_path: Path
 ) -> None:

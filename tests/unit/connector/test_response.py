@@ -281,3 +281,60 @@ def test_an_id_that_several_messages_have_names_all_of_them() -> None:
     body = json.dumps({"batchItemFailures": [twice, twice]}).encode()
     response = classify(200, {}, body, ids, batch=True, now=NOW)
     assert response == Success(dead={"EVENTS:1": "no", "EVENTS:2": "no"})
+
+
+# Single delivery
+
+
+@pytest.mark.parametrize("status", [200, 422, 500, 503])
+@pytest.mark.parametrize(
+    ("headers", "body", "expected"),
+    [
+        ({"Universe_Disposition": "done"}, b"", Success()),
+        (
+            {"Universe_Disposition": "dead"},
+            b"no such\n order",
+            Success(dead={"S:1": "no such order"}),
+        ),
+        (
+            {"Universe_Disposition": " Dead ", "Universe_Reason": "gone"},
+            b"text",
+            Success(dead={"S:1": "gone"}),
+        ),
+        (
+            {"Universe_Disposition": "dead"},
+            b"",
+            Success(dead={"S:1": "the function gave no reason"}),
+        ),
+        (
+            {"Universe_Disposition": "retry", "Retry_After": "7"},
+            b"locked",
+            Success(retry={"S:1": Retry("locked", 7.0)}),
+        ),
+        (
+            {"Universe_Disposition": "retry"},
+            b"",
+            Success(retry={"S:1": Retry("the function asks to retry", None)}),
+        ),
+        (
+            {"Universe_Disposition": "defer", "Retry_After": "60"},
+            b"",
+            Success(deferred={"S:1": Retry("the function defers it", 60.0)}),
+        ),
+    ],
+)
+def test_a_header_says_what_becomes_of_a_single_message(
+    status: int, headers: dict[str, str], body: bytes, expected: Response
+) -> None:
+    fields = CIMultiDict({name.replace("_", "-"): value for name, value in headers.items()})
+    assert classify(status, fields, body, {"1": ["S:1"]}, batch=False, now=NOW) == expected
+
+
+def test_that_header_counts_for_nothing_else() -> None:
+    headers = {"Universe_Disposition": "dead"}
+    assert read(200, batch=True, **headers) == Success()
+    from_gateway = read(503, batch=False, X_OpenFaaS_Internal="gateway", **headers)
+    assert isinstance(from_gateway, Unavailable)
+    fields = CIMultiDict({"Universe-Disposition": "later"})
+    unknown = classify(200, fields, b"", {"1": ["S:1"]}, batch=False, now=NOW)
+    assert unknown == Failed(Fault.ERROR, "malformed response: unknown disposition 'later'")
