@@ -45,6 +45,7 @@ class SharedAttempts:
             message.recalled = True
             if charges := found.get(message.key):
                 message.delivered = max(message.delivered, charges.calls + 1)
+                message.part_attempts.update(charges.parts)
                 self._counter.restore(message.key, charges.attempts)
                 for (first, events), attempts in charges.parts.items():
                     self._counter.restore(_part_key(message, first, events), attempts)

@@ -22,7 +22,9 @@ from nats.js.api import ConsumerConfig
 
 from functions.common.broker import BrokerSettings, connect, ensure_streams
 from functions.common.paths import ROOT
+from infra.connector.delivery.message import MessageKey
 from infra.connector.delivery.pull_sizer import PullSizer
+from infra.connector.jetstream.attempt_store import AttemptStore, Charges
 from infra.connector.jetstream.consumer import Consumer, ConsumerTarget
 from infra.monitoring.exporter.jetstream import JetStreamCollector
 from tests.support.cluster_nats import ClusterNats, configuration, nats_servers
@@ -129,6 +131,11 @@ async def test_rights_suffice_for_what_the_components_ask(
     subscription = await js.pull_subscribe_bind("connector", "EVENTS")
     for message in await subscription.fetch(1, timeout=5):
         await message.ack_sync()
+    store, keys = AttemptStore(nc, js, "EVENTS", "connector"), [MessageKey(n, 1) for n in range(9)]
+    assert await store.load(keys) == {}, "there is no bucket yet"
+    await store.save({key: Charges(2, 3) for key in keys})
+    assert await store.load(keys[:1]) == {keys[0]: Charges(2, 3)}
+    assert await store.load(keys) == dict.fromkeys(keys, Charges(2, 3))
     await nc.close()
 
     collector = JetStreamCollector(settings["exporter"])
