@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+import httpx
+import psycopg
 import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.actions.action_builder import ActionBuilder
@@ -17,10 +20,12 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
 from infra.cli.load.event_generator import Mix
-from infra.local.servers.postgres import EmbeddedPostgres
+from infra.database.migrate import migrate
+from infra.local.servers.postgres import READER, EmbeddedPostgres
 from tests.support import oracle
-from tests.support.analytics import Analytics, analytics
+from tests.support.analytics import HANDLER, Analytics, analytics
 from tests.support.browser import Page, browser
+from tests.support.functions import running
 from tests.support.net import wait_until
 from tests.support.oracle import Fact
 from tests.support.prefix_proxy import mounted
@@ -493,11 +498,87 @@ def test_live_shows_new_events_within_seconds(page: Page, live: Analytics) -> No
     compact_deltas(live.owner_url)
 
 
-def test_an_empty_range_says_so(page: Page, live: Analytics) -> None:
-    visit(page, live, "?from=2020-01-01T00:00:00Z&to=2020-02-01T00:00:00Z")
+def test_an_empty_range_says_so_once(page: Page, live: Analytics) -> None:
+    """One card with a way on, in the place of seven that say the same."""
+    visit(page, live, "?from=2020-01-01T00:00:00Z&to=2020-02-01T00:00:00Z&source=tiktok")
     assert total(page, "events") == "0"
-    for name in (*CARDS, "latest"):
-        assert "Nothing here yet" in page.one(card(name, ".empty")).text
+    wait_until(lambda: page.one("#start").is_displayed())
+    assert "No event matches this range and these filters" in page.one("#start").text
+    assert not page.one(".grid").is_displayed()
+    page.one("#start-clear").click()
+    loaded(page)
+    wait_until(lambda: "No event is in this range." in page.one("#start").text)
+    page.one("#start-all").click()
+    shows(page)
+    assert page.one(".grid").is_displayed()
+    assert not page.one("#start").is_displayed()
+    assert page.all(card("revenue-over-time", ".line, .bar"))
+
+
+def test_an_empty_database_offers_a_first_event(
+    page: Page, postgres: EmbeddedPostgres, migrated_template: str, tmp_path: Path
+) -> None:
+    with analytics(postgres, migrated_template, tmp_path) as empty:
+        visit(page, empty)
+        wait_until(lambda: page.one("#start").is_displayed())
+        assert page.one("#start h2").text == "Send your first event"
+        command = page.one("#start pre").text
+        assert command.startswith("curl -X POST ")
+        store(empty.owner_url, [json.loads(command.split("-d '")[1].rstrip("'"))])
+        page.one("#live").click()
+        wait_until(lambda: total(page, "events") == "1", 60)
+        assert not page.one("#start").is_displayed()
+        page.one("#live").click()
+        loaded(page)
+
+
+def test_a_database_that_is_away_is_said_once(
+    page: Page, postgres_server: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    """One banner; the figures stay, with their time; it goes on by itself."""
+    postgres_server.ensure_database("universe")
+    owner_url = postgres_server.url(database="universe")
+    migrate(owner_url)
+    postgres_server.set_role_passwords()
+    store(owner_url, EVENTS)
+    week = {"from": oracle.utc(midnight(6)), "to": oracle.utc(NOW + timedelta(minutes=2))}
+    some = oracle.chosen(oracle.facts(EVENTS), week)
+    variables = {"DATABASE_READER_URL": postgres_server.url(READER, "universe")}
+    with (
+        running(HANDLER, tmp_path / "log", **variables) as process,
+        httpx.Client(base_url=process.url) as client,
+    ):
+        function = Analytics(process, client, owner_url)
+        visit(page, function)
+        check_totals(page, some)
+
+        postgres_server.stop()
+        page.one("#live").click()
+        wait_until(lambda: page.one("#banner").is_displayed(), 60)
+        wait_until(lambda: "cannot be reached" in page.one("#banner").text, 60)
+        said = r"cannot be reached now.* These are the figures of \d\d:\d\d:\d\d UTC\."
+        assert re.search(said, page.one("#banner").text)
+        alerts = [each for each in page.all("[role=alert]") if each.is_displayed() and each.text]
+        assert [alert.get_attribute("id") for alert in alerts] == ["banner"]
+        check_totals(page, some)
+        assert page.all(card("funnel", ".part"))
+        assert page.all(card("campaigns", "tbody tr"))
+        Select(page.one("#source")).select_by_visible_text("TikTok")  # another question
+        wait_until(lambda: not page.all("[data-total]"), 60)
+        wait_until(lambda: page.all(card("campaigns", ".empty")), 60)
+
+        postgres_server.start()
+        wait_until(lambda: not page.one("#banner").is_displayed(), 60)
+        page.one("#live").click()
+        loaded(page)
+        check_totals(page, [fact for fact in some if fact.source == "tiktok"])
+
+        with psycopg.connect(owner_url) as owner:
+            owner.execute("LOCK TABLE events, rollup_deltas IN ACCESS EXCLUSIVE MODE")
+            page.one("#clear").click()
+            wait_until(lambda: "does not answer yet" in page.one("#banner").text, 60)
+        wait_until(lambda: not page.one("#banner").is_displayed(), 60)
+    assert all("503" in message for message in page.errors())
 
 
 def test_a_report_that_fails_spares_the_others(page: Page, live: Analytics) -> None:
@@ -560,6 +641,87 @@ def test_it_works_by_keyboard(page: Page, live: Analytics) -> None:
     page.one("[data-sort=events]").send_keys(Keys.ENTER)
     assert page.one("th[aria-sort]").get_attribute("aria-sort") == "ascending"
     assert query_of(page)["sort"] == "events.up"
+
+
+def test_presets_are_walked_by_arrows(page: Page, live: Analytics) -> None:
+    visit(page, live)
+    page.one("#range").send_keys(Keys.ENTER)
+    for key, name in (
+        (Keys.ARROW_DOWN, "30d"),
+        (Keys.ARROW_UP, "7d"),
+        (Keys.ARROW_UP, "yesterday"),
+    ):
+        page.driver.switch_to.active_element.send_keys(key)
+        assert page.script("return document.activeElement.dataset.preset") == name
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_everything_can_be_read(page: Page, live: Analytics, theme: str) -> None:
+    """Text has a contrast of 4.5, large text and the edges of what can be used one of 3."""
+    page.script("localStorage.setItem('theme', arguments[0])", theme)
+    visit(page, live, "?range=30d&country=US")
+    faint = page.script(CONTRASTS)
+    assert faint == []
+
+
+CONTRASTS = """
+const pen = Object.assign(document.createElement("canvas"), {width: 1, height: 1})
+  .getContext("2d", {willReadFrequently: true});
+const rgba = (colour) => {
+  pen.clearRect(0, 0, 1, 1);
+  pen.fillStyle = colour;
+  pen.fillRect(0, 0, 1, 1);
+  const [r, g, b, a] = pen.getImageData(0, 0, 1, 1).data;
+  return [r, g, b, a / 255];
+};
+const over = ([r, g, b, a], below) => [r, g, b].map((each, i) => each * a + below[i] * (1 - a));
+const behind = (e) => {
+  if (!e) return [255, 255, 255];
+  const part = e.matches("g") ? e.querySelector(".part") : null;
+  if (part) return rgba(getComputedStyle(part).fill);
+  const colour = rgba(getComputedStyle(e).backgroundColor);
+  return colour[3] === 1 ? colour : over(colour, behind(e.parentElement));
+};
+const light = (colour) => {
+  const [r, g, b] = colour.slice(0, 3).map((each) => each / 255)
+    .map((each) => each <= 0.04045 ? each / 12.92 : ((each + 0.055) / 1.055) ** 2.4);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+};
+const contrast = (one, other) => {
+  const [a, b] = [light(one), light(other)].sort((x, y) => y - x);
+  return (a + 0.05) / (b + 0.05);
+};
+const faint = [];
+for (const e of document.querySelectorAll("body *")) {
+  if (!e.checkVisibility() || e.closest(".hidden, [disabled], .skip")) continue;
+  const style = getComputedStyle(e);
+  const below = behind(e.matches("text") ? e.parentElement : e);
+  const svg = e.namespaceURI.endsWith("svg");
+  if ([...e.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim())) {
+    const large = parseFloat(style.fontSize) >= 24;
+    const ratio = contrast(over(rgba(svg ? style.fill : style.color), below), below);
+    const name = e.className.baseVal ?? e.className;
+    if (ratio < (large ? 3 : 4.5)) faint.push([name, e.textContent, ratio]);
+  }
+  if (e.matches("select, input, .button:not(.quiet)")) {
+    const around = behind(e.parentElement);
+    const ratio = contrast(over(rgba(style.borderTopColor), around), around);
+    if (ratio < 3) faint.push([e.id || e.className, "border", ratio]);
+  }
+}
+return faint;
+"""
+
+
+def test_a_phone_says_that_tables_go_on(page: Page, live: Analytics) -> None:
+    page.size(390, 800, phone=True)
+    visit(page, live, "?range=30d")
+    hint = page.one(card("campaigns", ".scroll-hint"))
+    wait_until(hint.is_displayed)
+    assert "scroll sideways" in hint.text
+    assert page.one("#status").is_displayed()
+    page.size(1400, 1000)
+    wait_until(lambda: not hint.is_displayed())
 
 
 def test_everything_has_a_name(page: Page, live: Analytics) -> None:

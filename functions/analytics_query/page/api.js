@@ -1,10 +1,14 @@
 // Questions to the API beside this page.
 
-/** A response that is not a report: `status` 0 means that there was none. */
+/**
+ * A response that is not a report: `status` 0 means that there was none. `retryAfter` is after how
+ * many seconds to ask again: the database is away, and every other question will get the same.
+ */
 export class ApiError extends Error {
-  constructor(status, message) {
+  constructor(status, message, retryAfter = null) {
     super(message);
     this.status = status;
+    this.retryAfter = retryAfter;
   }
 }
 
@@ -45,7 +49,8 @@ async function request(report, params, signal) {
   if (response.ok) return response;
   let detail = `The server answered ${response.status}.`;
   try { detail = (await response.json()).detail || detail; } catch { /* not a problem document */ }
-  throw new ApiError(response.status, detail);
+  const after = response.status === 503 ? Number(response.headers.get("Retry-After")) : 0;
+  throw new ApiError(response.status, detail, after || null);
 }
 
 /** Asks for a report. */

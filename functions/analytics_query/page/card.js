@@ -2,7 +2,7 @@
 
 import { download, fileName, toCsv } from "./csv.js";
 import { meaning, title } from "./definitions.js";
-import { element, svg } from "./dom.js";
+import { element, scrolling, svg } from "./dom.js";
 
 const icon = (path) => svg("svg", { viewBox: "0 0 20 20", "aria-hidden": "true" }, svg("path", { d: path }));
 const TABLE = "M3.5 4.5h13v11h-13zM3.5 8.2h13M3.5 11.8h13M8 8.2v7.3";
@@ -124,7 +124,16 @@ export class Card {
     this.drawn = null;
   }
 
-  fail(error) {
+  /**
+   * Says that the data did not come. Figures of the same question stay, with the reason below the title.
+   * @param {boolean} keep whether what is there answers the same question
+   */
+  fail(error, keep = false) {
+    if (keep && this.data) {
+      this.sub.textContent = `Not refreshed: ${error.message}`;
+      this.settle();
+      return;
+    }
     this.data = null;
     this.sub.textContent = "";
     this.clear();
@@ -132,6 +141,17 @@ export class Card {
       element("strong", {}, "This did not load"),
       element("p", {}, error.message),
       element("button", { class: "button", type: "button", onclick: this.retry }, "Try again")));
+    this.settle();
+  }
+
+  /** Stops loading while the banner says why; figures of another question go. */
+  wait(keep) {
+    if (!keep || !this.data) {
+      this.data = null;
+      this.sub.textContent = "";
+      this.clear();
+      this.body.append(element("p", { class: "empty" }, "No figures yet"));
+    }
     this.settle();
   }
 }
@@ -145,7 +165,7 @@ const readable = (name) => {
 /** The data behind a chart, for those who rather read. */
 export function plainTable({ columns, rows }, caption) {
   const show = (value, column) => (column.format ? column.format(value) : value ?? "–");
-  return element("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": `${caption}, table` },
+  return scrolling(`${caption}, table`,
     element("table", {},
       element("caption", { class: "hidden" }, caption),
       element("thead", {}, element("tr", {}, ...columns.map((column) =>

@@ -2,7 +2,7 @@
 
 import { bars } from "./bars.js";
 import { meaning } from "./definitions.js";
-import { element } from "./dom.js";
+import { element, scrolling } from "./dom.js";
 import * as format from "./format.js";
 import { endsOf } from "./intervals.js";
 import { sortedTable } from "./sorted_table.js";
@@ -235,7 +235,7 @@ export function latest(page, exportButtons) {
     sub: "Newest first",
     table: null,
     draw: (body) => body.replaceChildren(
-      element("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": "Latest events" },
+      scrolling("Latest events",
         element("table", {},
           element("caption", { class: "hidden" }, "Latest events"),
           element("thead", {}, element("tr", {},

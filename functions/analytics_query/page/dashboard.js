@@ -1,6 +1,7 @@
 // The dashboard: fetches the reports that the state in the URL names, and shows them.
 
 import { address, ApiError, fetchReport, fetchExport, rememberKey } from "./api.js";
+import { hideBanner, showBanner, showWaiting } from "./banner.js";
 import { Card, loadCharts } from "./card.js";
 import * as cards from "./cards.js";
 import { download, fileName } from "./csv.js";
@@ -12,15 +13,20 @@ import { RangePicker } from "./range_picker.js";
 import { instant, resolve } from "./ranges.js";
 import { showLeftOut } from "./left_out.js";
 import { read, write } from "./state.js";
-import { failTotals, loadingTotals, showTotals } from "./totals.js";
+import { hideStart, showStart } from "./start.js";
+import { failTotals, loadingTotals, showTotals, waitForTotals } from "./totals.js";
 
 const REFRESH_MS = 5000;
+/** After so long without any answer it is said that there is none. */
+const PATIENCE_MS = 5000;
 const LATEST = 12;
 
 let state = read();
 let range = resolve(state.range);
 let loading = null;
 let timer = null;
+/** The view whose figures are on the page, and when they came. */
+let shown = { view: null, at: null };
 const known = { country: new Set(), campaign: new Set() };
 
 const retry = () => load();
@@ -56,6 +62,13 @@ async function load() {
   const attempt = new AbortController();
   loading = attempt;
   clearTimeout(timer);
+  const view = write({ ...state, live: false, sort: { column: "revenue", ascending: false } });
+  attempt.keep = shown.view === view; // what is there answers the same question
+  const patience = setTimeout(() => {
+    if (!attempt.signal.aborted) showWaiting(attempt.keep ? shown.at : null);
+  }, PATIENCE_MS);
+  attempt.signal.addEventListener("abort", () => clearTimeout(patience));
+  attempt.answered = () => clearTimeout(patience);
   range = resolve(state.range);
   const { from, to } = range;
   const query = { from, to, ...filters(), countryOf: state.country && state.countryOf === "event" ? "event" : null };
@@ -86,17 +99,21 @@ async function load() {
     audience: [[get("demographics")], cards.audience],
     latest: [[get("events", { limit: LATEST, countryOf: null })], (page) => cards.latest(page, exportButtons())],
   };
-  const shown = Object.entries(reports).map(([name, [pending, show]]) =>
-    settle(attempt, pending, (...reports) => card[name].show(show(...reports)), (error) => card[name].fail(error)));
-  shown.push(settle(attempt, [overview, before, bySource],
+  const parts = Object.entries(reports).map(([name, [pending, show]]) =>
+    settle(attempt, pending, (...reports) => card[name].show(show(...reports)), (error) => card[name].fail(error, attempt.keep)));
+  parts.push(settle(attempt, [overview, before, bySource],
     (now, then, split) => {
       showTotals(byId("totals"), now, then, allPoints(split), overIn(split));
+      showNothing(now.totals.events === 0, attempt);
       showLeftOut(byId("left-out"), now.leftOut, (countryOf) => change({ countryOf }));
     },
-    (error) => failTotals(byId("totals"), error, retry)));
+    (error) => failTotals(byId("totals"), error, retry, attempt.keep)));
   loadCharts();
-  const arrived = await Promise.all(shown);
+  const arrived = await Promise.all(parts);
   if (attempt.signal.aborted) return;
+  attempt.answered();
+  hideBanner();
+  if (arrived.every(Boolean)) shown = { view, at: Date.now() };
   say(arrived.every(Boolean) ? `Updated ${format.timeOfDay(Date.now())} UTC` : "Some figures did not load");
   document.documentElement.dataset.loaded = arrived.every(Boolean) ? "yes" : "partly";
   if (state.live) timer = setTimeout(refresh, REFRESH_MS);
@@ -106,15 +123,49 @@ async function load() {
 async function settle(attempt, pending, show, fail) {
   try {
     const reports = await Promise.all(pending);
+    attempt.answered();
     if (!attempt.signal.aborted) await show(...reports);
     return true;
   } catch (error) {
     if (attempt.signal.aborted || error.name === "AbortError") return false;
     if (!(error instanceof ApiError)) console.error(error);
     if (error.status === 401) askForKey(error);
+    if (error.retryAfter) {
+      away(attempt, error);
+      return false;
+    }
     fail(error);
     return false;
   }
+}
+
+/** The database is away: one banner says so, the other questions need not wait for the same answer. */
+function away(attempt, error) {
+  attempt.abort();
+  const since = attempt.keep ? shown.at : null;
+  if (!attempt.keep) shown = { view: null, at: null };
+  for (const each of Object.values(card)) each.wait(attempt.keep);
+  waitForTotals(byId("totals"), attempt.keep);
+  say("Not updated");
+  document.documentElement.dataset.loaded = "away";
+  showBanner({ message: error.message, retryAfter: error.retryAfter, since, retry });
+}
+
+/** One card in the place of all, where there is nothing to show. */
+async function showNothing(nothing, attempt) {
+  document.querySelector(".grid").hidden = nothing;
+  hideStart();
+  if (!nothing) return;
+  try {
+    const { totals } = await fetchReport("overview", {}, attempt.signal);
+    if (attempt.signal.aborted) return;
+    showStart({
+      any: totals.events > 0,
+      filtered: Boolean(state.source || state.country || state.campaign),
+      all: () => change({ range: { preset: "all" } }),
+      clear: () => change({ source: "", country: "", campaign: "" }),
+    });
+  } catch { /* the figures, all 0, are there */ }
 }
 
 function allPoints({ series }) {

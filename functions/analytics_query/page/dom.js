@@ -20,3 +20,11 @@ function fill(made, attributes, children) {
 }
 
 export const byId = (id) => document.getElementById(id);
+
+/** A table in a box of its own, which says when there is more beside. */
+export function scrolling(label, table) {
+  const box = element("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": label }, table);
+  const hint = element("p", { class: "scroll-hint", hidden: true, "aria-hidden": "true" }, "More beside: scroll sideways →");
+  new ResizeObserver(() => { hint.hidden = box.scrollWidth <= box.clientWidth + 1; }).observe(box);
+  return element("div", { class: "scrolling" }, hint, box);
+}

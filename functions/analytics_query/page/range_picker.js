@@ -26,6 +26,12 @@ export class RangePicker {
     });
     this.panel.addEventListener("keydown", (event) => {
       if (event.key === "Escape") this.close(true);
+      const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+      if (step && event.target.matches("[data-preset]")) {
+        event.preventDefault();
+        const all = [...this.panel.querySelectorAll("[data-preset]")];
+        all.at((all.indexOf(event.target) + step) % all.length).focus();
+      }
     });
     this.panel.addEventListener("focusout", (event) => {
       if (event.relatedTarget && !event.relatedTarget.closest(".range-field")) this.close();

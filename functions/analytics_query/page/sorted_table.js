@@ -1,7 +1,7 @@
 // A table that is sorted by its headings.
 
 import { meaning, title } from "./definitions.js";
-import { element } from "./dom.js";
+import { element, scrolling } from "./dom.js";
 
 /**
  * @param {{caption: string, columns: {key: string, title?: string, number?: boolean,
@@ -16,7 +16,7 @@ export function sortedTable({ caption, columns, rows, sort, onsort, rowClass }) 
     const [x, y] = [by.value(a), by.value(b)];
     return direction * (typeof x === "string" ? x.localeCompare(y) : x - y);
   });
-  return element("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": caption },
+  return scrolling(caption,
     element("table", { class: "sorted" },
       element("caption", { class: "hidden" }, caption),
       element("thead", {}, element("tr", {}, ...columns.map((column) => {

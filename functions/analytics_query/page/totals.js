@@ -93,10 +93,18 @@ export function showTotals(root, overview, before, points, over) {
   }));
 }
 
-export function failTotals(root, error, retry) {
+export function failTotals(root, error, retry, keep = false) {
   root.removeAttribute("aria-busy");
   root.classList.remove("stale");
+  if (keep && root.querySelector("[data-total]")) return;
   root.replaceChildren(element("div", { class: "total failed", role: "alert" },
     element("strong", {}, "The totals did not load"), element("p", {}, error.message),
     element("button", { class: "button", type: "button", onclick: retry }, "Try again")));
+}
+
+/** Stops loading while the banner says why; figures of another question go. */
+export function waitForTotals(root, keep) {
+  root.removeAttribute("aria-busy");
+  root.classList.remove("stale");
+  if (!keep) root.replaceChildren();
 }
