@@ -122,10 +122,12 @@ export function funnel(report, purchases) {
 
 export function countries(report, picked, pick) {
   const all = sum(report.items.map((item) => item.events)) + report.unknown.events;
+  const known = report.items.length + report.omitted;
   return {
     empty: all === 0,
-    sub: `${report.items.length + report.omitted} countries`
-      + (report.unknown.events ? `, ${format.compact(report.unknown.events)} events without one` : ""),
+    sub: (known === 1 ? "1 country" : `${known} countries`)
+      + (report.unknown.events ? `; ${format.count(report.unknown.events)} events without one, `
+        + `${format.money(report.unknown.revenue)} revenue` : ""),
     table: {
       columns: [
         { name: "country", format: format.country }, { name: "events", ...number },
