@@ -3,13 +3,13 @@
 import os
 import re
 import subprocess
-import textwrap
 from pathlib import Path
 
 import pytest
 import yaml
 
 from functions.common.paths import ROOT
+from scripts.page_commands import commands, section
 from tests.support.manifests import Manifest, copy, named, pod_specs, render
 
 PAGES = (
@@ -28,27 +28,15 @@ PAGES = (
 )
 
 
-def section(page: str, title: str) -> str:
-    """Return a section of second order."""
-    [found] = re.findall(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", page, re.M | re.S)
-    return found
-
-
-def commands(text: str) -> str:
-    """Return the shell commands of a text, those that need a cluster left out."""
-    blocks = re.findall(r"^( *)```sh\n(.*?)^ *```", text, re.M | re.S)
-    script = "\n".join(textwrap.dedent(block) for _, block in blocks)
-    script = re.sub(r"\\\n\s*", "", script)
-    elsewhere = ("kubectl", "faas-cli", "curl", "SCALE_TO_ZERO", "for file in")
-    kept = [line for line in script.splitlines() if not line.startswith(elsewhere)]
-    return "set -eu\n" + "\n".join(kept)
+ELSEWHERE = ("kubectl", "faas-cli", "curl", "SCALE_TO_ZERO", "for file in")
+"""How commands begin that need a cluster."""
 
 
 def follow(tree: Path, title: str) -> list[Manifest]:
     """Do what a section says, and return what its overlay renders to."""
     page = (ROOT / "docs/deploy.md").read_text()
     done = subprocess.run(
-        ["sh", "-c", commands(section(page, title))],
+        ["sh", "-c", commands(section(page, title), [f"^{each}" for each in ELSEWHERE])],
         cwd=tree,
         env={**os.environ, "REGISTRY": "registry.example/team", "TAG": "0.1.0"},
         capture_output=True,
