@@ -138,7 +138,7 @@ class Connector:
         connections = Connections(nc, js, session, gateway, streams, self._orphans)
         scaling = asyncio.create_task(
             Scaling(
-                lambda: {key: each.binding for key, each in self._running.items()},
+                self._running,
                 Presence(nc, settings.scale_interval),
                 self._autoscaler,
             ).run(settings.scale_interval)
@@ -250,8 +250,19 @@ class Connector:
             if self._autoscaler:
                 bound = {spec.function for spec in specs}
                 self._autoscaler.observe(each for each in functions if each.full_name in bound)
+        refresh = LOOK_AGAIN * self._settings.discovery_interval
+        faulty = {
+            topic
+            for running in self._running.values()
+            if running.binding.fault is not None
+            for topic in running.spec.topics
+        }
         wanted, unresolved = await resolve_streams(
-            specs, faults, lambda topic, named: self._streams_of(connections, topic, named)
+            specs,
+            faults,
+            lambda topic, named: connections.streams.streams_of(
+                topic, named, refresh=0.0 if topic in faulty else refresh
+            ),
         )
         for function in self._faults.keys() - faults.keys():
             self._changes.recovered(("bind", function))
@@ -277,16 +288,6 @@ class Connector:
             # with a fixed URL, other functions are those of other connectors
             or (self._settings.fixed_url is not None and consumer.function not in known)
         )
-
-    async def _streams_of(
-        self, connections: Connections, topic: str, named: str | None
-    ) -> tuple[str, ...]:
-        faulty = any(
-            topic in running.spec.topics and running.binding.fault is not None
-            for running in self._running.values()
-        )
-        refresh = 0.0 if faulty else LOOK_AGAIN * self._settings.discovery_interval
-        return await connections.streams.streams_of(topic, named, refresh=refresh)
 
     async def _redrives(
         self, connections: Connections, wanted: dict[BindingKey, BindingSpec]

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import Protocol
 
 from nats.errors import Error as NatsError
 
@@ -19,23 +20,29 @@ MAX_MEASUREMENTS = 16
 """Questions about lag at the same time."""
 
 
+class Running(Protocol):
+    """A binding that runs."""
+
+    binding: Binding
+
+
 class Scaling:
     """Measures and scales at intervals; nothing that is slow holds up what is not."""
 
     def __init__(
         self,
-        bindings: Callable[[], Mapping[BindingKey, Binding]],
+        running: Mapping[BindingKey, Running],
         presence: Presence,
         autoscaler: Autoscaler | None,
     ) -> None:
         """Do nothing yet.
 
         Args:
-            bindings: returns the bindings that run.
+            running: the bindings that run, at any time.
             presence: which of several connectors scales a function.
             autoscaler: scales functions; None: their lag is only measured.
         """
-        self._bindings = bindings
+        self._running = running
         self._presence = presence
         self._autoscaler = autoscaler
         self._slots = asyncio.Semaphore(MAX_MEASUREMENTS)
@@ -46,12 +53,14 @@ class Scaling:
         """Measure and scale every `interval` seconds until cancelled."""
         try:
             while True:
-                bindings = self._bindings()
-                await self._presence.announce(map(_consumer, bindings.values()))
+                await self._presence.announce(
+                    _consumer(running.binding) for running in self._running.values()
+                )
                 await asyncio.sleep(interval)
-                for key, binding in self._bindings().items():
+                for key, running in self._running.items():
                     if key not in self._measuring:
-                        self._measuring[key] = asyncio.create_task(self._measure(key, binding))
+                        measuring = self._measure(key, running.binding)
+                        self._measuring[key] = asyncio.create_task(measuring)
         finally:
             for task in (*self._measuring.values(), *self._requesting.values()):
                 task.cancel()
@@ -79,7 +88,7 @@ class Scaling:
             # a missing consumer has no lag: the binding creates it again
             logger.debug("no lag of %s: %s", key.function, error)
             return None
-        if key in self._bindings():  # it may have ended meanwhile
+        if key in self._running:  # it may have ended meanwhile
             metrics.LAG.labels(*key).set(lag)
         return lag
 
