@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 
@@ -38,7 +39,13 @@ async def serve(settings: ConnectorSettings) -> None:
     runner = web.AppRunner(make_app(connector), access_log=None, handle_signals=False)
     await runner.setup()
     try:
-        await web.TCPSite(runner, settings.host, settings.http_port).start()
+        try:
+            await web.TCPSite(runner, settings.host, settings.http_port).start()
+        except OSError as error:
+            raise OSError(
+                f"port {settings.http_port}, for health and metrics, cannot be had on "
+                f"{settings.host}: {os.strerror(error.errno or 0)}; PORT names another"
+            ) from error
         await connector.run()
     finally:
         await runner.cleanup()

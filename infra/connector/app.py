@@ -214,6 +214,7 @@ class Connector:
             password=settings.basic_auth_password,
             invoke_async=settings.invoke_async,
             scale_timeout=settings.scale_timeout,
+            names=settings.functions,
         )
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:

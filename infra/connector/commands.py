@@ -56,7 +56,7 @@ def forget(
 @click.option(
     "--url",
     envvar="CONNECTOR_URL",
-    default="http://127.0.0.1:8081",
+    default="http://127.0.0.1:8083",
     show_default=True,
     help="A connector.  [env: CONNECTOR_URL]",
 )

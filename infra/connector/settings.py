@@ -40,8 +40,17 @@ def _check_dlq_subject(template: str) -> str:
 
 
 DlqSubject = Annotated[str, AfterValidator(_check_dlq_subject)]
+
+
+def _parse_names(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+
+
 Delays = Annotated[Backoff, NoDecode, BeforeValidator(_parse_delays)]
 Topics = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parse_topics)]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parse_names)]
 
 Start = Annotated[StartPosition, NoDecode, BeforeValidator(_parse_start)]
 
@@ -65,6 +74,11 @@ class ConnectorSettings(BrokerSettings):
     )
     discovery_interval: Seconds = Field(
         default=3.0, description="interval between requests for the gateway's functions"
+    )
+    functions: Names = Field(
+        default=(),
+        description="comma-separated names of functions to ask the gateway for, as name or "
+        "name.namespace; by default all that it lists",
     )
     invoke_async: bool = Field(
         default=False,
@@ -208,7 +222,7 @@ class ConnectorSettings(BrokerSettings):
         description="port for health and metrics; overrides METRICS_PORT",
     )
     metrics_port: int = Field(
-        default=8081, ge=0, lt=65536, description="port for health and metrics"
+        default=8083, ge=0, lt=65536, description="port for health and metrics"
     )
     host: str = Field(
         default="0.0.0.0",  # noqa: S104

@@ -2,8 +2,9 @@
 
 `python -m tests.support.fake_gateway PORT STATE JOURNAL`. The state file is read at each request:
 `{"functions": [{"name", "url", "annotations", "labels", "replicas"}], "password": "...",
-"refuseZero": true, "slowToScale": ["name"]}`. Scale requests are lines of the journal and change
-the state; those of functions that are slow to scale are never answered.
+"refuseZero": true, "zeroIsOne": true, "listPanics": true, "slowToScale": ["name"]}`. Scale
+requests are lines of the journal and change the state; those of functions that are
+slow to scale are never answered.
 """
 
 import asyncio
@@ -48,7 +49,10 @@ class _Gateway:
                 return web.Response(status=401, text="invalid credentials")
         return await handler(request)
 
-    async def functions(self, _: web.Request) -> web.Response:
+    async def functions(self, request: web.Request) -> web.Response:
+        if self._state().get("listPanics"):
+            assert request.transport
+            request.transport.abort()
         listed = [
             {k: v for k, v in function.items() if k != "url"}
             for function in self._state()["functions"]
@@ -71,9 +75,12 @@ class _Gateway:
             await asyncio.sleep(3600)
         if body["replicas"] == 0 and state.get("refuseZero"):
             return web.Response(status=400, text="scaling to zero is not available")
+        replicas = body["replicas"]
+        if replicas == 0 and state.get("zeroIsOne"):
+            replicas = 1
         for function in state["functions"]:
             if function["name"] == name:
-                function["replicas"] = body["replicas"]
+                function["replicas"] = replicas
         replace_file(self._file, state)
         return web.Response(status=202)
 

@@ -12,6 +12,9 @@ from infra.connector.openfaas.gateway import DeployedFunction, Gateway
 
 logger = logging.getLogger(__name__)
 
+LISTINGS_UNTIL_ZERO = 3
+"""So many times may a function be listed with replicas after the engine has accepted none."""
+
 
 @dataclass(frozen=True)
 class ReplicaLimits:
@@ -100,6 +103,7 @@ class Autoscaler:
         self._active: set[str] = set()
         self._lags: dict[str, dict[str, float]] = {}
         self._without_zero: set[str] = set()
+        self._listed_since_zero: dict[str, int] = {}
 
     def observe(self, functions: Iterable[DeployedFunction]) -> None:
         """Record the replicas of functions, and which were invoked since they were last listed."""
@@ -108,7 +112,28 @@ class Autoscaler:
             self._replicas[name] = function.replicas
             if self._invocations.get(name) != function.invocations:
                 self._active.add(name)
+            self._check_zero(name, function.replicas)
             self._invocations[name] = function.invocations
+
+    def _check_zero(self, name: str, replicas: int) -> None:
+        """Find out whether an engine that accepted a scale to zero does it."""
+        listed = self._listed_since_zero.get(name)
+        if listed is None:
+            return
+        if replicas == 0 or name in self._active:
+            del self._listed_since_zero[name]
+            return
+        self._listed_since_zero[name] = listed + 1
+        if listed + 1 < LISTINGS_UNTIL_ZERO:
+            return
+        del self._listed_since_zero[name]
+        self._without_zero.add(name)
+        logger.warning(
+            "the engine accepts to scale %s to zero and keeps replicas (%d), as OpenFaaS' "
+            "Community Edition does: one is kept, and it is not asked again",
+            name,
+            replicas,
+        )
 
     def forget(self, function: str, stream: str) -> None:
         """Ignore the lag on a stream from now on: no binding to it works."""
@@ -161,6 +186,10 @@ class Autoscaler:
             else:
                 logger.warning("cannot scale %s to %d replicas: %s", function, desired, error)
             return
+        if desired == 0:
+            self._listed_since_zero.setdefault(function, 0)
+        else:
+            self._listed_since_zero.pop(function, None)
         self._replicas[function] = desired
         metrics.DESIRED_REPLICAS.labels(function).set(desired)
         logger.info("scaled %s from %s to %d replicas", function, current, desired)

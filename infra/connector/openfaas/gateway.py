@@ -1,6 +1,6 @@
 """The OpenFaaS gateway's REST API: functions and their replicas."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 from urllib.parse import quote
@@ -13,6 +13,10 @@ REQUEST_TIMEOUT_SECONDS = 10.0
 DEFAULT_NAMESPACE = "openfaas-fn"
 """The gateway's namespace where a request names none."""
 _MAX_QUOTE_LENGTH = 200
+_NO_PROMETHEUS = (
+    ". OpenFaaS' Community Edition does so to the list of functions while its Prometheus is away: "
+    "start that, or name the functions in FUNCTIONS, which are asked for one by one"
+)
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,9 @@ class Gateway:
         password: str | None = None,
         invoke_async: bool = False,
         scale_timeout: float = 60.0,
+        names: Collection[str] = (),
     ) -> None:
+        self._names = names
         self._scale_timeout = scale_timeout
         self._session = session
         self._url = url.rstrip("/")
@@ -70,11 +76,14 @@ class Gateway:
         return f"{self._url}/{self._path}/{quote(function)}"
 
     async def functions(self) -> list[DeployedFunction]:
-        """Return the functions of every namespace.
+        """Return the functions of every namespace, or those that were named at the start.
 
         Raises:
             GatewayError: the gateway cannot be reached, or refuses.
         """
+        if self._names:
+            asked = [await self._function(name) for name in self._names]
+            return [function for function in asked if function]
         found: dict[tuple[str, str], DeployedFunction] = {}
         for namespace in await self._namespaces():
             query = {"namespace": namespace} if namespace else None
@@ -89,14 +98,20 @@ class Gateway:
 
     async def exists(self, function: str) -> bool:
         """Return whether the gateway has a function; False also if it cannot be reached."""
-        name, _, namespace = function.partition(".")
         try:
-            await self._get(
-                f"/system/function/{quote(name)}", {"namespace": namespace} if namespace else None
-            )
+            return await self._function(function) is not None
         except GatewayError:
             return False
-        return True
+
+    async def _function(self, full_name: str) -> DeployedFunction | None:
+        name, _, namespace = full_name.partition(".")
+        query = {"namespace": namespace} if namespace else None
+        try:
+            return _read_function(await self._get(f"/system/function/{quote(name)}", query))
+        except GatewayError as error:
+            if error.status == 404:
+                return None
+            raise
 
     async def scale(self, function: str, replicas: int) -> None:
         """Request a number of replicas.
@@ -146,6 +161,9 @@ class Gateway:
                     text = (await response.text(errors="replace")).strip()[:_MAX_QUOTE_LENGTH]
                     raise GatewayError(f"HTTP {response.status}: {text}", response.status)
                 return await response.json(content_type=None)
+        except aiohttp.ServerDisconnectedError as error:
+            hint = _NO_PROMETHEUS if path == "/system/functions" else ""
+            raise GatewayError(f"it closed the connection without a response{hint}") from error
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise GatewayError(f"{type(error).__name__}: {error}") from error
 

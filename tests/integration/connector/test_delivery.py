@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -483,6 +484,67 @@ async def test_scaling_follows_the_lag(js: JetStreamContext, nats_url: str, tmp_
         assert gateway.asked().count(0) == zeros + 1
         assert gateway.functions()[0]["replicas"] == 1
         assert any("refuses to scale fn to zero" in line["message"] for line in connector.lines())
+
+
+async def test_an_engine_that_makes_one_of_zero_is_asked_once(
+    nats_url: str, js: JetStreamContext, tmp_path: Path
+) -> None:
+    """OpenFaaS' Community Edition answers 202, and the function keeps a replica."""
+    with (
+        FakeFunction(tmp_path).start().ready() as function,
+        FakeGateway(tmp_path).start().ready() as gateway,
+        ConnectorProcess(tmp_path, nats_url, GATEWAY_URL=gateway.url) as connector,
+    ):
+        labels = {"com.openfaas.scale.zero": "true", "com.openfaas.scale.zero-duration": "100ms"}
+        fn = {"name": "fn", "url": function.url, "annotations": {"topic": "events.>"}}
+        gateway.serve({**fn, "labels": labels, "replicas": 1}, zeroIsOne=True)
+        connector.start().bound()
+
+        def told() -> list[dict[str, Any]]:
+            lines = connector.lines()
+            return [line for line in lines if "to scale fn to zero and keeps" in line["message"]]
+
+        wait_until(told)
+        asked = gateway.asked()
+        await asyncio.sleep(2)
+        assert gateway.asked() == asked
+        assert len(told()) == 1
+
+
+def test_a_port_that_is_taken_is_said_in_a_line(nats_url: str, tmp_path: Path) -> None:
+    """On a host of faasd, 8081 is the provider's."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with ConnectorProcess(tmp_path, nats_url, PORT=str(port)) as connector:
+            connector.start()
+            wait_until(lambda: connector.process and connector.process.poll() is not None)
+            assert connector.process
+            assert connector.process.poll() == 1
+            [line] = [each for each in connector.lines() if each["level"] == "ERROR"]
+            assert f"port {port}, for health and metrics, cannot be had" in line["message"]
+            assert "Address already in use; PORT names another" in line["message"]
+
+
+async def test_functions_that_are_named_need_no_list(
+    nats_url: str, js: JetStreamContext, tmp_path: Path
+) -> None:
+    """The Community Edition's gateway panics at the list while its Prometheus is away."""
+    with (
+        FakeFunction(tmp_path).start().ready() as function,
+        FakeGateway(tmp_path).start().ready() as gateway,
+        ConnectorProcess(tmp_path, nats_url, GATEWAY_URL=gateway.url) as connector,
+        ConnectorProcess(
+            tmp_path, nats_url, "named", GATEWAY_URL=gateway.url, FUNCTIONS="gone, fn"
+        ) as named,
+    ):
+        fn = {"name": "fn", "url": function.url, "annotations": {"topic": "events.>"}}
+        gateway.serve({**fn, "replicas": 1}, {**fn, "name": "other"}, listPanics=True)
+        connector.start()
+        wait_until(lambda: any("Prometheus" in line["message"] for line in connector.lines()))
+        named.start().bound()
+        await publish(js, event("e1"))
+        await drained(js)
+        assert [each["function"] for each in named.bindings()] == ["fn"]
 
 
 async def test_the_breaker_keeps_a_bad_deployment_from_emptying_the_stream(

@@ -42,7 +42,7 @@ def test_defaults() -> None:
     given = settings()
     assert given.nats_batch_size == 5000
     assert given.nats_max_ack_pending == 20_000
-    assert given.http_port == 8081
+    assert given.http_port == 8083
     assert given.fixed_url is None
     assert given.delivery_defaults() == DeliveryOptions()
 
