@@ -5,6 +5,9 @@ Left out in silence, they make a source look as if it never sold anything in a c
 country is the one that the user's latest event with one tells, of the same source, whenever it was.
 """
 
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -13,11 +16,28 @@ from typing_extensions import TypedDict
 from ..database import Row, Snapshot
 from ..formatting import Count, Money, format_money
 from ..settings import settings
-from .filters import ReportQuery
+from .filters import EventFilters, ReportQuery
 from .rollup_query import query_rollups
 from .statements import Statements
 
 SQL = Statements("report_told_country.sql")
+
+MAX_LOOKUPS = 8
+"""So many look-ups are kept; the users of one are at most as many as `user_country_max_events`."""
+FILTERS = set(EventFilters.model_fields)
+"""What a look-up depends on, beside the snapshot."""
+
+
+@dataclass
+class _Lookup:
+    """One look-up, made by the first report that needs it."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    told: dict[str, Row] | None = None
+
+
+_lookups: OrderedDict[str, _Lookup] = OrderedDict()
+_lock = threading.Lock()
 
 CountryOf = Literal["user", "event"]
 
@@ -85,7 +105,22 @@ def with_users_country(snapshot: Snapshot, query: ReportQuery) -> ReportQuery:
 
 
 def _told(snapshot: Snapshot, query: ReportQuery) -> dict[str, Row]:
-    return {row["told"]: row for row in snapshot.rows(SQL["told_countries"], query.params())}
+    """Return what users tell of the events that tell no country, looked up once for all reports.
+
+    The reports of one page ask for the same at the same time: the first looks it up, and the others
+    wait for it.
+    """
+    plain = query.of_users(())
+    key = snapshot.version() + plain.model_dump_json(include=FILTERS)
+    with _lock:
+        lookup = _lookups.setdefault(key, _Lookup())
+        while len(_lookups) > MAX_LOOKUPS:
+            _lookups.popitem(last=False)
+    with lookup.lock:
+        if lookup.told is None:
+            rows = snapshot.rows(SQL["told_countries"], plain.params())
+            lookup.told = {row["told"]: row for row in rows}
+        return lookup.told
 
 
 def left_out(snapshot: Snapshot, query: ReportQuery) -> LeftOut | None:
