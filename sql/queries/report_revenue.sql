@@ -9,7 +9,7 @@ SELECT CASE :split
            WHEN 'all' THEN 'all'
        END AS key,
        CASE WHEN :interval::text IS NOT NULL
-            THEN date_trunc(:interval::text, at, 'UTC') END AS time,
+            THEN date_trunc(:interval::text, at, :zone) END AS time,
        sum(purchases)::bigint AS purchases,
        sum(revenue) AS revenue
 FROM ({{sums}}) AS sums

@@ -1,8 +1,8 @@
 -- Events and revenue over time.
 
 -- name: timeseries
--- Sums by interval (minute, hour, day; UTC) and by what the series are split by.
-SELECT date_trunc(:interval, at, 'UTC') AS time,
+-- Sums by interval (minute, hour, day; of a time zone) and by what the series are split by.
+SELECT date_trunc(:interval, at, :zone) AS time,
        CASE :split
            WHEN 'none' THEN 'all'
            WHEN 'source' THEN source

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
@@ -48,6 +49,20 @@ def _utc_time(value: Any) -> Any:
 
 UtcTime = Annotated[datetime, BeforeValidator(_utc_time)]
 """A date or time with any offset, converted to UTC."""
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (LookupError, ValueError, OSError) as error:
+        raise PydanticCustomError(
+            "unknown_timezone", "Expected a name such as Europe/Berlin or UTC"
+        ) from error
+    return name
+
+
+TimeZoneName = Annotated[str, Field(max_length=64), AfterValidator(_known_zone)]
+"""A time zone of the IANA database."""
 
 FilterText = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
 
@@ -155,3 +170,19 @@ class ReportQuery(EventFilters):
         """Return the parameters of the filters, by users' country too."""
         told = self._told_users if self.country is not None else ()
         return super().params() | {"told": bool(told), "told_users": list(told)}
+
+
+class IntervalQuery(ReportQuery):
+    """The filters of a report over time."""
+
+    timezone: TimeZoneName = Field(
+        "UTC",
+        description="Time zone in which days begin at midnight and hours at full hours. `time` of "
+        "a point is in UTC all the same.",
+        examples=["Europe/Berlin"],
+    )
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone of days."""
+        return ZoneInfo(self.timezone)

@@ -18,8 +18,8 @@ from ..formatting import (
     format_optional_time,
     format_time,
 )
-from ..query.filters import ReportQuery
-from ..query.intervals import ROLLUP_GRAIN, Interval, interval_starts
+from ..query.filters import IntervalQuery
+from ..query.intervals import Interval, coarsest_grain, interval_starts
 from ..query.rollup_query import event_time_bounds, query_rollups
 from ..query.statements import Statements
 from .report import Report
@@ -27,7 +27,7 @@ from .report import Report
 SQL = Statements("report_revenue.sql")
 
 
-class RevenueQuery(ReportQuery):
+class RevenueQuery(IntervalQuery):
     """The query parameters of the report."""
 
     interval: Interval | None = Field(
@@ -81,6 +81,7 @@ class Revenue(ReportRange, PurchaseFigures):
     """Revenue in total, by source, campaign and country; intervals without purchases are zeros."""
 
     interval: Interval
+    timezone: str
     bySource: list[SourceRevenue]
     byCampaign: list[CampaignRevenue]
     byCountry: list[CountryRevenue]
@@ -99,7 +100,7 @@ def _figures(row: Row | None) -> PurchaseFigures:
 
 def revenue(snapshot: Snapshot, query: RevenueQuery) -> Revenue:
     """Return the report."""
-    query_by = partial(query_rollups, snapshot, SQL, "revenue", query)
+    query_by = partial(query_rollups, snapshot, SQL, "revenue", query, zone=query.timezone)
     by_source = query_by(split="source", interval=None)
     by_campaign = query_by(split="campaignId", interval=None, by_campaign=True)
     by_country = query_by(split="country", interval=None, by_country=True)
@@ -114,16 +115,21 @@ def revenue(snapshot: Snapshot, query: RevenueQuery) -> Revenue:
     }
     # the bounds of all events: rollups do not contain the times of the first and last purchase
     bounds = event_time_bounds(snapshot, query)
-    interval, times = interval_starts(query.from_, query.to, query.interval, *bounds)
+    interval, times = interval_starts(
+        query.from_, query.to, query.interval, *bounds, zone=query.zone
+    )
     points: dict[datetime, Row] = {}
     if times:
-        over_time = query_by(split="all", interval=interval, grain=ROLLUP_GRAIN[interval])
+        over_time = query_by(
+            split="all", interval=interval, grain=coarsest_grain(interval, times, query.zone)
+        )
         points = {row["time"]: row for row in over_time}
     return {
         "from": format_optional_time(query.from_),
         "to": format_optional_time(query.to),
         **_figures(total),
         "interval": interval,
+        "timezone": query.timezone,
         "bySource": [{"source": row["key"], **_figures(row)} for row in by_source],
         "byCampaign": [
             {"campaignId": row["key"], **_figures(row)}

@@ -16,8 +16,8 @@ from ..formatting import (
     format_optional_time,
     format_time,
 )
-from ..query.filters import ReportQuery
-from ..query.intervals import ROLLUP_GRAIN, Interval, interval_starts
+from ..query.filters import IntervalQuery
+from ..query.intervals import Interval, coarsest_grain, interval_starts
 from ..query.rollup_query import event_time_bounds, query_rollups
 from ..query.statements import Statements
 from .report import Report
@@ -29,7 +29,7 @@ MAX_TOTAL_POINTS = 50_000
 """The maximum number of points in one response, summed over all series."""
 
 
-class TimeseriesQuery(ReportQuery):
+class TimeseriesQuery(IntervalQuery):
     """The query parameters of the report."""
 
     interval: Interval | None = Field(
@@ -71,6 +71,7 @@ class Timeseries(ReportRange):
     """Events and revenue over time; `time` is the start of an interval, without events 0."""
 
     interval: Interval
+    timezone: str
     split: SeriesSplit
     series: list[TimeseriesSeries]
     omittedSeries: Count
@@ -83,11 +84,20 @@ def timeseries(snapshot: Snapshot, query: TimeseriesQuery) -> Timeseries:
         "by_campaign": query.split == "campaignId",
     }
     interval, times = interval_starts(
-        query.from_, query.to, query.interval, *event_time_bounds(snapshot, query, **options)
+        query.from_,
+        query.to,
+        query.interval,
+        *event_time_bounds(snapshot, query, **options),
+        zone=query.zone,
     )
     by_key: dict[str | None, dict[datetime, Row]] = {}
     if times:
-        options |= {"grain": ROLLUP_GRAIN[interval], "interval": interval, "split": query.split}
+        options |= {
+            "grain": coarsest_grain(interval, times, query.zone),
+            "interval": interval,
+            "zone": query.timezone,
+            "split": query.split,
+        }
         for row in query_rollups(snapshot, SQL, "timeseries", query, **options):
             by_key.setdefault(row["key"], {})[row["time"]] = row
     if query.split == "none":
@@ -102,6 +112,7 @@ def timeseries(snapshot: Snapshot, query: TimeseriesQuery) -> Timeseries:
         "from": format_optional_time(query.from_),
         "to": format_optional_time(query.to),
         "interval": interval,
+        "timezone": query.timezone,
         "split": query.split,
         "series": [{"key": key, "points": _points(labels, by_key[key])} for key in keys[:limit]],
         "omittedSeries": len(keys[limit:]),
@@ -120,9 +131,9 @@ def _points(labels: list[tuple[datetime, str]], rows: dict[datetime, Row]) -> li
 REPORT = Report(
     name="timeseries",
     summary="Events and revenue over time",
-    description="One point per interval (UTC) from the start of the range to its end; intervals "
-    "without events are zeros. Without `from` or `to` the points start at the first event or end "
-    "at the last one.",
+    description="One point per interval, in a time zone, from the start of the range to its end; "
+    "intervals without events are zeros. Without `from` or `to` the points start at the first "
+    "event or end at the last one.",
     query=TimeseriesQuery,
     response=Timeseries,
     compute=timeseries,

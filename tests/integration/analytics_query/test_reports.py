@@ -6,10 +6,11 @@ events are in rollups, some only in deltas, some came late into sealed days, som
 
 import itertools
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -227,6 +228,46 @@ def check_timeseries(
             b is not None and a is not None and b - a == step
             for a, b in itertools.pairwise(moments)
         )
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "Asia/Kolkata"])
+def test_days_of_a_time_zone(
+    postgres: EmbeddedPostgres, migrated_template: str, tmp_path: Path, zone: str
+) -> None:
+    """Each event is in the day of its local date, over both changes of the clocks."""
+    changes = [datetime(2024, 4, 1, 12, tzinfo=UTC), datetime(2024, 10, 28, 12, tzinfo=UTC)]
+    events = [
+        event
+        for seed, until in enumerate(changes)
+        for event in generated(300, seed=seed, mix=Mix(days=3, users=50), until=until)
+    ]
+    facts = oracle.facts(events)
+    local = ZoneInfo(zone)
+    with analytics(postgres, migrated_template, tmp_path) as live:
+        store(live.owner_url, events)
+        compact_deltas(live.owner_url)
+        for until in changes:
+            question = {
+                "from": oracle.utc(until - timedelta(days=5)),
+                "to": oracle.utc(until + timedelta(days=2)),
+            }
+            some = oracle.grouped(chosen(facts, question), lambda f: f.at.astimezone(local).date())
+            for report, name in (("timeseries", "series"), ("revenue", "points")):
+                answer = live.report(report, **question, interval="day", timezone=zone)
+                assert answer["timezone"] == zone
+                points = answer[name][0]["points"] if name == "series" else answer[name]
+                times = [datetime.fromisoformat(p["time"]).astimezone(local) for p in points]
+                assert {(at.hour, at.minute) for at in times} == {(0, 0)}
+                assert len({at.date() for at in times}) == len(times) == 8
+                revenues = {
+                    at.date(): money(p["revenue"]) for at, p in zip(times, points, strict=True)
+                }
+                assert revenues == {
+                    at.date(): oracle.amount(some.get(at.date(), [])) for at in times
+                }
+        refused = live.get("timeseries", timezone="Mars/Olympus")
+        assert refused.status_code == 422
+        assert refused.json()["errors"][0]["parameter"] == "timezone"
 
 
 def check_stages(answer: dict[str, Any], some: list[Fact], unknown: Iterable[str] = ()) -> None:

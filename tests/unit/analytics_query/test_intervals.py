@@ -1,11 +1,17 @@
 """The intervals of reports over time."""
 
+import itertools
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from functions.analytics_query.errors import UnsupportedQueryError
-from functions.analytics_query.query.intervals import MAX_INTERVALS, interval_starts
+from functions.analytics_query.query.intervals import (
+    MAX_INTERVALS,
+    coarsest_grain,
+    interval_starts,
+)
 from functions.analytics_query.query.time_range import DAY, HOUR
 
 START = datetime(2024, 6, 10, tzinfo=UTC)
@@ -25,3 +31,22 @@ def test_too_many_intervals_are_refused_before_they_are_computed() -> None:
     interval_starts(START, end, "minute", None, None)
     with pytest.raises(UnsupportedQueryError, match="interval"):
         interval_starts(START, end + timedelta(minutes=1), "minute", None, None)
+
+
+@pytest.mark.parametrize(
+    ("first", "hours"), [((2024, 3, 30), [24, 23, 24]), ((2024, 10, 26), [24, 25, 24])]
+)
+def test_days_of_a_time_zone_begin_at_its_midnight(
+    first: tuple[int, int, int], hours: list[int]
+) -> None:
+    """Also where the clocks change: such a day has 23 or 25 hours."""
+    berlin = ZoneInfo("Europe/Berlin")
+    start = datetime(*first, 5, tzinfo=berlin)
+    _, times = interval_starts(start, start + 2.5 * DAY, "day", None, None, berlin)
+    assert [moment.astimezone(berlin).hour for moment in times] == [0, 0, 0]
+    assert times[0] == datetime(*first, tzinfo=berlin)
+    lengths = [(b - a) / HOUR for a, b in itertools.pairwise(times)]
+    assert lengths == hours[:2]
+    assert coarsest_grain("day", times, berlin) == "hour"
+    assert coarsest_grain("day", times, ZoneInfo("UTC")) == "day"
+    assert coarsest_grain("hour", times, ZoneInfo("Asia/Kolkata")) is None
