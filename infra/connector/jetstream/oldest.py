@@ -1,6 +1,7 @@
 """When the oldest message was stored that a consumer has not had acknowledged."""
 
 import json
+import time
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -9,6 +10,8 @@ from nats.errors import TimeoutError as NatsTimeoutError
 
 _GET = "$JS.API.STREAM.MSG.GET."
 _TIMEOUT_SECONDS = 5.0
+_REFUSAL_SECONDS = 1800.0
+"""How long a question that got no answer is not asked again: each takes the whole time-out."""
 
 
 class OldestMessage:
@@ -24,7 +27,7 @@ class OldestMessage:
         self._nc = nc
         self._subject = _GET + stream
         self._after = -1
-        self._refused = False
+        self._ask_again_at = 0.0
         self.stored: float | None = None
         """When it was stored, in seconds since 1970; None if there is none, or it is not known."""
 
@@ -42,14 +45,15 @@ class OldestMessage:
         Raises:
             nats.errors.Error: JetStream does not respond.
         """
-        if after == self._after or self._refused:
+        now = time.monotonic()
+        if after == self._after or now < self._ask_again_at:
             return
         try:
             found = [await self._first(after + 1, subject) for subject in subjects]
         except NatsTimeoutError:  # a user without the right gets no answer
-            self._refused, self.stored = True, None
+            self._ask_again_at, self.stored = now + _REFUSAL_SECONDS, None
             raise
-        times = [time for time in found if time is not None]
+        times = [stored for stored in found if stored is not None]
         self._after, self.stored = after, min(times, default=None)
 
     async def _first(self, sequence: int, subject: str) -> float | None:
