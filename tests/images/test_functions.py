@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -23,8 +24,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 ANY_AGE = {"MAX_EVENT_AGE_DAYS": "0"}
 """The events of these tests are of 2024."""
-SHORT_STOP = {"DRAIN_DELAY": "0"}
-OPEN = {
+SHORT_STOP: dict[str, Any] = {"DRAIN_DELAY": "0"}
+OPEN: dict[str, dict[str, Any]] = {
     "ingest": {"INGEST_AUTH": "none", "NATS_URL": "nats://127.0.0.1:1"},
     "process-batch": {"BATCH_AUTH": "none", "DATABASE_URL": "postgresql://a@127.0.0.1:1/x"},
     "analytics-query": {
@@ -42,7 +43,7 @@ def changed_files(served: Container) -> list[str]:
 
 
 def test_ingest_takes_events(engine: Engine, image_of: Callable[[str], str], nats_url: str) -> None:
-    settings = {"NATS_URL": nats_url, "INGEST_AUTH": "none", **ANY_AGE}
+    settings: dict[str, Any] = {"NATS_URL": nats_url, "INGEST_AUTH": "none", **ANY_AGE}
     with container(engine, image_of("ingest"), **settings) as ingest:
         wait_until(lambda: ingest.is_ready("/health/readiness"))
         answer = plain_http.post(ingest.url + "/webhook/event", json=generated(100))
@@ -82,7 +83,7 @@ def test_analytics_query_reports(
     engine: Engine, image_of: Callable[[str], str], database: Database, servers_folder: Path
 ) -> None:
     secrets = secrets_folder(servers_folder / "analytics", database_reader_url=database.reader_url)
-    settings = {"ANALYTICS_AUTH": "none"} | SHORT_STOP
+    settings: dict[str, Any] = {"ANALYTICS_AUTH": "none"} | SHORT_STOP
     image = image_of("analytics-query")
     with container(engine, image, secrets=secrets, **settings) as analytics:
         wait_until(lambda: analytics.is_ready("/health/readiness"))
@@ -165,7 +166,7 @@ def test_sigterm_ends_what_is_still_loading(engine: Engine, image_of: Callable[[
 def test_a_handler_that_cannot_be_loaded_says_why(
     engine: Engine, image_of: Callable[[str], str]
 ) -> None:
-    settings = {"FUNCTION_MODULE": "function.nothing"}
+    settings: dict[str, Any] = {"FUNCTION_MODULE": "function.nothing"}
     with container(engine, image_of("ingest"), **settings) as broken:
         wait_until(lambda: not broken.state()["Running"])
         said = engine.run("logs", broken.name, check=False) or broken.log()

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -81,7 +82,11 @@ def accepted(ingest: Container, events: list[dict]) -> bool:
 def test_connector_and_exporter_run(
     engine: Engine, image_of: Callable[[str], str], nats_url: str, database: Database
 ) -> None:
-    settings = {"NATS_URL": nats_url, "K_SINK": "http://127.0.0.1:9", "BATCH_AUTH": "none"}
+    settings: dict[str, Any] = {
+        "NATS_URL": nats_url,
+        "K_SINK": "http://127.0.0.1:9",
+        "BATCH_AUTH": "none",
+    }
     with container(engine, image_of("connector"), **settings) as connector:
         wait_ready(connector, "/health/liveness")
         metrics = connector.get("/metrics")
@@ -90,7 +95,7 @@ def test_connector_and_exporter_run(
         helped = engine.run("exec", connector.name, "python", "-m", "infra.connector", "dlq", "-h")
         assert "replay" in helped
         assert connector.stop() == 0
-    settings = {"NATS_URL": nats_url, "DATABASE_READER_URL": database.reader_url}
+    settings: dict[str, Any] = {"NATS_URL": nats_url, "DATABASE_READER_URL": database.reader_url}
     with container(engine, image_of("exporter"), **settings) as exporter:
         wait_ready(exporter, "/health/liveness")
         wait_until(lambda: "universe_" in getattr(exporter.get("/metrics"), "text", ""))

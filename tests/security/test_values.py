@@ -249,7 +249,8 @@ def test_the_answer_to_a_batch_names_every_dead_event(
     assert [each["index"] for each in second["events"]] == list(range(5000))
     assert "timestamp" in first["reason"]
     assert "timestamp" in first["events"][0]["reason"]
-    understood = classify(200, {}, answer.content, {"EVENTS:1", "EVENTS:2"}, batch=True, now=0.0)
+    ids = {each: [each] for each in ("EVENTS:1", "EVENTS:2")}
+    understood = classify(200, {}, answer.content, ids, batch=True, now=0.0)
     assert isinstance(understood, Success)
     assert {name: len(events) for name, events in understood.dead_events.items()} == {
         "EVENTS:1": 4999,

@@ -63,8 +63,12 @@ async def test_a_stream_without_subjects_of_its_own_has_dead_letters(
     js = nc.jetstream()
     await js.add_stream(StreamConfig(name="SRC", subjects=["src.>"]))
     source = StreamSource(name="SRC")
-    fed = {"mirror": source} if mirror else {"sources": [source]}
-    await js.add_stream(StreamConfig(name="AUDIT", **fed))
+    fed = StreamConfig(name="AUDIT")
+    if mirror:
+        fed.mirror = source
+    else:
+        fed.sources = [source]
+    await js.add_stream(fed)
     await publish(js, event("a"), subject="src.a")
     with (
         FakeFunction(tmp_path).start().ready() as function,

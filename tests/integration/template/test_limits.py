@@ -3,7 +3,8 @@
 import socket
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -44,12 +45,15 @@ async def handle(request):
 }
 
 
+Serve = Callable[..., AbstractContextManager[Function]]
+
+
 @pytest.fixture(params=SOURCES)
-def serve(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator:
+def serve(request: pytest.FixtureRequest, tmp_path: Path) -> Serve:
     """Run a function that waits when it is told to."""
     (tmp_path / "waiting.py").write_text(SOURCES[request.param])
 
-    def start(**settings: str):
+    def start(**settings: str) -> AbstractContextManager[Function]:
         return running("waiting", tmp_path / "log", PYTHONPATH=str(tmp_path), **settings)
 
     return start
@@ -94,6 +98,7 @@ def test_more_calls_than_allowed_are_refused(serve) -> None:
                 else None
             )
         )
+        assert refused is not None
         assert refused.headers["Retry-After"] == "1"
         assert plain_http.get(function.url + "/_/health").status_code == 200
         for each in waiting:
