@@ -26,7 +26,9 @@ class AckMemory:
         self.repeating = asyncio.Lock()
         """Held by the consumer that repeats its acknowledgements: one after the other."""
 
-    def __len__(self) -> int:
+    @property
+    def size(self) -> int:
+        """How many are remembered."""
         return len(self._order)
 
     def of_consumer(self) -> "ConsumerAcks":

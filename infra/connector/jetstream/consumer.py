@@ -102,7 +102,7 @@ class Consumer:
             target.stream,
             target.function,
             ack_wait=target.ack_wait,
-            acknowledged=(memory or AckMemory()).of_consumer(),
+            acknowledged=(AckMemory() if memory is None else memory).of_consumer(),
             redrive_prefix=target.redrive_prefix,
         )
         self._max_ack_pending = target.max_ack_pending

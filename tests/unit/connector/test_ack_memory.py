@@ -1,6 +1,11 @@
 """How many acknowledgements are remembered, of all consumers together."""
 
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+
+from infra.connector.delivery.pull_sizer import PullSizer
 from infra.connector.jetstream.ack_memory import AckMemory
+from infra.connector.jetstream.consumer import Consumer, ConsumerTarget
 
 
 def test_the_oldest_of_all_consumers_are_forgotten() -> None:
@@ -11,7 +16,7 @@ def test_the_oldest_of_all_consumers_are_forgotten() -> None:
         busy.add(sequence, f"reply-{sequence}")
         if sequence == 950:
             idle.add(2, "second")
-    assert len(busy) + len(idle) == len(memory) == 100
+    assert len(busy) + len(idle) == memory.size == 100
     assert idle.reply(1) is None
     assert idle.reply(2) == "second"
     assert busy.reply(999) == "reply-999"
@@ -38,5 +43,19 @@ def test_a_sequence_that_comes_again_counts_once() -> None:
     acks = memory.of_consumer()
     acks.add(1, "of the stream before")
     acks.add(1, "of the stream made anew")
-    assert len(memory) == len(acks) == 1
+    assert memory.size == len(acks) == 1
     assert acks.reply(1) == "of the stream made anew"
+
+
+async def test_consumers_share_it() -> None:
+    memory, nc = AckMemory(limit=10), Client()
+    consumers = [
+        Consumer(
+            nc, JetStreamContext(nc), ConsumerTarget("S", f, f, ("s",)), PullSizer(1, 1), memory
+        )
+        for f in ("one", "two")
+    ]
+    for sequence in range(10):
+        for consumer in consumers:
+            consumer.inflight.acknowledged.add(sequence, "r")
+    assert [len(consumer.inflight.acknowledged) for consumer in consumers] == [5, 5]
