@@ -28,7 +28,9 @@ COMMANDS = {
     "publish": LazyCommand(_COMMANDS + "publish", "Send generated events over HTTP."),
     "status": LazyCommand(_COMMANDS + "status", "Print functions, backlog, dead letters and rows."),
     "dlq": LazyCommand("infra.connector.dlq.command", "List, show, replay and purge dead letters."),
-    "connector": LazyCommand("infra.connector.commands", "Look after the connector's functions."),
+    "connector": LazyCommand(
+        "infra.connector.command_line.commands", "Look after the connector's functions."
+    ),
     "migrate": LazyCommand(_COMMANDS + "migrate", "Migrate a database to the newest schema."),
     "retention": LazyCommand(_COMMANDS + "retention", "Drop the days that are older than N days."),
     "seal": LazyCommand(_COMMANDS + "retention", "Seal the days that are over."),

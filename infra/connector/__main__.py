@@ -14,13 +14,13 @@ from functions.common import logs
 from functions.common.errors import SecretError
 from functions.common.settings import setting_faults
 from infra.connector.app import Connector
-from infra.connector.commands import connector
+from infra.connector.command_line.commands import connector
+from infra.connector.command_line.help_text import USAGE, help_text
+from infra.connector.command_line.settings_page import page
 from infra.connector.dlq.command import dlq
 from infra.connector.errors import NatsClosedError
-from infra.connector.help_text import USAGE, help_text
 from infra.connector.http.server import make_app
 from infra.connector.settings import ConnectorSettings
-from infra.connector.settings_page import page
 
 logger = logging.getLogger("infra.connector")
 

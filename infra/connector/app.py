@@ -17,8 +17,10 @@ from nats.js import JetStreamContext
 from functions.common.broker import connect, without_login
 from functions.common.log_on_change import LogOnChange
 from infra.connector import metrics
-from infra.connector.binding import Binding
-from infra.connector.discovery import BindingKey, fixed_spec, read_specs, resolve_streams
+from infra.connector.bindings.binding import Binding
+from infra.connector.bindings.discovery import BindingKey, fixed_spec, read_specs, resolve_streams
+from infra.connector.bindings.orphans import FunctionConsumer, Orphans
+from infra.connector.bindings.spec import BindingSpec
 from infra.connector.dlq.publisher import DeadLetterPublisher, DeadLetterRoute
 from infra.connector.dlq.redrive import (
     original_stream,
@@ -34,11 +36,9 @@ from infra.connector.jetstream.start_position import FROM_THE_BEGINNING
 from infra.connector.jetstream.streams import StreamDirectory
 from infra.connector.openfaas.autoscaler import Autoscaler
 from infra.connector.openfaas.gateway import Gateway
-from infra.connector.orphans import FunctionConsumer, Orphans
-from infra.connector.presence import Presence
-from infra.connector.scaling import Scaling
+from infra.connector.openfaas.presence import Presence
+from infra.connector.openfaas.scaling import Scaling
 from infra.connector.settings import ConnectorSettings
-from infra.connector.spec import BindingSpec
 from infra.connector.unknown_settings import unknown_settings
 
 logger = logging.getLogger(__name__)

@@ -9,12 +9,12 @@ from functions.common.backoff import Backoff
 from functions.common.broker import BrokerSettings
 from functions.common.durations import Seconds
 from functions.common.settings import SecretLines
+from infra.connector.bindings.spec import DEFAULT_RETRY_BACKOFF, DeliveryOptions
 from infra.connector.delivery.circuit_breaker import DEFAULT_COOLDOWN, BreakerLimits
 from infra.connector.jetstream.start_position import FROM_THE_BEGINNING, StartPosition, parse_start
 from infra.connector.jetstream.subjects import is_subject, parse_topics
 from infra.connector.openfaas.annotations import parse_backoff
 from infra.connector.openfaas.autoscaler import ReplicaLimits
-from infra.connector.spec import DEFAULT_RETRY_BACKOFF, DeliveryOptions
 
 
 def _parse_delays(value: object) -> object:

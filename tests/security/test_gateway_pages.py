@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from functions.common.paths import ROOT
-from infra.connector.spec import DeliveryOptions
+from infra.connector.bindings.spec import DeliveryOptions
 from infra.local.gateway.settings import GatewaySettings
 
 TEMPLATE = ROOT / "templates/python3-functions-framework"

@@ -12,7 +12,7 @@ from functions.common.paths import ROOT
 from functions.common.settings import is_secret_file
 from infra.cli.components import COMPONENTS
 from infra.cli.options import console
-from infra.connector.help_text import show
+from infra.connector.command_line.help_text import show
 
 _PAGE_HEAD = """\
 # Settings

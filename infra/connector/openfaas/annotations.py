@@ -7,10 +7,10 @@ from typing import Any
 
 from functions.common.backoff import Backoff
 from functions.common.durations import parse_duration
+from infra.connector.bindings.spec import DeliveryOptions
 from infra.connector.jetstream.start_position import parse_start
 from infra.connector.jetstream.subjects import parse_topics
 from infra.connector.openfaas.autoscaler import ReplicaLimits
-from infra.connector.spec import DeliveryOptions
 
 TOPIC = "topic"
 PREFIX = "jetstream."

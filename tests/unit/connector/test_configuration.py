@@ -13,7 +13,9 @@ from pydantic import ValidationError
 from functions.common.backoff import Backoff
 from functions.common.paths import ROOT
 from functions.common.settings import is_secret_file
-from infra.connector.help_text import help_text
+from infra.connector.bindings.spec import DeliveryOptions
+from infra.connector.command_line.help_text import help_text
+from infra.connector.command_line.settings_page import page
 from infra.connector.jetstream.consumer import consumer_name
 from infra.connector.jetstream.start_position import StartPosition, parse_start
 from infra.connector.openfaas.annotations import (
@@ -27,8 +29,6 @@ from infra.connector.openfaas.annotations import (
 from infra.connector.openfaas.autoscaler import ReplicaLimits
 from infra.connector.openfaas.gateway import DeployedFunction
 from infra.connector.settings import ConnectorSettings
-from infra.connector.settings_page import page
-from infra.connector.spec import DeliveryOptions
 from infra.connector.unknown_settings import unknown_settings
 
 DEFAULTS = DeliveryOptions()

@@ -9,10 +9,10 @@ from typing import Protocol
 from nats.errors import Error as NatsError
 
 from infra.connector import metrics
-from infra.connector.binding import Binding
-from infra.connector.discovery import BindingKey
+from infra.connector.bindings.binding import Binding
+from infra.connector.bindings.discovery import BindingKey
 from infra.connector.openfaas.autoscaler import Autoscaler
-from infra.connector.presence import Presence
+from infra.connector.openfaas.presence import Presence
 
 logger = logging.getLogger(__name__)
 

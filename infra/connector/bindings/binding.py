@@ -12,7 +12,10 @@ from nats.js import JetStreamContext
 from functions.common.backoff import Backoff
 from functions.common.correlation import CALL_ID, CALL_ID_HEADER, new_call_id, trace_id
 from infra.connector import metrics
-from infra.connector.charges import SharedAttempts
+from infra.connector.bindings.charges import SharedAttempts
+from infra.connector.bindings.explanation import NextRetry, Situation, explain
+from infra.connector.bindings.observer import BindingObserver
+from infra.connector.bindings.spec import BindingSpec
 from infra.connector.delivery.attempts import AttemptCounter
 from infra.connector.delivery.batcher import BatchLimits
 from infra.connector.delivery.circuit_breaker import BreakerLimits, CircuitBreaker
@@ -26,7 +29,6 @@ from infra.connector.delivery.throttle import Throttle
 from infra.connector.dlq.outcome import Outcome, OutcomeHandler
 from infra.connector.dlq.publisher import DeadLetterPublisher
 from infra.connector.errors import BindError
-from infra.connector.explanation import NextRetry, Situation, explain
 from infra.connector.http.cloudevents import delivery_count
 from infra.connector.http.headers import by_lower_name
 from infra.connector.http.invoker import Invoker
@@ -34,8 +36,6 @@ from infra.connector.jetstream.ack_memory import AckMemory
 from infra.connector.jetstream.attempt_store import AttemptStore
 from infra.connector.jetstream.consumer import Consumer, ConsumerTarget
 from infra.connector.jetstream.dispatcher import Dispatcher
-from infra.connector.observer import BindingObserver
-from infra.connector.spec import BindingSpec
 
 OUTAGE_BACKOFF = Backoff.exponential(0.25, 5.0)
 MIN_CAPACITY_EVENTS = 64

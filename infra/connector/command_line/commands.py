@@ -13,8 +13,8 @@ from nats.js import JetStreamContext
 from functions.common import broker
 from functions.common.broker import BrokerSettings, connect, without_login
 from functions.common.errors import UniverseError
+from infra.connector.bindings.orphans import FunctionConsumer, function_consumers, remove_consumers
 from infra.connector.dlq.command import default_broker
-from infra.connector.orphans import FunctionConsumer, function_consumers, remove_consumers
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

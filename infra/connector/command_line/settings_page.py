@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from functions.common.settings import is_secret_file
-from infra.connector.help_text import show
+from infra.connector.command_line.help_text import show
 from infra.connector.openfaas.annotations import ANNOTATIONS, LABELS
 from infra.connector.settings import ConnectorSettings
 

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
+from infra.connector.bindings.spec import BindingSpec
 from infra.connector.errors import BindError
 from infra.connector.openfaas.annotations import (
     check_names,
@@ -13,7 +14,6 @@ from infra.connector.openfaas.annotations import (
 )
 from infra.connector.openfaas.gateway import DeployedFunction, Gateway
 from infra.connector.settings import ConnectorSettings
-from infra.connector.spec import BindingSpec
 
 
 class BindingKey(NamedTuple):

@@ -1,0 +1,1 @@
+"""What is bound to which stream, what each binding does, and what it says of it."""

@@ -1,0 +1,1 @@
+"""Commands of the connector, its help and the page of its settings."""
