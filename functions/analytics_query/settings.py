@@ -45,6 +45,12 @@ class AnalyticsQuerySettings(PoolSettings):
         description="events without a country up to which a filter by country looks at their "
         "users' other events; with more it looks at the events' own country only, and says so",
     )
+    user_country_max_stored: int = Field(
+        default=200_000,
+        ge=0,
+        description="stored events up to which a filter by country looks at users' other events, "
+        "which reads them all; with more it looks at the events' own country only, and says so",
+    )
     report_cache_bytes: int = Field(
         default=32 * 1024**2, ge=0, description="memory for cached reports; 0 disables the cache"
     )

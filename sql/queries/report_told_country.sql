@@ -9,11 +9,13 @@ WITH without AS (
     WHERE country IS NULL AND {{range_filters}} AND {{type_filters}} AND {{campaign_filter}}
     GROUP BY source, user_id
 ), latest AS (
-    SELECT DISTINCT ON (e.source, e.user_id) e.source, e.user_id, e.country
-    FROM events AS e
-    JOIN without AS w ON w.source = e.source AND w.user_id = e.user_id
-    WHERE e.country IS NOT NULL
-    ORDER BY e.source, e.user_id, e.occurred_at DESC, e.event_id DESC
+    -- the greatest of times with their countries: a hash of users, and no sort of all their events
+    SELECT source, user_id,
+           substr(max((lpad((extract(epoch FROM occurred_at) * 1000000)::bigint::text, 20, '0') || country)
+                      COLLATE "C"), 21) AS country
+    FROM events
+    WHERE country IS NOT NULL AND (source, user_id) IN (SELECT source, user_id FROM without)
+    GROUP BY source, user_id
 )
 SELECT CASE WHEN l.country = :country THEN 'same' WHEN l.country IS NULL THEN 'nowhere' ELSE 'other' END AS told,
        sum(w.events)::bigint AS events,

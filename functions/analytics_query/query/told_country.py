@@ -92,15 +92,19 @@ def with_users_country(snapshot: Snapshot, query: ReportQuery) -> ReportQuery:
     """Return the query with the users whose country is asked for, where their events tell none.
 
     The query itself where no country is asked for or the request wants that of events only; a query
-    about the country of events where more events than `user_country_max_events` have none.
+    about the country of events where more events than `user_country_max_events` have none, or where
+    more than `user_country_max_stored` are stored.
     """
     if query.country is None or query.countryOf == "event":
         return query
     without = _without_country(snapshot, query)["events"]
-    if without > settings().user_country_max_events and not query.exact:
-        return query.model_copy(update={"countryOf": "event"})
     if not without:
         return query
+    if not query.exact and (
+        without > settings().user_country_max_events
+        or _stored(snapshot, query) > settings().user_country_max_stored
+    ):
+        return query.model_copy(update={"countryOf": "event"})
     return query.of_users(_told(snapshot, query).get("same", {}).get("users", ()))
 
 
@@ -147,6 +151,12 @@ def left_out(snapshot: Snapshot, query: ReportQuery) -> LeftOut | None:
 def _without_country(snapshot: Snapshot, query: ReportQuery) -> Row:
     whole = query.model_copy(update={"country": None})
     return _total(query_rollups(snapshot, SQL, "totals_without_country", whole, by_country=True))
+
+
+def _stored(snapshot: Snapshot, query: ReportQuery) -> int:
+    """Return how many events the look-up would read: all of the sources, of any time."""
+    everything = ReportQuery.model_validate({"source": query.source})
+    return _total(query_rollups(snapshot, SQL, "totals", everything))["events"]
 
 
 def known_stages(snapshot: Snapshot, query: ReportQuery) -> dict[tuple[str, str], bool]:

@@ -255,6 +255,21 @@ def test_only_the_key_opens_reports(
         assert f'{refused_total}{{fault="missing",route="/analytics/events"}} 1.0' in metrics
 
 
+@pytest.mark.parametrize("bound", ["USER_COUNTRY_MAX_EVENTS", "USER_COUNTRY_MAX_STORED"])
+def test_users_countries_are_looked_up_among_so_many_events_only(
+    postgres: EmbeddedPostgres, migrated_template: str, tmp_path: Path, bound: str
+) -> None:
+    """The look-up reads events; where it would take long the report says whose country it is."""
+    with analytics(postgres, migrated_template, tmp_path, **{bound: "5"}) as live:
+        store(live.owner_url, EVENTS)
+        bounded = live.report("overview", country="US")
+        assert bounded["leftOut"]["countryOf"] == "event"
+        assert bounded == live.report("overview", country="US", countryOf="event")
+        exact = live.report("overview", country="US", exact="true")
+        assert exact["leftOut"]["countryOf"] == "user"
+        assert exact["leftOut"]["byUser"]["events"] > 0
+
+
 def test_a_slow_report_is_cut_off_with_a_clear_message(
     postgres: EmbeddedPostgres, migrated_template: str, tmp_path: Path
 ) -> None:
