@@ -30,7 +30,6 @@ from infra.connector.dlq.outcome import Outcome, OutcomeHandler
 from infra.connector.dlq.publisher import DeadLetterPublisher
 from infra.connector.errors import BindError
 from infra.connector.http.cloudevents import delivery_count
-from infra.connector.http.headers import by_lower_name
 from infra.connector.http.invoker import Invoker
 from infra.connector.jetstream.ack_memory import AckMemory
 from infra.connector.jetstream.attempt_store import AttemptStore
@@ -330,7 +329,8 @@ def _shared_call_id(messages: Sequence[Message]) -> str:
     """Return the correlation id that all messages have in common, or a new one."""
     ids = {
         message.headers.get(CALL_ID_HEADER)
-        or trace_id(by_lower_name(message).get("traceparent", ""))
+        or ((trace := message.lower_headers.get("traceparent")) and trace_id(trace))
+        or ""
         for message in messages
     }
     only = ids.pop() if len(ids) == 1 else ""

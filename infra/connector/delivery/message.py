@@ -126,10 +126,18 @@ class Message:
     known_elements: list[bytes] | None = None
     recalled: bool = False
     part_attempts: dict[tuple[int, int], int] = field(default_factory=dict[tuple[int, int], int])
+    _lower_headers: dict[str, str] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.size = len(self.data)
         self.unresolved = self.events
+
+    @property
+    def lower_headers(self) -> dict[str, str]:
+        """Its headers by their names in lower case; made once, several parts of a call ask."""
+        if self._lower_headers is None:
+            self._lower_headers = {name.lower(): value for name, value in self.headers.items()}
+        return self._lower_headers
 
     @property
     def top(self) -> "Message":

@@ -12,7 +12,7 @@ import orjson
 
 from functions.common.correlation import CALL_ID_HEADER
 from infra.connector.delivery.message import Message
-from infra.connector.http.headers import TRACE_HEADERS, by_lower_name, passed_on
+from infra.connector.http.headers import TRACE_HEADERS, passed_on
 
 BATCH_CONTENT_TYPE = "application/cloudevents-batch+json"
 STRUCTURED_TYPE = "application/cloudevents+json"
@@ -37,7 +37,7 @@ def _to_seconds(seconds: int) -> str:
 
 def content_type(message: Message) -> str:
     """Return the media type of a payload: its `Content-Type` header, else what it looks like."""
-    return _media_type(message, by_lower_name(message))
+    return _media_type(message, message.lower_headers)
 
 
 def _media_type(message: Message, headers: Mapping[str, str]) -> str:
@@ -91,7 +91,7 @@ def _is_event(found: Any) -> bool:
 
 def identifiers(message: Message) -> tuple[str, ...]:
     """Return by which ids a function may name a message in its response."""
-    own = _own_attributes(message, by_lower_name(message))
+    own = _own_attributes(message, message.lower_headers)
     return (message.id,) if own is None else (message.id, _own_id(message, own))
 
 
@@ -112,7 +112,7 @@ def batch_body(messages: Sequence[Message], source: str) -> bytes:
 
 
 def _batch_event(message: Message, encoded_source: bytes) -> bytes:
-    given = by_lower_name(message)
+    given = message.lower_headers
     own = _own_attributes(message, given)
     extensions: dict[str, Any] = {"deliverycount": delivery_count(message)}
     call_id = message.headers.get(CALL_ID_HEADER)
@@ -159,7 +159,7 @@ def request_headers(message: Message, source: str) -> dict[str, str]:
     `X-Topic` is the header that the OpenFaaS connectors send. A payload that is a CloudEvent in
     structured mode stays one.
     """
-    given = by_lower_name(message)
+    given = message.lower_headers
     own = _own_attributes(message, given)
     attributes: dict[str, str] = {}
     if not (own is not None and _is_structured(message, given)):

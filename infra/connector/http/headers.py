@@ -33,11 +33,6 @@ _NOT_PASSED = frozenset(
 )
 
 
-def by_lower_name(message: Message) -> dict[str, str]:
-    """Return the headers of a message by their names in lower case."""
-    return {name.lower(): value for name, value in message.headers.items()}
-
-
 def passed_on(message: Message, own: Collection[str]) -> dict[str, str]:
     """Return the message's headers that go into a request.
 
@@ -58,7 +53,7 @@ def passed_on(message: Message, own: Collection[str]) -> dict[str, str]:
 
 def shared_trace(messages: Sequence[Message]) -> dict[str, str]:
     """Return the trace headers that all messages have in common; none if they differ."""
-    traces = {tuple(map(by_lower_name(each).get, TRACE_HEADERS)) for each in messages}
+    traces = {tuple(map(each.lower_headers.get, TRACE_HEADERS)) for each in messages}
     if len(traces) != 1:
         return {}
     (values,) = traces
