@@ -1,19 +1,16 @@
 """Functions as real processes, run by the entry file of the template as in an image."""
 
 import subprocess
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
-from infra.local import environment
-from infra.local.process.process import fork_server
 from tests.support.net import free_port, plain_http, wait_until
 from tests.support.secrets import open_doors, secrets_folder
-from tests.support.tied_process import ForkedProcess, TiedProcess
+from tests.support.tied_process import ForkedProcess, TiedProcess, start_python
 
 ROOT = Path(__file__).resolve().parents[2]
 ENTRY = ROOT / "templates" / "python3-functions-framework" / "index.py"
@@ -39,16 +36,6 @@ class Function:
         return self.process.wait(seconds)
 
 
-def start(variables: Mapping[str, str], output: int) -> ForkedProcess | TiedProcess:
-    """Start the entry file as the local platform does: in a fork where that is possible."""
-    fork_server.start(environment.inherited(), "tests")
-    if fork_server.can_fork(variables):
-        return ForkedProcess(ENTRY, variables, output)
-    return TiedProcess(
-        [sys.executable, str(ENTRY)], env=variables, cwd=ROOT, stdout=output, stderr=output
-    )
-
-
 @contextmanager
 def running(module: str, log: Path, **settings: str) -> Iterator[Function]:
     """Run the handler module as a function until the block ends.
@@ -62,8 +49,6 @@ def running(module: str, log: Path, **settings: str) -> Iterator[Function]:
     port = free_port()
     secrets = settings.get("SECRETS_DIR") or secrets_folder(log.with_name(log.name + "-secrets"))
     variables = {
-        **environment.inherited(),
-        "PYTHONPATH": str(ROOT),
         "FUNCTION_MODULE": module,
         "HOST": "127.0.0.1",
         "PORT": str(port),
@@ -72,7 +57,7 @@ def running(module: str, log: Path, **settings: str) -> Iterator[Function]:
         **settings,
     }
     with log.open("ab") as output:
-        process = start(variables, output.fileno())
+        process = start_python([str(ENTRY)], variables, output.fileno())
     function = Function(f"http://127.0.0.1:{port}", process, log)
 
     def answers() -> bool:

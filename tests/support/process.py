@@ -1,15 +1,12 @@
 """A Python program as a process of its own."""
 
-import os
 import subprocess
-import sys
 import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from functions.common.paths import ROOT
-from tests.support.tied_process import TiedProcess
+from tests.support.tied_process import ForkedProcess, TiedProcess, start_python
 
 
 class Process:
@@ -17,23 +14,17 @@ class Process:
 
     def __init__(self, arguments: list[str], log: Path, environment: dict[str, str]) -> None:
         self._arguments = arguments
-        self._environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+        self._environment = environment
         self._watch: threading.Thread | None = None
         self._watching = threading.Event()
         self.log = log
         self.starts = 0
-        self.process: TiedProcess | None = None
+        self.process: ForkedProcess | TiedProcess | None = None
 
     def start(self) -> Self:
         """Start it."""
         with self.log.open("ab") as output:
-            self.process = TiedProcess(
-                [sys.executable, *self._arguments],
-                env=self._environment,
-                cwd=ROOT,
-                stdout=output,
-                stderr=output,
-            )
+            self.process = start_python(self._arguments, self._environment, output.fileno())
         self.starts += 1
         return self
 

@@ -4,11 +4,14 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
 from typing import Any
 
+from functions.common.paths import ROOT
+from infra.local import environment
 from infra.local.process.fork_server import ForkRequest
 from infra.local.process.process import fork_server
 from infra.local.process.reaper import Reaper
@@ -43,17 +46,16 @@ class TiedProcess(subprocess.Popen[Any]):
 
 
 class ForkedProcess:
-    """A Python script in a fork of the fork server, with what tests use of `TiedProcess`.
+    """A Python program in a fork of the fork server, with what tests use of `TiedProcess`.
 
     Args:
-        script: the file.
+        arguments: those of the interpreter.
         env: its environment.
         output: the descriptor of what takes its output and its errors.
     """
 
-    def __init__(self, script: Path, env: Mapping[str, str], output: int) -> None:
-        cwd = str(Path(__file__).resolve().parents[2])
-        request = ForkRequest("tested", str(script), dict(env), cwd, SIGTERM)
+    def __init__(self, arguments: Sequence[str], env: Mapping[str, str], output: int) -> None:
+        request = ForkRequest("tested", arguments, dict(env), str(ROOT), SIGTERM)
         self.pid, self._exited = fork_server.fork(request, output)
         _reaper.watch(self.pid, SIGTERM, SIGKILL, STOP_SECONDS)
         self._exited.add_done_callback(lambda _: _reaper.forget(self.pid))
@@ -87,3 +89,23 @@ class ForkedProcess:
     def kill(self) -> None:
         """Send it SIGKILL."""
         self.send_signal(signal.SIGKILL)
+
+
+def start_python(
+    arguments: Sequence[str], env: Mapping[str, str], output: int
+) -> ForkedProcess | TiedProcess:
+    """Start a Python program of this repository: in a fork, which saves its imports, if it may be.
+
+    Args:
+        arguments: those of the interpreter.
+        env: its environment besides what a child of the platform inherits.
+        output: the descriptor of what takes its output and its errors.
+    """
+    variables = {**environment.inherited(), "PYTHONPATH": str(ROOT), **env}
+    fork_server.start(environment.inherited(), "tests")
+    # where calls are counted, all of a process is: Python itself has to start with it
+    if "OPERATIONS_FILE" not in env and fork_server.can_fork(variables):
+        return ForkedProcess(arguments, variables, output)
+    return TiedProcess(
+        [sys.executable, *arguments], env=variables, cwd=ROOT, stdout=output, stderr=output
+    )

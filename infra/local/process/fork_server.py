@@ -62,18 +62,18 @@ _SET_FOR_ALL = {"PYTHONUNBUFFERED", "PYTHONPATH"}
 
 @dataclass(frozen=True)
 class ForkRequest:
-    """A Python script to run in a fork.
+    """A Python program to run in a fork.
 
     Attributes:
         name: what the kernel calls the process, for `ps` and `top`.
-        script: the file.
+        arguments: those of the interpreter: a script or `-m` and a module, and what it is given.
         env: its whole environment.
         cwd: its working directory.
         death_signal: what it gets when the fork server ends.
     """
 
     name: str
-    script: str
+    arguments: Sequence[str]
     env: Mapping[str, str]
     cwd: str
     death_signal: int
@@ -300,9 +300,10 @@ def _become(request: ForkRequest, output: int, server: int) -> None:
     os.environ.update(request.env)
     time.tzset()
     os.chdir(request.cwd)
-    sys.argv = [request.script]
     folders = request.env.get("PYTHONPATH", "").split(os.pathsep)
-    sys.path[:0] = [str(Path(request.script).parent), *filter(None, folders)]
+    program = request.arguments[0]
+    own = request.cwd if program == "-m" else str(Path(program).parent)
+    sys.path[:0] = [own, *filter(None, folders)]
 
 
 def _reap(pidfd: int, pid: int, control: socket.socket, selector: selectors.BaseSelector) -> None:
@@ -329,7 +330,12 @@ def _prctl(option: int, value: int | bytes) -> None:
 def _run(arguments: Sequence[str]) -> None:
     with socket.socket(fileno=int(arguments[1])) as control:
         request = main(control)
-    runpy.run_path(request.script, run_name="__main__")
+    if request.arguments[0] == "-m":
+        sys.argv = list(request.arguments[1:])
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = list(request.arguments)
+        runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 if __name__ == "__main__":

@@ -161,10 +161,10 @@ def spawn(command: Command, output: LogFile | Path) -> Process:
 
 
 def fork(command: Command, log: LogFile, name: str) -> Process:
-    """Start a process that runs a Python script, by the fork server; else as `spawn` does.
+    """Start a process that runs a Python program, by the fork server; else as `spawn` does.
 
     Args:
-        command: a Python interpreter and a script, of an environment that `can_fork` allows.
+        command: a Python interpreter and its arguments, of an environment that `can_fork` allows.
         log: takes what the process writes.
         name: what the kernel calls the process.
 
@@ -218,9 +218,9 @@ def _start_fork(command: Command, name: str, stdout: int, on_exit: Callable[[int
         _reaper.forget(pid)
         on_exit(exited.result())
 
-    _, script = command.args
+    _, *arguments = command.args
     request = ForkRequest(
-        name, script, dict(command.env or os.environ), str(command.cwd), command.stop_signal
+        name, arguments, dict(command.env or os.environ), str(command.cwd), command.stop_signal
     )
     pid, exited = fork_server.fork(request, stdout)
     _reaper.watch(pid, command.stop_signal, command.kill_signal, command.orphan_timeout)

@@ -49,6 +49,7 @@ def check(path: str, operations: float) -> None:
         bounds[path] = round(operations, 1)
         BOUNDS.write_text(json.dumps(bounds, indent=2, sort_keys=True) + "\n")
         return
+    assert operations > bounds[path] / 2, f"{path}: {operations:.1f} calls: are they counted?"
     assert operations < bounds[path] * TOLERANCE, (
         f"{path}: {operations:.1f} calls, where it were {bounds[path]}; see {Path(__file__).name}"
     )

@@ -36,7 +36,9 @@ def run(server: ForkServer, tmp_path: Path) -> Run:
         script = tmp_path / "script.py"
         script.write_text(code)
         assert server.can_fork(ENV | env)
-        request = ForkRequest("a-name", str(script), ENV | env, str(tmp_path), signal.SIGTERM)
+        request = ForkRequest(
+            "a-name", [str(script), "one"], ENV | env, str(tmp_path), signal.SIGTERM
+        )
         with (tmp_path / "output").open("wb") as output:
             return server.fork(request, output.fileno())
 
@@ -68,7 +70,7 @@ sys.exit(3)
     script = str(tmp_path / "script.py")
     # of the descriptors one is that of the folder that is being listed
     assert described == {
-        "argv": [script],
+        "argv": [script, "one"],
         "env": ENV | env,
         "cwd": str(tmp_path),
         "values": [7, 8],
@@ -81,6 +83,16 @@ sys.exit(3)
         "input": "",
     }
     assert second == "to stderr"
+
+
+def test_a_module_is_run_as_python_runs_one(server: ForkServer, tmp_path: Path) -> None:
+    (tmp_path / "module.py").write_text("import sys; print(__name__, __spec__.name, sys.argv[1:])")
+    arguments = ["-m", "module", "one", "two"]
+    request = ForkRequest("a-name", arguments, ENV, str(tmp_path), signal.SIGTERM)
+    with (tmp_path / "output").open("wb") as output:
+        _, exited = server.fork(request, output.fileno())
+    assert exited.result(30) == 0
+    assert (tmp_path / "output").read_text() == "__main__ module ['one', 'two']\n"
 
 
 def test_an_error_is_told_and_ends_it_with_status_1(run: Run, tmp_path: Path) -> None:
