@@ -532,6 +532,7 @@ def test_an_empty_database_offers_a_first_event(
         loaded(page)
 
 
+@pytest.mark.slow
 def test_a_database_that_is_away_is_said_once(
     page: Page, postgres_server: EmbeddedPostgres, tmp_path: Path
 ) -> None:

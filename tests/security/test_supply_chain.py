@@ -99,6 +99,7 @@ def bill(path: Path) -> dict[str, str]:
     return {part["name"]: part["version"] for part in text["components"]}
 
 
+@pytest.mark.slow
 def test_bill_of_materials_names_what_a_lock_pins(tmp_path: Path) -> None:
     """The SBOM has each package with version and hashes."""
     some = list(pins(ROOT / "requirements.lock").values())[:3]

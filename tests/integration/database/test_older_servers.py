@@ -59,6 +59,7 @@ def older(
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.mark.slow
 def test_events_are_stored_sealed_and_reported(older: EmbeddedPostgres, tmp_path: Path) -> None:
     older.ensure_database()
     owner = older.url()
