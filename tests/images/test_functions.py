@@ -20,7 +20,7 @@ from tests.support.storage import BATCH, ask, cloud_event
 from tests.support.stored_events import generated
 from tests.support.tools import tool
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 ANY_AGE = {"MAX_EVENT_AGE_DAYS": "0"}
 """The events of these tests are of 2024."""

@@ -17,7 +17,7 @@ from tests.support.secrets import secrets_folder
 from tests.support.storage import ask
 from tests.support.stored_events import generated
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 EVENTS = 3000
 PART = 100
