@@ -59,6 +59,8 @@ class _Function:
             return None
         if mode.get("delay"):
             await asyncio.sleep(mode["delay"])
+        while mode.get("until") and not Path(mode["until"]).exists():  # noqa: ASYNC110, ASYNC240
+            await asyncio.sleep(0.02)
         if mode.get("drop"):
             return _drop(request)
         if mode.get("status"):

@@ -92,11 +92,16 @@ async def test_changes_cut_no_invocation(
 
 
 async def test_a_removed_function_ends_its_work(
-    js: JetStreamContext, function: FakeFunction, gateway: FakeGateway, connector: ConnectorProcess
+    js: JetStreamContext,
+    function: FakeFunction,
+    gateway: FakeGateway,
+    connector: ConnectorProcess,
+    tmp_path: Path,
 ) -> None:
+    go_on = tmp_path / "go-on"
     gateway.serve(fn(function, batch_size="1", concurrency="1"))
     connector.bound()
-    function.mode(delay=3)
+    function.mode(until=str(go_on))
     await publish(js, event("slow"), event("waits"), subject="events.a")
     wait_until(lambda: len(function.calls()) == 1)
     function.mode()
@@ -105,6 +110,7 @@ async def test_a_removed_function_ends_its_work(
     # it comes back meanwhile: what waits is delivered while the first call still runs
     gateway.serve(fn(function, batch_size="1", concurrency="1"))
     wait_until(lambda: function.done() == ["waits"])
+    go_on.touch()
     await drained(js)
     assert function.done() == ["waits", "slow"]
     assert sorted(map(tuple, function.calls())) == [("EVENTS:1",), ("EVENTS:2",)]
