@@ -1,5 +1,6 @@
 """A real container engine: the machine's Docker, or one that the tests start for themselves."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -24,7 +25,8 @@ CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 BUILD_SECONDS = 300
 STAND_IN_SECONDS = 400
 STAND_IN_PACKAGES = (
-    "base-files,base-passwd,bash,ca-certificates,coreutils,dash,grep,libc-bin,"
+    "base-files,base-passwd,bash,ca-certificates,coreutils,dash,findutils,grep,libc-bin,"
+    "libstdc++6,"
     "python3,python3-distutils,python3-pip,python3-venv,sed"
 )
 
@@ -215,7 +217,8 @@ def python_image(engine: Engine, cache: Path) -> str:
             engine.run("pull", "--quiet", PYTHON, seconds=90, check=False)
     if engine.has(PYTHON):
         return PYTHON
-    archive = cache / "python.tar"
+    packages = hashlib.sha256(STAND_IN_PACKAGES.encode()).hexdigest()[:8]
+    archive = cache / f"python-{packages}.tar"
     if not archive.exists():
         _debian_with_python(archive)
     engine.run("import", str(archive), f"{STAND_IN}-debian", seconds=120)
