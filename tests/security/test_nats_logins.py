@@ -200,7 +200,7 @@ def dlq(secrets: str, *arguments: str) -> str:
     environment = {key: value for key, value in os.environ.items() if key != "NATS_URL"}
     done = subprocess.run(
         [sys.executable, "-m", "infra.connector", "dlq", *arguments],
-        env={**environment, "SECRETS_DIR": secrets},
+        env={**environment, "SECRETS_DIR": secrets, "COLUMNS": "200"},
         cwd=ROOT,
         capture_output=True,
         text=True,
