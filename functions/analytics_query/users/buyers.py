@@ -14,15 +14,8 @@ from ..formatting import ratio
 from ..query.filters import ReportQuery
 from ..query.statements import Statements
 from ..query.time_range import split_range
-from .accuracy import (
-    Accuracy,
-    RateAccuracy,
-    estimated_accuracy,
-    exact_accuracy,
-    rate_accuracy,
-)
-from .sampling import SAMPLING_MODULUS, sample_bounds, should_sample
-from .unique_users import union_of
+from .accuracy import Accuracy, RateAccuracy, exact_accuracy, rate_accuracy
+from .unique_users import union_of, without_sketches
 
 SQL = Statements("report_unique_users.sql")
 
@@ -45,7 +38,7 @@ def buyers(snapshot: Snapshot, query: ReportQuery, types: Iterable[Row]) -> tupl
     unpaid = sum(row["events"] for row in bought) - purchases
     filtered = query.campaignId is not None or query.country is not None
     if query.exact or filtered or unpaid > MAX_UNPAID_SHARE * purchases:
-        return _without_sketches(snapshot, query)
+        return without_sketches(snapshot, query, SQL["buyers_exact"], SQL["buyers_sampled"])
     params = query.params() | split_range(query.from_, query.to).params()
     params["purchase_types"] = [row["event_type"] for row in bought]
     users, accuracy = union_of(snapshot.rows(SQL["buyers_of_range"], params, binary=True))
@@ -62,11 +55,3 @@ def conversion(
     if users == 0:
         return None, None
     return ratio(min(buyers, users), users), rate_accuracy(bought[1], seen[1])
-
-
-def _without_sketches(snapshot: Snapshot, query: ReportQuery) -> tuple[int, Accuracy]:
-    if not should_sample(snapshot, query):
-        users = snapshot.row(SQL["buyers_exact"], query.params())["users"]
-        return users, exact_accuracy(users)
-    sampled = snapshot.row(SQL["buyers_sampled"], query.params())["users"]
-    return sampled * SAMPLING_MODULUS, estimated_accuracy(*sample_bounds(sampled))

@@ -32,7 +32,9 @@ def unique_users(snapshot: Snapshot, query: ReportQuery) -> tuple[int, Accuracy]
     """Return the number of distinct users of the events that a query covers."""
     rows = _sketch_rows(snapshot, query)
     if rows is None:
-        return _without_sketches(snapshot, query)
+        return without_sketches(
+            snapshot, query, SQL["unique_users_exact"], SQL["unique_users_sampled"]
+        )
     return union_of(rows)
 
 
@@ -94,9 +96,19 @@ def _add(union: hll_union, row: Row) -> None:
         union.update(hll_sketch.deserialize(row["hll"]))
 
 
-def _without_sketches(snapshot: Snapshot, query: ReportQuery) -> tuple[int, Accuracy]:
+def without_sketches(
+    snapshot: Snapshot, query: ReportQuery, all_users: str, sampled_users: str
+) -> tuple[int, Accuracy]:
+    """Return the number of users, counted from the events or among a sample of the users.
+
+    Args:
+        snapshot: the view of the database to read.
+        query: which events are looked at.
+        all_users: the SQL statement that counts all.
+        sampled_users: the one that counts those of the sample.
+    """
     if not should_sample(snapshot, query):
-        users = snapshot.row(SQL["unique_users_exact"], query.params())["users"]
+        users = snapshot.row(all_users, query.params())["users"]
         return users, exact_accuracy(users)
-    sampled = snapshot.row(SQL["unique_users_sampled"], query.params())["users"]
+    sampled = snapshot.row(sampled_users, query.params())["users"]
     return sampled * SAMPLING_MODULUS, estimated_accuracy(*sample_bounds(sampled))
