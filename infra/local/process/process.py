@@ -24,7 +24,7 @@ from functools import partial
 from pathlib import Path
 
 from infra.local.private_file import open_private
-from infra.local.process.fork_server import ForkRequest, ForkServer
+from infra.local.process.fork_server import PR_SET_PDEATHSIG, ForkRequest, ForkServer
 from infra.local.process.logfile import LogFile
 from infra.local.process.reaper import Reaper
 
@@ -33,7 +33,6 @@ logger = logging.getLogger(__name__)
 MAX_LINE_BYTES = 64 * 1024
 TAIL_LINES = 20
 TAIL_BYTES = 64 * 1024
-PR_SET_PDEATHSIG = 1
 
 _libc: ctypes.CDLL | None = None
 if sys.platform == "linux":
