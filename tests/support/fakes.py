@@ -106,6 +106,11 @@ class FakeGateway(Process):
         return [entry["replicas"] for entry in entries if name in ("", entry["name"])]
 
 
+def jetstream_annotations(**options: str) -> dict[str, str]:
+    """Return annotations of the connector, whose names are written with _ for each dash."""
+    return {f"jetstream.{name.replace('_', '-')}": text for name, text in options.items()}
+
+
 def deployed(name: str, url: str, **fields: Any) -> dict[str, Any]:
     """Return a function of the fake gateway that takes batches of `events.>`."""
     annotations = {"topic": "events.>", "jetstream.batch-size": "5000"}

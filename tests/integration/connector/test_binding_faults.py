@@ -1,18 +1,16 @@
 """What is not bound, or not as its owner meant, is said: log, /bindings, metrics and an alert."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 from nats.aio.client import Client
 from nats.js.api import RetentionPolicy, StreamConfig, StreamSource
 
 from functions.common.paths import ROOT
 from tests.support.connector import ConnectorProcess
-from tests.support.fakes import FakeFunction, FakeGateway, deployed
+from tests.support.fakes import FakeFunction, FakeGateway, deployed, jetstream_annotations
 from tests.support.jetstream import event, publish
 from tests.support.net import wait_until
 from tests.support.prometheus import prometheus
@@ -20,31 +18,10 @@ from tests.support.prometheus import prometheus
 BATCH = {"jetstream.batch-size": "10"}
 
 
-@pytest.fixture
-def function(tmp_path: Path) -> Iterator[FakeFunction]:
-    """A function that says yes to everything."""
-    with FakeFunction(tmp_path).start().ready() as running:
-        yield running
-
-
-@pytest.fixture
-def gateway(tmp_path: Path) -> Iterator[FakeGateway]:
-    """A gateway without functions."""
-    with FakeGateway(tmp_path).start().ready() as running:
-        yield running
-
-
-@pytest.fixture
-def connector(nats_url: str, tmp_path: Path, gateway: FakeGateway) -> Iterator[ConnectorProcess]:
-    """A connector of that gateway."""
-    with ConnectorProcess(tmp_path, nats_url, GATEWAY_URL=gateway.url).start() as running:
-        yield running
-
-
 def fn(name: str, function: FakeFunction, **annotations: str) -> dict[str, Any]:
     """Return a function with annotations, written with _ for each dot or dash."""
     given = {"topic": annotations.pop("topic")} if "topic" in annotations else {}
-    given |= {f"jetstream.{key.replace('_', '-')}": text for key, text in annotations.items()}
+    given |= jetstream_annotations(**annotations)
     return deployed(name, function.url, annotations=BATCH | given)
 
 

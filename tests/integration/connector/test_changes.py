@@ -1,6 +1,5 @@
 """A change of a function's configuration takes effect while its work goes on."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,38 +7,21 @@ import pytest
 from nats.js import JetStreamContext
 
 from tests.support.connector import ConnectorProcess
-from tests.support.fakes import FakeFunction, FakeGateway, deployed
+from tests.support.fakes import FakeFunction, FakeGateway, deployed, jetstream_annotations
 from tests.support.jetstream import drained, event, publish
 from tests.support.net import eventually, wait_until
 
 
 @pytest.fixture
-def function(tmp_path: Path) -> Iterator[FakeFunction]:
-    """A function that says yes to everything."""
-    with FakeFunction(tmp_path).start().ready() as running:
-        yield running
-
-
-@pytest.fixture
-def gateway(tmp_path: Path) -> Iterator[FakeGateway]:
-    """A gateway without functions."""
-    with FakeGateway(tmp_path).start().ready() as running:
-        yield running
-
-
-@pytest.fixture
-def connector(nats_url: str, tmp_path: Path, gateway: FakeGateway) -> Iterator[ConnectorProcess]:
-    """A connector of that gateway, which at SIGTERM waits for nothing."""
-    with ConnectorProcess(
-        tmp_path, nats_url, GATEWAY_URL=gateway.url, DRAIN_TIMEOUT="100ms"
-    ).start() as running:
-        yield running
+def connector_settings() -> dict[str, str]:
+    """At SIGTERM it waits for nothing."""
+    return {"DRAIN_TIMEOUT": "100ms"}
 
 
 def fn(
     function: FakeFunction, labels: dict[str, str] | None = None, **annotations: str
 ) -> dict[str, Any]:
-    given = {f"jetstream.{key.replace('_', '-')}": text for key, text in annotations.items()}
+    given = jetstream_annotations(**annotations)
     return deployed(
         "fn", function.url, labels=labels or {}, annotations={"topic": "events.>"} | given
     )

@@ -2,9 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,26 +17,9 @@ from tests.support.net import wait_until
 
 
 @pytest.fixture
-def function(tmp_path: Path) -> Iterator[FakeFunction]:
-    """A function that says yes to everything."""
-    with FakeFunction(tmp_path).start().ready() as running:
-        yield running
-
-
-@pytest.fixture
-def gateway(tmp_path: Path) -> Iterator[FakeGateway]:
-    """A gateway without functions."""
-    with FakeGateway(tmp_path).start().ready() as running:
-        yield running
-
-
-@pytest.fixture
-def connector(nats_url: str, tmp_path: Path, gateway: FakeGateway) -> Iterator[ConnectorProcess]:
-    """A connector of that gateway, with patience after failures."""
-    with ConnectorProcess(
-        tmp_path, nats_url, GATEWAY_URL=gateway.url, NATS_BACKOFF="1h", NATS_MAX_DELIVER="5"
-    ).start() as running:
-        yield running
+def connector_settings() -> dict[str, str]:
+    """It has patience after failures."""
+    return {"NATS_BACKOFF": "1h", "NATS_MAX_DELIVER": "5"}
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from nats.js import JetStreamContext
 
 from tests.support.connector import ConnectorProcess
-from tests.support.fakes import FakeFunction, FakeGateway, deployed
+from tests.support.fakes import FakeFunction, FakeGateway, deployed, jetstream_annotations
 from tests.support.jetstream import dead_letters, drained, event
 from tests.support.net import wait_until
 
@@ -33,7 +33,7 @@ async def deliver(
         FakeGateway(tmp_path).start().ready() as gateway,
         ConnectorProcess(tmp_path, nats_url, GATEWAY_URL=gateway.url).start() as connector,
     ):
-        given = {f"jetstream.{key.replace('_', '-')}": text for key, text in annotations.items()}
+        given = jetstream_annotations(**annotations)
         gateway.serve(deployed("fn", function.url, annotations={"topic": "events.a", **given}))
         connector.bound()
         await drained(js)

@@ -1,8 +1,6 @@
 """Where a function begins in its stream, and consumers that somebody else has made."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +9,7 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamConfig
 
 from tests.support.connector import ConnectorProcess
-from tests.support.fakes import FakeFunction, FakeGateway, deployed
+from tests.support.fakes import FakeFunction, FakeGateway, deployed, jetstream_annotations
 from tests.support.jetstream import event, publish
 from tests.support.net import eventually, wait_until
 
@@ -26,29 +24,8 @@ async def log(nc: Client) -> JetStreamContext:
     return js
 
 
-@pytest.fixture
-def function(tmp_path: Path) -> Iterator[FakeFunction]:
-    """A function that says yes to everything."""
-    with FakeFunction(tmp_path).start().ready() as running:
-        yield running
-
-
-@pytest.fixture
-def gateway(tmp_path: Path) -> Iterator[FakeGateway]:
-    """A gateway without functions."""
-    with FakeGateway(tmp_path).start().ready() as running:
-        yield running
-
-
-@pytest.fixture
-def connector(nats_url: str, tmp_path: Path, gateway: FakeGateway) -> Iterator[ConnectorProcess]:
-    """A connector of that gateway."""
-    with ConnectorProcess(tmp_path, nats_url, GATEWAY_URL=gateway.url).start() as running:
-        yield running
-
-
 def fn(name: str, function: FakeFunction, **annotations: str) -> dict[str, Any]:
-    given = {f"jetstream.{key.replace('_', '-')}": text for key, text in annotations.items()}
+    given = jetstream_annotations(**annotations)
     return deployed(
         name,
         function.url,
