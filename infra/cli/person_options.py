@@ -14,7 +14,8 @@ from functions.common.broker import EVENTS, EVENTS_DLQ, BrokerSettings
 from infra.cli.options import platform_broker
 from infra.cli.owner_url import database_url_option, owner_url
 from infra.connector.dlq.redrive import redrive_stream
-from infra.connector.dlq.store import DeadLetterStore, DeadLetterStoreError, open_store
+from infra.connector.dlq.store import DeadLetterStore, open_store
+from infra.connector.errors import NatsUnavailableError
 from infra.local.async_calls.worker import ASYNC_CALLS
 from infra.local.errors import PlatformError
 from infra.privacy.errors import StreamUnavailableError
@@ -99,7 +100,7 @@ async def jetstream(
             opened = await stack.enter_async_context(
                 open_store(settings, EVENTS_DLQ, "universe-privacy")
             )
-        except DeadLetterStoreError as error:
+        except NatsUnavailableError as error:
             raise StreamUnavailableError(f"{error}; say --no-nats to leave it out") from error
         yield opened
 

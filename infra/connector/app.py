@@ -296,7 +296,7 @@ class Connector:
         """Return the bindings to what is replayed of the dead letters of wanted ones."""
         streams = {key.stream for key in wanted}
         try:
-            waiting = await waiting_consumers(connections.nc, connections.js, streams)
+            waiting = await waiting_consumers(connections.nc, streams)
         except (NatsError, OSError) as error:
             logger.debug("no information about replayed messages: %s", error)
             running = self._running.items()

@@ -29,3 +29,7 @@ class DeadLetterStoreError(UniverseError):
 
 class NatsClosedError(UniverseError, ConnectionError):
     """The NATS connection was closed and is not opened again."""
+
+
+class NatsUnavailableError(UniverseError):
+    """A command cannot connect to NATS."""

@@ -1,20 +1,18 @@
 """Commands about functions and their consumers, for people who run the connector."""
 
 import asyncio
-import logging
 from typing import Any
 
 import aiohttp
 import click
-from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 
-from functions.common import broker
-from functions.common.broker import BrokerSettings, connect, without_login
+from functions.common.broker import BrokerSettings
 from functions.common.errors import UniverseError
 from infra.connector.bindings.orphans import FunctionConsumer, function_consumers, remove_consumers
 from infra.connector.dlq.command import default_broker
+from infra.connector.jetstream.connection import connect_once
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -101,7 +99,7 @@ async def _state(url: str) -> dict[str, Any]:
 async def _forget(
     settings: BrokerSettings, function: str, stream: str | None, prefix: str, *, force: bool
 ) -> list[FunctionConsumer]:
-    nc = await _connect(settings)
+    nc = await connect_once(settings, "universe-connector-command")
     try:
         js = JetStreamContext(nc)
         found = [
@@ -121,12 +119,3 @@ async def _forget(
         return found
     finally:
         await nc.close()
-
-
-async def _connect(settings: BrokerSettings) -> Client:
-    logging.getLogger(broker.__name__).setLevel(logging.CRITICAL)  # the error is printed once
-    try:
-        return await connect(settings, "universe-connector-command", forever=False)
-    except (NatsError, OSError) as error:
-        url, reason = without_login(settings.nats_url), str(error) or type(error).__name__
-        raise UniverseError(f"NATS does not respond at {url}: {reason}") from error

@@ -8,12 +8,11 @@ function to it while messages for the function are in it, and delivers them as t
 from collections.abc import Iterable, Mapping
 
 from nats.aio.client import Client
-from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 
 from functions.common.dead_letter import DLQ_PREFIX, DLQ_SEQUENCE, DLQ_STREAM
 from infra.connector.delivery.message import Origin
-from infra.connector.jetstream.streams import stream_names
+from infra.connector.jetstream.streams import stream_names, subjects_stored
 
 REDRIVE = "redrive"
 _SUFFIX = "_REDRIVE"
@@ -58,14 +57,11 @@ def split_origin(headers: Mapping[str, str]) -> tuple[dict[str, str], Origin | N
     return rest, Origin(stream, int(sequence)) if stream and sequence.isdigit() else None
 
 
-async def waiting_consumers(
-    nc: Client, js: JetStreamContext, streams: Iterable[str]
-) -> set[tuple[str, str]]:
+async def waiting_consumers(nc: Client, streams: Iterable[str]) -> set[tuple[str, str]]:
     """Return for which consumers replayed messages are stored, each with its original stream.
 
     Args:
         nc: the connection.
-        js: its JetStream context.
         streams: original streams; others are not looked at.
 
     Raises:
@@ -76,7 +72,6 @@ async def waiting_consumers(
     for stream in streams:
         name = redrive_stream(stream)
         if name in existing:
-            info = await js.stream_info(name, subjects_filter=redrive_subject(stream, "*"))
-            subjects = info.state.subjects or {}
+            subjects = await subjects_stored(nc, name, redrive_subject(stream, "*"))
             found |= {(stream, subject.split(".")[2]) for subject in subjects}
     return found

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -19,8 +18,7 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 
-from functions.common import broker
-from functions.common.broker import MSG_ID, BrokerSettings, connect, ensure_stream, without_login
+from functions.common.broker import MSG_ID, BrokerSettings, ensure_stream
 from functions.common.dead_letter import (
     DLQ_ATTEMPTS,
     DLQ_CONSUMER,
@@ -38,6 +36,7 @@ from infra.connector.delivery.message import MessageKey, parse_ack_subject
 from infra.connector.dlq.pace import Pace
 from infra.connector.dlq.redrive import redrive_config, redrive_subject
 from infra.connector.errors import DeadLetterStoreError
+from infra.connector.jetstream.connection import connect_once
 from infra.connector.jetstream.pull import Puller
 from infra.connector.jetstream.subjects import covers
 
@@ -431,14 +430,9 @@ async def open_store(
         client: the name of the connection.
 
     Raises:
-        DeadLetterStoreError: NATS does not respond.
+        NatsUnavailableError: NATS does not respond.
     """
-    logging.getLogger(broker.__name__).setLevel(logging.CRITICAL)  # the error is printed once
-    try:
-        nc = await connect(settings, client, forever=False)
-    except (NatsError, OSError) as error:
-        url, reason = without_login(settings.nats_url), str(error) or type(error).__name__
-        raise DeadLetterStoreError(f"NATS does not respond at {url}: {reason}") from error
+    nc = await connect_once(settings, client)
     try:
         js = JetStreamContext(nc)
         yield js, DeadLetterStore(nc, js, stream)
