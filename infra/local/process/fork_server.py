@@ -5,8 +5,8 @@ one. The platform starts this file as a process of its own, which imports them o
 for each replica; an idle function still costs no process. The code of functions is imported in the
 fork, so that a new replica runs what is in its folder now.
 
-Where it does not exist (other systems than Linux), has not started yet, or where a variable must be
-there when Python starts, the replica is a new process as any other.
+Where it does not exist (other systems than Linux), has ended, or where a variable must be there
+when Python starts, the replica is a new process as any other.
 """
 
 import contextlib
@@ -191,7 +191,7 @@ class ForkServer:
                     self._ended(message["exited"], message["status"])
                 else:
                     self._answer(message)
-        ready.set()  # for those who wait; `ready` tells the rest
+        ready.set()  # for those who wait: `can_fork` tells them that it has ended
         self._answer({"error": "the fork server has ended"})
         for pid in list(self._exits):  # they have got their death signal
             _wait_for(pid)
