@@ -754,7 +754,13 @@ def test_dark_and_light_are_remembered(page: Page, live: Analytics) -> None:
     assert page.script("return document.documentElement.dataset.theme") == after
 
 
-@pytest.mark.parametrize("width", [320, 390, 768, 1100, 1920])
+@pytest.mark.parametrize(
+    "width",
+    [
+        pytest.param(w, marks=[] if w in (390, 1100) else pytest.mark.slow)
+        for w in (320, 390, 768, 1100, 1920)
+    ],
+)
 def test_it_fits_any_screen(page: Page, live: Analytics, width: int) -> None:
     page.size(width, 800, phone=width < 700)
     visit(page, live)
@@ -776,7 +782,7 @@ def test_it_fits_any_screen(page: Page, live: Analytics, width: int) -> None:
     assert not covered
 
 
-@pytest.mark.parametrize("slash", ["", "/"])
+@pytest.mark.parametrize("slash", [pytest.param("", marks=pytest.mark.slow), "/"])
 def test_it_works_below_any_path(page: Page, live: Analytics, slash: str) -> None:
     with mounted(live.function.url, "/function/analytics-query") as url:
         page.driver.get(url + slash + "?range=24h")
@@ -795,6 +801,7 @@ def check_swagger(page: Page) -> None:
     assert page.one(".opblock-summary-path").text.replace("\u200b", "") == "/analytics/overview"
 
 
+@pytest.mark.slow
 def test_swagger_ui_asks_the_live_function(page: Page, live: Analytics) -> None:
     with mounted(live.function.url, "/function/analytics-query") as url:
         page.driver.get(url + "/api")

@@ -29,6 +29,7 @@ def one_line(done: subprocess.CompletedProcess[str]) -> str:
     return lines[0]
 
 
+@pytest.mark.slow
 def test_demo_beside_another_platform_ends_with_a_report_and_no_process(
     alone: RunningPlatform, up: RunningPlatform
 ) -> None:

@@ -108,6 +108,7 @@ async def invoke(*arguments: str) -> Result:
     return Result(process.returncode, stdout.decode(), stderr.decode())
 
 
+@pytest.mark.slow
 async def test_dead_letters_of_the_person_go_and_those_of_others_stay(
     nats_url: str, database: Database
 ) -> None:
@@ -146,6 +147,7 @@ async def test_dead_letters_of_one_source(nats_url: str, database: Database) -> 
     await nc.close()
 
 
+@pytest.mark.slow
 async def test_what_was_accepted_before_is_stored_and_then_erased(
     nats_url: str, database: Database
 ) -> None:

@@ -141,6 +141,7 @@ def traces(database: Database, text: str) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_every_report_equals_the_events_that_stay(live: Analytics) -> None:
     done = erase(live.owner_url, "--yes", "--json", "--reference", "request-17")
     assert done.exit_code == 0, done.output

@@ -114,6 +114,7 @@ def received_of(sock: socket.socket) -> int:
     return received
 
 
+@pytest.mark.slow
 def test_responses_that_nobody_reads_free_their_threads(function: Function) -> None:
     """After RESPONSE_TIMEOUT without a byte read, the connection is closed."""
     request = b"GET /?size=50000000 HTTP/1.1\r\nHost: h\r\n\r\n"

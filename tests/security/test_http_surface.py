@@ -247,6 +247,7 @@ def surface() -> Iterator[Surface]:
     max_examples=kinds.examples(quick=40),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
+@pytest.mark.slow
 def test_no_request_makes_an_error(surface: Surface, sequence: list[Sent]) -> None:
     """A hypothesis run of the whole HTTP surface shows no 5xx."""
     for sent in sequence:
@@ -319,7 +320,7 @@ def schemathesis(surface: Surface, folder: Path, *options: str) -> None:
 
 def test_ingest_keeps_its_document(surface: Surface, tmp_path: Path) -> None:
     """Schemathesis runs against a real ingest, shortly."""
-    schemathesis(surface, tmp_path, "--phases=examples,fuzzing", "--max-examples=5")
+    schemathesis(surface, tmp_path, "--phases=examples,fuzzing", "--max-examples=2")
 
 
 @pytest.mark.slow

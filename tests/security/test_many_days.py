@@ -238,6 +238,7 @@ async def delivering(
         yield connector
 
 
+@pytest.mark.slow
 async def test_a_new_event_is_visible_while_9800_days_wait(
     database: Database, js: JetStreamContext, nats_url: str, tmp_path: Path
 ) -> None:
@@ -258,6 +259,7 @@ async def test_a_new_event_is_visible_while_9800_days_wait(
     assert await backlog(js, "EVENTS_DLQ") == 0
 
 
+@pytest.mark.slow
 async def test_what_waits_is_stored_in_the_end_exactly_once(
     database: Database, js: JetStreamContext, nats_url: str, tmp_path: Path
 ) -> None:

@@ -208,6 +208,7 @@ asyncio.run(main(sys.argv[1], *map(int, sys.argv[2:])))
 """
 
 
+@pytest.mark.slow
 async def test_memory_for_bodies_is_bounded(tmp_path: Path) -> None:
     """100 sockets with 3 MiB each: their total is bounded, and others get through."""
     total, count = 16 * MIB, 100

@@ -141,6 +141,7 @@ def test_honest_requests_of_the_greatest_size_pass(ingest: Function) -> None:
     assert peak_bytes(ingest) < INGEST_BYTES
 
 
+@pytest.mark.slow
 def test_a_valid_event_does_not_wait_for_large_requests(ingest: Function) -> None:
     """A valid event waited 8 seconds for one such request, and 47 for three.
 

@@ -1,25 +1,28 @@
 """Manifests for Kubernetes: rendered as kubectl does, checked as an API server does."""
 
 import functools
+import importlib.resources
+import json
 import os
 import shutil
 import subprocess
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-import kubernetes_validate
 import yaml
+from jsonschema import Draft202012Validator
+from referencing import Registry, Resource
 
 from functions.common.paths import ROOT
 from tests.support.tools import go_module, go_tool, installed
 
 Manifest = dict[str, Any]
 
-KUBERNETES = "1.37"
-"""The newest release that kubernetes-validate has the schemas of."""
+SCHEMAS = importlib.resources.files("kubernetes_validate") / (
+    "kubernetes-json-schema/v1.37.0-local-strict"
+)
+"""Of the newest release that kubernetes-validate has; it reads and searches them anew each time."""
 KUSTOMIZE = ("sigs.k8s.io/kustomize/kustomize/v5", "v5.8.3")
 DEFINITIONS = {
     "serving.knative.dev": (
@@ -87,19 +90,34 @@ def check(manifest: Manifest) -> None:
     """Raise jsonschema's ValidationError where an API server would refuse the object."""
     group = manifest["apiVersion"].partition("/")[0]
     if group in DEFINITIONS:
-        jsonschema.validate(manifest, _schema(group))
-        return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
+        _custom_validator(group).validate(manifest)
+    else:
+        _validator(manifest["kind"].lower(), manifest["apiVersion"]).validate(manifest)
 
 
 @functools.cache
-def _schema(group: str) -> dict[str, Any]:
+def _validator(kind: str, api_version: str) -> Draft202012Validator:
+    group, _, version = api_version.rpartition("/")
+    name = "-".join(filter(None, [kind, group.partition(".")[0], version]))
+    schema = json.loads((SCHEMAS / f"{name}.json").read_text())
+    return Draft202012Validator(schema, registry=Resource.from_contents(schema) @ _definitions())
+
+
+@functools.cache
+def _definitions() -> Registry[Any]:
+    """Return what all schemas refer to: two megabytes, read and searched once."""
+    contents = json.loads((SCHEMAS / "_definitions.json").read_text())
+    return (Resource.from_contents(contents) @ Registry()).crawl()
+
+
+@functools.cache
+def _custom_validator(group: str) -> Draft202012Validator:
     module, version, path = DEFINITIONS[group]
     definition = yaml.load((go_module(module, version) / path).read_text(), YAML)
     [served] = [entry for entry in definition["spec"]["versions"] if entry["served"]]
-    return _strict(served["schema"]["openAPIV3Schema"])
+    schema = _strict(served["schema"]["openAPIV3Schema"])
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema)
 
 
 def _strict(schema: Any) -> Any:

@@ -345,7 +345,7 @@ def test_the_contract_is_valid_and_its_examples_fit(live: Analytics) -> None:
 
 def test_the_live_function_keeps_its_contract(live: Analytics, tmp_path: Path) -> None:
     """Schemathesis makes up requests from the contract and checks every answer against it."""
-    schemathesis(live, tmp_path, "--phases=examples,fuzzing", "--max-examples=5")
+    schemathesis(live, tmp_path, "--phases=examples,fuzzing", "--max-examples=2")
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ The database is in the state that the platform is in while events come: some day
 events are in rollups, some only in deltas, some came late into sealed days, some came twice.
 """
 
+import functools
 import itertools
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -61,15 +62,24 @@ FILTERS: list[dict[str, str]] = [
     {"source": "tiktok", "campaignId": "campaign-01"},
     {"country": "Atlantis"},
 ]
-# every second combination: each range meets half of the filters, each filter half of the ranges
-COMBINED = [
-    range_ | filter_
-    for (i, range_), (j, filter_) in itertools.product(enumerate(RANGES), enumerate(FILTERS))
-    if (i + j) % 2 == 0
-]
-QUESTIONS = COMBINED + NOTHING
-ids = [" ".join(f"{name}={value}" for name, value in q.items()) or "all" for q in QUESTIONS]
-each_question = pytest.mark.parametrize("question", QUESTIONS, ids=ids)
+
+
+def combined(steps: set[int]) -> list[dict[str, str]]:
+    """Return combinations: each range meets some of the filters, each filter some of the ranges."""
+    pairs = itertools.product(enumerate(RANGES), enumerate(FILTERS))
+    return [range_ | filter_ for (i, range_), (j, filter_) in pairs if (i + j) % 6 in steps]
+
+
+def asked(question: dict[str, str], *marks: pytest.MarkDecorator) -> Any:
+    name = " ".join(f"{name}={value}" for name, value in question.items()) or "all"
+    return pytest.param(question, id=name, marks=marks)
+
+
+QUICK = combined({0}) + NOTHING
+LONG = combined({2, 4})
+each_question = pytest.mark.parametrize(
+    "question", [*map(asked, QUICK), *(asked(question, pytest.mark.slow) for question in LONG)]
+)
 
 
 @pytest.fixture(scope="module")
@@ -362,6 +372,7 @@ def test_what_a_filter_leaves_out_is_said(
     assert live.report(report, **range_)["leftOut"] is None
 
 
+@functools.cache
 def latest_country(source: str, user: str) -> str | None:
     of_user = [f for f in FACTS if (f.source, f.userId) == (source, user) and f.country]
     return max(of_user, key=lambda fact: fact.at).country if of_user else None

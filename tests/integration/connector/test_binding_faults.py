@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from nats.aio.client import Client
 from nats.js.api import RetentionPolicy, StreamConfig, StreamSource
@@ -125,6 +126,7 @@ async def test_variables_that_are_no_settings_are_said(
         assert "NATS_BATCHSIZE is not a setting" in connector.log.read_text()
 
 
+@pytest.mark.slow
 async def test_the_alert_sees_what_jetstream_refuses(
     nc: Client,
     tmp_path: Path,

@@ -137,6 +137,7 @@ async def test_messages_beyond_the_byte_limit_arrive_one_by_one(
         assert connector.metrics()["redelivered_messages_total"] == 0
 
 
+@pytest.mark.slow
 async def test_memory_in_flight_is_bounded_while_the_function_is_away(
     js: JetStreamContext, nats_url: str, tmp_path: Path
 ) -> None:

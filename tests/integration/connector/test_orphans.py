@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import RetentionPolicy, StreamConfig
@@ -33,6 +34,7 @@ async def work_queue(nc: Client) -> JetStreamContext:
     return js
 
 
+@pytest.mark.slow
 async def test_a_removed_function_leaves_an_orphan_until_it_is_forgotten(
     nc: Client, nats_url: str, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 
 from infra.local.servers.postgres import EmbeddedPostgres
 from tests.bench.analytics.dataset import Size, make
@@ -25,6 +26,7 @@ def events_in(database: Database) -> list[Event]:
     return [dict(zip(fields, row, strict=True)) for row in rows]
 
 
+@pytest.mark.slow
 def test_bulk_path_writes_what_process_batch_writes(
     database: Database, postgres: EmbeddedPostgres, migrated_template: str, tmp_path: Path
 ) -> None:

@@ -142,6 +142,7 @@ def test_retention_drops_events_and_what_is_derived_from_them(database: Database
         assert_rollups_exact(database)
 
 
+@pytest.mark.slow
 def test_retention_while_the_dropped_day_is_written(database: Database) -> None:
     day = days_ago(9)
     over = threading.Event()

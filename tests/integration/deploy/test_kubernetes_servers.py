@@ -60,6 +60,7 @@ def test_server_understands_its_configuration(
     assert "is valid" in ended.stderr + ended.stdout
 
 
+@pytest.mark.slow
 async def test_three_servers_keep_taking_events_when_one_is_lost(
     manifests: dict[str, list[Manifest]], tmp_path: Path
 ) -> None:

@@ -289,6 +289,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 async def test_nothing_outlives_a_killed_platform(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", _ALONE, str(tmp_path), stdout=asyncio.subprocess.PIPE

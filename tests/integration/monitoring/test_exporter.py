@@ -5,6 +5,7 @@ from pathlib import Path
 
 import nats
 import psycopg
+import pytest
 from nats.js.api import AckPolicy, ConsumerConfig
 
 from functions.common.broker import BrokerSettings, ensure_streams
@@ -84,6 +85,7 @@ def test_partitions_count_as_their_table(database: Database) -> None:
     assert bloat < 0.25 * heap
 
 
+@pytest.mark.slow
 def test_bloat_and_vacuum_state(database: Database) -> None:
     def state() -> tuple[float, float, float, float]:
         found = collected(database)
@@ -171,6 +173,7 @@ async def test_streams_consumers_and_dead_letters(nats_url: str, tmp_path: Path)
     assert found.value("universe_database_up") == 0
 
 
+@pytest.mark.slow
 def test_it_outlives_what_it_watches(
     postgres_server: EmbeddedPostgres, nats_server: EmbeddedNats, tmp_path: Path
 ) -> None:
