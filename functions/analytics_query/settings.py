@@ -8,11 +8,18 @@ from functions.common.access import Auth
 from functions.common.durations import Seconds
 from functions.common.postgres import PoolSettings
 from functions.common.settings import SecretLines
+from functions.common.workspace import WorkspaceSettings
+
+from .query.time_zone import TimeZoneName
 
 
-class AnalyticsQuerySettings(PoolSettings):
-    """The database, and the limits of reports and exports."""
+class AnalyticsQuerySettings(PoolSettings, WorkspaceSettings):
+    """The database, time zone and currency, and the limits of reports and exports."""
 
+    timezone: TimeZoneName = Field(
+        default="UTC",
+        description="time zone of days where a question names none (IANA, such as Europe/Berlin)",
+    )
     database_reader_url: str | None = Field(
         default=None, description="PostgreSQL, as the role universe_reader"
     )

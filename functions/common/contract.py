@@ -19,6 +19,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
+from functions.common.workspace import workspace
+
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 MAX_AHEAD = timedelta(days=1)
 _PLAIN_UTC_LENGTHS = (20, 24, 27)
@@ -124,6 +126,36 @@ Amount = Annotated[
     Field(description="Money as a decimal string, exact."),
 ]
 """Money as a decimal string, exact."""
+
+
+class _OfTheWorkspace:
+    """The schema of a currency: the one that the workspace has, or none."""
+
+    def __get_pydantic_json_schema__(self, _: Any, __: Any) -> dict[str, Any]:
+        expected = workspace().currency
+        return {"type": "string", "const": expected} if expected else {"type": "null"}
+
+
+def _check_currency(currency: Any) -> str:
+    expected = workspace().currency
+    if not expected:
+        raise PydanticCustomError(
+            "currency_not_set", "Amounts have no currency here: CURRENCY is not set"
+        )
+    if currency != expected:
+        raise PydanticCustomError(
+            "other_currency", "Amounts are in {expected} here", {"expected": expected}
+        )
+    return expected
+
+
+Currency = Annotated[
+    str,
+    PlainValidator(_check_currency),
+    _OfTheWorkspace(),
+    Field(description="Currency of the amount: that of the workspace (setting CURRENCY)."),
+]
+"""The currency of an amount; another one than that of the workspace is refused."""
 ActionTime = Annotated[
     str,
     StringConstraints(

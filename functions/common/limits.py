@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pydantic import Field
 
 from functions.common.dead_letter import DLQ_DAYS
-from functions.common.settings import ComponentSettings
+from functions.common.workspace import WorkspaceSettings
 
 MAX_REPLAY_AGE = timedelta(days=DLQ_DAYS + 1)
 """How much older than at ingest an event may be at process-batch.
@@ -21,8 +21,8 @@ days that the DLQ keeps it at most; the day more is for clocks that differ.
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
-class EventLimits(ComponentSettings):
-    """Bounds on a single event."""
+class EventLimits(WorkspaceSettings):
+    """Bounds on a single event, and the currency of its amount."""
 
     max_event_bytes: int = Field(
         default=256 * 1024,

@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+from zoneinfo import ZoneInfo
 
 import httpx
 import psycopg
@@ -390,6 +391,35 @@ def test_a_custom_range(page: Page, live: Analytics) -> None:
     wait_until(lambda: "from" in query_of(page))
     loaded(page)
     check_totals(page, within(start, end))
+
+
+def test_days_are_those_of_the_time_zone(page: Page, live: Analytics, tmp_path: Path) -> None:
+    """The workspace's, or one that is chosen; amounts have the workspace's currency."""
+    variables = {"DATABASE_READER_URL": live.owner_url, "TIMEZONE": "Asia/Tokyo", "CURRENCY": "EUR"}
+    day = midnight(8).date()
+
+    def of_day(zone: str) -> list[Fact]:
+        return [fact for fact in FACTS if fact.at.astimezone(ZoneInfo(zone)).date() == day]
+
+    with running(HANDLER, tmp_path / "analytics.log", **variables) as function:
+        page.driver.get(f"{function.url}/?from={day}&to={day + timedelta(days=1)}")
+        loaded(page)
+        check_totals(page, of_day("Asia/Tokyo"))
+        assert "€" in page.one("[data-total=revenue] .figure").text
+        assert page.one("#range-dates").text.startswith(f"{day:%b} {day.day}")
+        page.one("#range").click()
+        Select(page.one("#zone")).select_by_value("America/New_York")
+        some = of_day("America/New_York")
+        wait_until(lambda: total(page, "events") == str(len(some)))
+        loaded(page)
+        check_totals(page, some)
+        assert query_of(page)["timezone"] == "America/New_York"
+        assert page.one("#range-dates").text.startswith(f"{day:%b} {day.day}")
+        assert "America/New_York" in page.one("#status").text
+        page.script(
+            "document.querySelector(arguments[0]).click()", card("events-over-time", "button")
+        )
+        assert page.texts(card("events-over-time", "tbody tr:first-child th"))[0].endswith("00:00")
 
 
 def test_a_range_that_ends_before_it_starts_is_refused(page: Page, live: Analytics) -> None:

@@ -2,6 +2,7 @@
 
 import { byId, element } from "./dom.js";
 import * as format from "./format.js";
+import { zoneName } from "./zone.js";
 
 /** Longest pause between two attempts, in seconds. */
 const MAX_PAUSE = 15;
@@ -29,7 +30,7 @@ export function showWaiting(since) {
 
 function write(message, since, next, retry) {
   const root = byId("banner");
-  const kept = since === null ? "" : ` These are the figures of ${format.timeOfDay(since)} UTC.`;
+  const kept = since === null ? "" : ` These are the figures of ${format.timeOfDay(since)} ${zoneName()}.`;
   const text = `${message}${kept}`;
   if (root.querySelector("strong")?.textContent !== text) { // a screen reader says it once
     root.replaceChildren(element("strong", {}, text), element("span", { "aria-hidden": "true" }),

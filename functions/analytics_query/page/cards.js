@@ -7,6 +7,7 @@ import * as format from "./format.js";
 import { endsOf } from "./intervals.js";
 import { sortedTable } from "./sorted_table.js";
 import { bounds } from "./totals.js";
+import { zoneName } from "./zone.js";
 
 const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
 /** A figure of which nothing can be known is null: a dash, not 0. */
@@ -38,7 +39,7 @@ export function eventsOverTime(report, zoom) {
     empty: total === 0,
     sub: `${format.count(total)} events, by ${report.interval}`,
     table: {
-      columns: [{ name: "time", title: "Time (UTC)", format: format.time }, ...series.map((one) => ({ name: one.name, ...number }))],
+      columns: [{ name: "time", title: `Time (${zoneName()})`, format: format.time }, ...series.map((one) => ({ name: one.name, ...number }))],
       rows: times.map((time, index) => [time, ...series.map((one) => one.values[index])]),
     },
     chart: (body, charts) => charts.overTime(body, {
@@ -59,7 +60,7 @@ export function revenueOverTime(report, bySource, zoom) {
       + `average ${format.money(report.averageOrderValue)}`,
     table: {
       columns: [
-        { name: "time", title: "Time (UTC)", format: format.time }, { name: "purchases", ...number }, { name: "revenue", ...amount },
+        { name: "time", title: `Time (${zoneName()})`, format: format.time }, { name: "purchases", ...number }, { name: "revenue", ...amount },
         { name: "averageOrderValue", ...amount },
       ],
       rows: report.points.map((p) => [p.time, p.purchases, p.revenue, p.averageOrderValue]),

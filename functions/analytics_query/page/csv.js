@@ -1,5 +1,7 @@
 // Tables as CSV files.
 
+import { wall } from "./zone.js";
+
 /** Quotes where needed, and keeps spreadsheets from taking sent text for a formula. */
 function cell(value) {
   if (value === null || value === undefined) return "";
@@ -28,6 +30,6 @@ export function download(blob, fileName) {
 /** Names a file after what it holds: "campaigns_2024-06-10_2024-06-16.csv". */
 export function fileName(what, { from, to }, extension = "csv") {
   if (from === null || to === null) return `${what}_all-time.${extension}`;
-  const last = new Date(Date.parse(to) - 1).toISOString().slice(0, 10);
-  return `${what}_${from.slice(0, 10)}_${last}.${extension}`;
+  const day = (ms) => new Date(wall(ms)).toISOString().slice(0, 10);
+  return `${what}_${day(Date.parse(from))}_${day(Date.parse(to) - 1)}.${extension}`;
 }

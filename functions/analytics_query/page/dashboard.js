@@ -10,11 +10,12 @@ import { byId, element } from "./dom.js";
 import * as format from "./format.js";
 import { endsOf, intervalOf, intervalOfMoney, overBy } from "./intervals.js";
 import { RangePicker } from "./range_picker.js";
-import { instant, resolve } from "./ranges.js";
+import { instant, parseTime, resolve } from "./ranges.js";
 import { showLeftOut } from "./left_out.js";
 import { read, write } from "./state.js";
 import { hideStart, showStart } from "./start.js";
 import { failTotals, loadingTotals, showTotals, waitForTotals } from "./totals.js";
+import { moment, useZone, wall, WORKSPACE_ZONE, zoneName } from "./zone.js";
 
 const REFRESH_MS = 5000;
 /** After so long without any answer it is said that there is none. */
@@ -49,11 +50,20 @@ function change(changes) {
   load();
 }
 
-const picker = new RangePicker((chosen) => change({ range: chosen }));
+const picker = new RangePicker((chosen) => change({ range: chosen }), changeZone);
 const zoom = (from, to) => change({ range: { from: instant(from), to: instant(to) } });
 
 function filters() {
   return { source: state.source, country: state.country, campaignId: state.campaign };
+}
+
+/** A custom range keeps its dates, in the other time zone. */
+function changeZone(timezone) {
+  const { from, to } = state.range;
+  const shown = from && [from, to].map((text) => wall(parseTime(text)));
+  useZone(timezone);
+  const range = shown ? Object.fromEntries(["from", "to"].map((end, index) => [end, instant(moment(shown[index]))])) : state.range;
+  change({ timezone, range });
 }
 
 /** Asks for everything at once; each card shows its part when it comes, or what went wrong. */
@@ -71,7 +81,10 @@ async function load() {
   attempt.answered = () => clearTimeout(patience);
   range = resolve(state.range);
   const { from, to } = range;
-  const query = { from, to, ...filters(), countryOf: state.country && state.countryOf === "event" ? "event" : null };
+  const query = {
+    from, to, ...filters(), countryOf: state.country && state.countryOf === "event" ? "event" : null,
+    timezone: state.timezone === WORKSPACE_ZONE ? null : state.timezone,
+  };
   const asked = new Map();
   const get = (report, params = {}) => { // a question that two cards have is asked once
     const question = { ...query, ...params };
@@ -114,7 +127,7 @@ async function load() {
   attempt.answered();
   hideBanner();
   if (arrived.every(Boolean)) shown = { view, at: Date.now() };
-  say(arrived.every(Boolean) ? `Updated ${format.timeOfDay(Date.now())} UTC` : "Some figures did not load");
+  say(arrived.every(Boolean) ? `Updated ${format.timeOfDay(Date.now())} ${zoneName()}` : "Some figures did not load");
   document.documentElement.dataset.loaded = arrived.every(Boolean) ? "yes" : "partly";
   if (state.live) timer = setTimeout(refresh, REFRESH_MS);
 }
@@ -271,7 +284,7 @@ function showViewInWords() {
     ["Campaign", state.campaign], ["Country of", state.country && state.countryOf === "event" && "events only"],
   ].filter(([, value]) => value).map(([what, value]) => `${what}: ${value}`);
   byId("view").textContent = [
-    from === null ? name : `${name} (${format.exactRange(from, to)}, UTC)`,
+    from === null ? name : `${name} (${format.exactRange(from, to)}, ${zoneName()})`,
     ...(chosen.length ? chosen : ["no filters"]),
   ].join(" · ");
 }

@@ -1,29 +1,39 @@
-// How figures, times and names are written.
+// How figures, times and names are written. Times are those of the page's time zone.
+
+import { DAY, wall, zoneName } from "./zone.js";
 
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
-const two = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+/** Amounts have the currency of the workspace, where it has one. */
+const { currency } = document.documentElement.dataset;
+const inCurrency = currency ? { style: "currency", currency, currencyDisplay: "narrowSymbol" } : null;
+const two = new Intl.NumberFormat("en", inCurrency ?? { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+const shortMoney = new Intl.NumberFormat("en", { ...inCurrency, notation: "compact", maximumFractionDigits: 1 });
 const percentage = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 1 });
 const regions = new Intl.DisplayNames("en", { type: "region" });
-const UTC = { timeZone: "UTC", hourCycle: "h23" };
-const day = new Intl.DateTimeFormat("en", { ...UTC, day: "numeric", month: "short" });
-const dayYear = new Intl.DateTimeFormat("en", { ...UTC, day: "numeric", month: "short", year: "numeric" });
-const dayTime = new Intl.DateTimeFormat("en", {
-  ...UTC, day: "numeric", month: "short", hour: "2-digit", minute: "2-digit",
-});
-const dayTimeYear = new Intl.DateTimeFormat("en", {
-  ...UTC, day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit",
-});
-const clock = new Intl.DateTimeFormat("en", {
-  ...UTC, hour: "2-digit", minute: "2-digit", second: "2-digit",
-});
+const STYLES = {
+  day: { day: "numeric", month: "short" },
+  dayYear: { day: "numeric", month: "short", year: "numeric" },
+  dayTime: { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" },
+  dayTimeYear: { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" },
+  clock: { hour: "2-digit", minute: "2-digit", second: "2-digit" },
+  clockShort: { hour: "2-digit", minute: "2-digit" },
+  weekday: { weekday: "short", day: "numeric", month: "short", year: "numeric" },
+};
+const made = new Map();
+/** The format of a style in the page's time zone. */
+function dates(style) {
+  const key = `${style} ${zoneName()}`;
+  if (!made.has(key)) made.set(key, new Intl.DateTimeFormat("en", { timeZone: zoneName(), hourCycle: "h23", ...STYLES[style] }));
+  return made.get(key);
+}
 
 export const count = (number) => whole.format(number);
 export const compact = (number) => (Math.abs(number) < 10_000 ? whole : short).format(number);
 /** Amounts come as exact decimal text, which Intl takes as it is. */
 export const money = (text) => (text === null ? "–" : two.format(text));
 export const compactMoney = (text) =>
-  text === null ? "–" : (Math.abs(Number(text)) < 100_000 ? two : short).format(text);
+  text === null ? "–" : (Math.abs(Number(text)) < 100_000 ? two : shortMoney).format(text);
 export const percent = (rate) => (rate === null ? "–" : percentage.format(rate));
 /** A change without its sign; beyond tenfold the figure says little. */
 export const change = (rate) => (rate > 9.99 ? "over 999%" : percentage.format(Math.abs(rate)));
@@ -31,35 +41,33 @@ export const change = (rate) => (rate > 9.99 ? "over 999%" : percentage.format(M
 export const points = (change) => `${(Math.abs(change) * 100).toFixed(1)} pp`;
 /** A value of an axis. */
 export const axis = (value) => (value < 10 ? new Intl.NumberFormat("en", { maximumFractionDigits: 2 }) : short).format(value);
-export const time = (text) => dayTime.format(new Date(text));
-export const timeOfDay = (ms) => clock.format(new Date(ms));
+export const time = (text) => dates("dayTime").format(new Date(text));
+export const timeOfDay = (ms) => dates("clock").format(new Date(ms));
 
-const clockShort = new Intl.DateTimeFormat("en", { ...UTC, hour: "2-digit", minute: "2-digit" });
-const weekday = new Intl.DateTimeFormat("en", { ...UTC, weekday: "short", day: "numeric", month: "short", year: "numeric" });
 /** A day below an axis; of a long range with its year. */
-export const dayOf = (text, long) => (long ? dayYear : day).format(new Date(text));
-export const clockOf = (text) => clockShort.format(new Date(text));
+export const dayOf = (text, long) => dates(long ? "dayYear" : "day").format(new Date(text));
+export const clockOf = (text) => dates("clockShort").format(new Date(text));
 /** Milliseconds since the day of a time began. */
-export const sinceMidnight = (text) => Date.parse(text) % 86_400_000;
+export const sinceMidnight = (text) => wall(Date.parse(text)) % DAY;
 /** An interval by its start. */
-export const interval = (text, unit) => (unit === "day" ? weekday : dayTime).format(new Date(text));
+export const interval = (text, unit) => dates(unit === "day" ? "weekday" : "dayTime").format(new Date(text));
 
 /** A range in a few words: its last moment is shown, not the one after. */
 export function range(from, to) {
   if (from === null || to === null) return "";
   const start = new Date(from);
   const end = new Date(Date.parse(to) - 1);
-  if (Date.parse(from) % 86_400_000 !== 0) return dayTime.formatRange(start, end);
-  const thisYear = new Date().getUTCFullYear();
-  const years = [start, end].some((date) => date.getUTCFullYear() !== thisYear);
-  return (years ? dayYear : day).formatRange(start, end);
+  if (sinceMidnight(from) !== 0) return dates("dayTime").formatRange(start, end);
+  const yearOf = (date) => new Date(wall(date.getTime())).getUTCFullYear();
+  const years = [start, end].some((date) => yearOf(date) !== yearOf(new Date()));
+  return dates(years ? "dayYear" : "day").formatRange(start, end);
 }
 
 /** The same with its years, for paper. */
 export function exactRange(from, to) {
   const [start, end] = [new Date(from), new Date(Date.parse(to) - 1)];
-  const whole = Date.parse(from) % 86_400_000 === 0 && Date.parse(to) % 86_400_000 === 0;
-  return (whole ? dayYear : dayTimeYear).formatRange(start, end);
+  const whole = sinceMidnight(from) === 0 && sinceMidnight(to) === 0;
+  return dates(whole ? "dayYear" : "dayTimeYear").formatRange(start, end);
 }
 
 /** A country's name, where its code is one; else the text that was sent. */

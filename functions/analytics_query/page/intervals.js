@@ -1,5 +1,7 @@
 // The intervals of figures over time, as the API chooses them by itself.
 
+import { shift } from "./zone.js";
+
 const MINUTE = 60_000;
 export const LENGTH = { minute: MINUTE, hour: 60 * MINUTE, day: 1440 * MINUTE };
 
@@ -19,7 +21,8 @@ export function intervalOfMoney(range) {
 
 /** When each interval ends, in ms. */
 export function endsOf(times, interval) {
-  return times.map((time, index) => Date.parse(times[index + 1] ?? time) + (index + 1 < times.length ? 0 : LENGTH[interval]));
+  const end = (time) => (interval === "day" ? shift(Date.parse(time), { days: 1 }) : Date.parse(time) + LENGTH[interval]);
+  return times.map((time, index) => (index + 1 < times.length ? Date.parse(times[index + 1]) : end(time)));
 }
 
 /** How many intervals are over; those after them are not, and their figures will grow. */

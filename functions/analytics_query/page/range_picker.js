@@ -2,11 +2,15 @@
 
 import { byId, element } from "./dom.js";
 import * as format from "./format.js";
-import { PRESETS, resolve } from "./ranges.js";
+import { instant, PRESETS, resolve } from "./ranges.js";
+import { moment, wall, WORKSPACE_ZONE, zoneName } from "./zone.js";
 
 export class RangePicker {
-  /** @param {(range: object) => void} choose told what was chosen */
-  constructor(choose) {
+  /**
+   * @param {(range: object) => void} choose told what was chosen
+   * @param {(zone: string) => void} chooseZone told in which time zone days begin
+   */
+  constructor(choose, chooseZone) {
     this.choose = choose;
     this.button = byId("range");
     this.panel = byId("range-panel");
@@ -20,6 +24,11 @@ export class RangePicker {
     byId("custom").addEventListener("submit", (event) => {
       event.preventDefault();
       this.custom();
+    });
+    this.zone = byId("zone");
+    this.zone.addEventListener("change", () => {
+      this.close(true);
+      chooseZone(this.zone.value);
     });
     document.addEventListener("pointerdown", (event) => {
       if (!this.panel.hidden && !event.target.closest(".range-field")) this.close();
@@ -43,6 +52,8 @@ export class RangePicker {
     const { name, from, to } = resolve(range);
     byId("range-name").textContent = name;
     byId("range-dates").textContent = format.range(from, to);
+    byId("custom-title").textContent = `Custom range (${zoneName()})`;
+    byId("foot-zone").textContent = zoneName();
     for (const button of this.panel.querySelectorAll("[data-preset]")) {
       button.setAttribute("aria-pressed", String(button.dataset.preset === range.preset));
     }
@@ -50,12 +61,23 @@ export class RangePicker {
 
   open() {
     const { from, to } = resolve(this.range.preset === "all" ? { preset: "30d" } : this.range);
-    this.from.value = from.slice(0, 16);
-    this.to.value = to.slice(0, 16);
+    const shown = (text) => new Date(wall(Date.parse(text))).toISOString().slice(0, 16);
+    this.from.value = shown(from);
+    this.to.value = shown(to);
+    this.offerZones();
     byId("custom-error").textContent = "";
     this.panel.hidden = false;
     this.button.setAttribute("aria-expanded", "true");
     (this.panel.querySelector("[aria-pressed=true]") ?? this.panel.querySelector("button")).focus();
+  }
+
+  offerZones() {
+    if (!this.zone.options.length) {
+      const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
+      const all = new Set([WORKSPACE_ZONE, here, "UTC", zoneName(), ...Intl.supportedValuesOf("timeZone")]);
+      this.zone.append(...[...all].map((name) => new Option(name, name)));
+    }
+    this.zone.value = zoneName();
   }
 
   close(refocus = false) {
@@ -65,12 +87,12 @@ export class RangePicker {
   }
 
   custom() {
-    const [from, to] = [`${this.from.value}:00Z`, `${this.to.value}:00Z`];
-    if (!(Date.parse(from) < Date.parse(to))) {
+    const [from, to] = [this.from, this.to].map(({ value }) => moment(Date.parse(`${value}:00Z`)));
+    if (!(from < to)) {
       byId("custom-error").textContent = "The end must be after the start.";
       return;
     }
-    this.chosen({ from, to });
+    this.chosen({ from: instant(from), to: instant(to) });
   }
 
   chosen(range) {

@@ -1,16 +1,20 @@
 // What the page shows, kept in the URL so that a view can be shared and the back button works.
 
-import { DEFAULT_PRESET, PRESETS } from "./ranges.js";
+import { DEFAULT_PRESET, parseTime, PRESETS } from "./ranges.js";
+import { isZone, useZone, WORKSPACE_ZONE } from "./zone.js";
 
 const SPLITS = ["source", "funnelStage", "eventType", "country", "none"];
-const isTime = (text) => text !== null && !Number.isNaN(Date.parse(text));
+const isTime = (text) => text !== null && !Number.isNaN(parseTime(text));
 
 /** Reads the state out of the page's address; what is wrong or missing gets its default. */
 export function read(search = location.search) {
   const given = new URLSearchParams(search);
+  const zone = given.get("timezone");
+  const timezone = zone && isZone(zone) ? zone : WORKSPACE_ZONE;
+  useZone(timezone); // dates below are days of it
   const from = given.get("from");
   const to = given.get("to");
-  const custom = isTime(from) && isTime(to) && Date.parse(from) < Date.parse(to);
+  const custom = isTime(from) && isTime(to) && parseTime(from) < parseTime(to);
   const preset = given.get("range");
   const sort = (given.get("sort") || "").split(".");
   return {
@@ -24,6 +28,7 @@ export function read(search = location.search) {
     split: SPLITS.includes(given.get("split")) ? given.get("split") : "source",
     sort: { column: sort[0] || "revenue", ascending: sort[1] === "up" },
     live: given.get("live") === "1",
+    timezone,
   };
 }
 
@@ -44,6 +49,7 @@ export function write(state) {
   if (state.sort.column !== "revenue" || state.sort.ascending) {
     query.set("sort", state.sort.column + (state.sort.ascending ? ".up" : ""));
   }
+  if (state.timezone !== WORKSPACE_ZONE) query.set("timezone", state.timezone);
   if (state.live) query.set("live", "1");
   const text = query.toString();
   return location.pathname + (text ? `?${text}` : "");

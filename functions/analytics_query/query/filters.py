@@ -13,11 +13,15 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
+    ValidationInfo,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
 from functions.common.events import SOURCES
+
+from ..settings import settings
+from .time_zone import TimeZoneName
 
 _DATE_OR_RFC3339 = re.compile(
     r"\d{4}-\d\d-\d\d"
@@ -26,7 +30,7 @@ _DATE_OR_RFC3339 = re.compile(
 _PLUS_AS_SPACE = re.compile(r"(?<=[\d.]) (?=\d\d:?\d\d$)")
 
 
-def _utc_time(value: Any) -> Any:
+def _utc_time(value: Any, info: ValidationInfo) -> Any:
     if not isinstance(value, str):
         return value
     text = value.strip().upper()
@@ -36,33 +40,22 @@ def _utc_time(value: Any) -> Any:
     if not _DATE_OR_RFC3339.fullmatch(text):
         raise PydanticCustomError(
             "invalid_time",
-            "Expected a date (2026-11-20, midnight UTC) or an RFC 3339 time with an offset "
+            "Expected a date (2026-11-20, its midnight) or an RFC 3339 time with an offset "
             "(2026-11-20T10:00:00+02:00)",
         )
     try:
         moment = datetime.fromisoformat(text.replace(",", "."))
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        if moment.tzinfo is None:
+            # a timezone that is wrong is missing here, and named by itself
+            moment = moment.replace(tzinfo=ZoneInfo(info.data.get("timezone", "UTC")))
         return moment.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise PydanticCustomError("invalid_time", "Not a valid time") from error
 
 
 UtcTime = Annotated[datetime, BeforeValidator(_utc_time)]
-"""A date or time with any offset, converted to UTC."""
+"""A time with any offset, or a date in the question's time zone, converted to UTC."""
 
-
-def _known_zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (LookupError, ValueError, OSError) as error:
-        raise PydanticCustomError(
-            "unknown_timezone", "Expected a name such as Europe/Berlin or UTC"
-        ) from error
-    return name
-
-
-TimeZoneName = Annotated[str, Field(max_length=64), AfterValidator(_known_zone)]
-"""A time zone of the IANA database."""
 
 FilterText = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
 
@@ -91,11 +84,19 @@ class QueryParameters(BaseModel):
 class EventFilters(QueryParameters):
     """Which events a report covers; a filter that is not given does not restrict."""
 
+    # before the times, which it is needed for
+    timezone: TimeZoneName = Field(
+        default_factory=lambda: settings().timezone,
+        description="Time zone in which days begin at midnight and hours at full hours: of dates "
+        "in `from` and `to`, and of intervals. Times in responses are in UTC all the same. "
+        "Default: that of the workspace (setting `TIMEZONE`), else UTC.",
+        examples=["Europe/Berlin"],
+    )
     from_: UtcTime | None = Field(
         None,
         alias="from",
         description="Start of the range (inclusive): RFC 3339 with any offset, or a date "
-        "(midnight UTC). Default: the first event.",
+        "(its midnight in `timezone`). Default: the first event.",
         examples=["2026-11-01T00:00:00Z"],
     )
     to: UtcTime | None = Field(
@@ -124,6 +125,11 @@ class EventFilters(QueryParameters):
         if self.from_ is not None and self.to is not None and self.to < self.from_:
             raise PydanticCustomError("invalid_range", "to is before from", {"parameter": "to"})
         return self
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone of days."""
+        return ZoneInfo(self.timezone)
 
     def params(self) -> dict[str, Any]:
         """Return the parameters of `{{event_filters}}` and of the other filters in the SQL."""
@@ -170,19 +176,3 @@ class ReportQuery(EventFilters):
         """Return the parameters of the filters, by users' country too."""
         told = self._told_users if self.country is not None else ()
         return super().params() | {"told": bool(told), "told_users": list(told)}
-
-
-class IntervalQuery(ReportQuery):
-    """The filters of a report over time."""
-
-    timezone: TimeZoneName = Field(
-        "UTC",
-        description="Time zone in which days begin at midnight and hours at full hours. `time` of "
-        "a point is in UTC all the same.",
-        examples=["Europe/Berlin"],
-    )
-
-    @property
-    def zone(self) -> ZoneInfo:
-        """The time zone of days."""
-        return ZoneInfo(self.timezone)

@@ -24,7 +24,7 @@ SQL = Statements("report_told_country.sql")
 
 MAX_LOOKUPS = 8
 """So many look-ups are kept; the users of one are at most as many as `user_country_max_events`."""
-FILTERS = set(EventFilters.model_fields)
+FILTERS = set(EventFilters.model_fields) - {"timezone"}
 """What a look-up depends on, beside the snapshot."""
 
 

@@ -5,6 +5,8 @@ from decimal import Decimal
 
 from typing_extensions import TypedDict
 
+from functions.common.workspace import workspace
+
 from ..database import Row, Snapshot
 from ..formatting import (
     Count,
@@ -76,8 +78,9 @@ class EventTypeTotals(TypedDict):
 
 
 class Overview(ReportRange):
-    """Totals of a time range."""
+    """Totals of a time range; `currency` is that of all amounts, null where none is set."""
 
+    currency: str | None
     totals: OverviewTotals
     leftOut: LeftOut | None
     bySource: list[SourceTotals]
@@ -106,6 +109,7 @@ def overview(snapshot: Snapshot, query: ReportQuery) -> Overview:
     return {
         "from": format_optional_time(query.from_),
         "to": format_optional_time(query.to),
+        "currency": workspace().currency,
         "totals": {
             "events": sum(row["events"] for row in rows),
             "uniqueUsers": users,

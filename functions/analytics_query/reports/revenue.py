@@ -7,6 +7,8 @@ from functools import partial
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from functions.common.workspace import workspace
+
 from ..database import Row, Snapshot
 from ..formatting import (
     Count,
@@ -18,7 +20,7 @@ from ..formatting import (
     format_optional_time,
     format_time,
 )
-from ..query.filters import IntervalQuery
+from ..query.filters import ReportQuery
 from ..query.intervals import Interval, coarsest_grain, interval_starts
 from ..query.rollup_query import event_time_bounds, query_rollups
 from ..query.statements import Statements
@@ -27,7 +29,7 @@ from .report import Report
 SQL = Statements("report_revenue.sql")
 
 
-class RevenueQuery(IntervalQuery):
+class RevenueQuery(ReportQuery):
     """The query parameters of the report."""
 
     interval: Interval | None = Field(
@@ -78,8 +80,12 @@ class RevenuePoint(PurchaseFigures):
 
 
 class Revenue(ReportRange, PurchaseFigures):
-    """Revenue in total, by source, campaign and country; intervals without purchases are zeros."""
+    """Revenue in total, by source, campaign and country; intervals without purchases are zeros.
 
+    `currency` is that of all amounts, null where none is set.
+    """
+
+    currency: str | None
     interval: Interval
     timezone: str
     bySource: list[SourceRevenue]
@@ -128,6 +134,7 @@ def revenue(snapshot: Snapshot, query: RevenueQuery) -> Revenue:
         "from": format_optional_time(query.from_),
         "to": format_optional_time(query.to),
         **_figures(total),
+        "currency": workspace().currency,
         "interval": interval,
         "timezone": query.timezone,
         "bySource": [{"source": row["key"], **_figures(row)} for row in by_source],

@@ -16,7 +16,7 @@ from ..formatting import (
     format_optional_time,
     format_time,
 )
-from ..query.filters import IntervalQuery
+from ..query.filters import ReportQuery
 from ..query.intervals import Interval, coarsest_grain, interval_starts
 from ..query.rollup_query import event_time_bounds, query_rollups
 from ..query.statements import Statements
@@ -29,7 +29,7 @@ MAX_TOTAL_POINTS = 50_000
 """The maximum number of points in one response, summed over all series."""
 
 
-class TimeseriesQuery(IntervalQuery):
+class TimeseriesQuery(ReportQuery):
     """The query parameters of the report."""
 
     interval: Interval | None = Field(

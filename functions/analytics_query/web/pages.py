@@ -18,6 +18,7 @@ from functions.common.http.front_door import READ_METHODS, Route
 from functions.common.http.swagger_ui import API, ASSETS, OPENAPI_JSON
 from functions.common.http.wsgi import Handler, to_response
 
+from ..settings import settings
 from .openapi import document
 
 PAGE_FOLDER = Path(__file__).resolve().parent.parent / "page"
@@ -80,6 +81,8 @@ def _page() -> CacheableBody:
     preloads = "\n".join(f'<link rel="modulepreload" href="{assets}{name}">' for name in modules)
     text = (PAGE_FOLDER / "index.html").read_text(encoding="utf-8")
     text = text.replace("{assets}", assets).replace("{preloads}", preloads)
+    text = text.replace("{timezone}", settings().timezone)
+    text = text.replace("{currency}", settings().currency or "")
     return CacheableBody.of(text.encode(), "text/html; charset=utf-8")
 
 

@@ -9,6 +9,7 @@ from functions.common.contract import (
     STRICT,
     ActionTime,
     Amount,
+    Currency,
     Envelope,
     Name,
     ReportFields,
@@ -58,6 +59,7 @@ class BottomEngagement(TypedDict):
     device: Literal["mobile", "desktop"]
     browser: Literal["Chrome", "Firefox", "Safari"]
     purchaseAmount: NotRequired[Amount | None]
+    currency: NotRequired[Currency | None]
 
 
 @with_config(STRICT)

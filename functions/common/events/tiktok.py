@@ -10,6 +10,7 @@ from functions.common.contract import (
     STRICT,
     ActionTime,
     Amount,
+    Currency,
     Envelope,
     Name,
     ReportFields,
@@ -48,6 +49,7 @@ class BottomEngagement(TypedDict):
     profileId: NotRequired[Text | None]
     purchasedItem: NotRequired[Text | None]
     purchaseAmount: NotRequired[Amount | None]
+    currency: NotRequired[Currency | None]
 
 
 @with_config(STRICT)

@@ -275,9 +275,33 @@ def test_days_of_a_time_zone(
                 assert revenues == {
                     at.date(): oracle.amount(some.get(at.date(), [])) for at in times
                 }
-        refused = live.get("timeseries", timezone="Mars/Olympus")
+            check_dates(live, facts, until, zone)
+        refused = live.get("overview", timezone="Mars/Olympus")
         assert refused.status_code == 422
-        assert refused.json()["errors"][0]["parameter"] == "timezone"
+        assert [fault["parameter"] for fault in refused.json()["errors"]] == ["timezone"]
+
+
+def check_dates(live: Analytics, facts: list[Fact], until: datetime, zone: str) -> None:
+    """Dates are days of the time zone in every report, the day of 23 or 25 hours among them."""
+    local = ZoneInfo(zone)
+    changed = until.date() - timedelta(days=1)
+    some = [fact for fact in facts if fact.at.astimezone(local).date() == changed]
+    assert some
+    question = {"from": str(changed), "to": str(changed + timedelta(days=1)), "timezone": zone}
+    overview = live.report("overview", **question)
+    for name in ("from", "to"):
+        midnight = datetime.fromisoformat(question[name]).replace(tzinfo=local)
+        assert overview[name] == oracle.utc(midnight)
+    assert overview["totals"]["events"] == len(some)
+    assert money(overview["totals"]["revenue"]) == oracle.amount(some)
+    assert len(live.report("events", **question, limit=1000)["items"]) == len(some)
+    users = live.report("users", **question, limit=1000)["items"]
+    assert sum(user["events"] for user in users) == len(some)
+    check_stages(live.report("funnel", **question), some)
+    countries = live.report("countries", **question)
+    counted = sum(item["events"] for item in (*countries["items"], countries["unknown"]))
+    assert counted == len(some)
+    assert live.report("revenue", **question)["purchases"] == oracle.purchases(some)
 
 
 def check_stages(answer: dict[str, Any], some: list[Fact], unknown: Iterable[str] = ()) -> None:

@@ -20,6 +20,7 @@ from functions.common.events import (
     summarize,
     validate_json,
 )
+from functions.common.workspace import workspace
 from infra.cli.load.event_generator import Mix, generate
 
 FACEBOOK: dict[str, Any] = {
@@ -275,3 +276,27 @@ def test_a_time_one_day_ahead_is_the_last() -> None:
         assert EVENT_TIME.validate_python(plain) == early
         plain = late.isoformat().replace("+00:00", "Z")
         assert fault(changed(FACEBOOK, "timestamp", plain))[1] == "timestamp_in_future"
+
+
+def test_an_amount_is_of_the_currency_of_the_workspace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Amounts of several currencies are never added up: one that names another is no event."""
+    path = "data.engagement.currency"
+    none = changed(FACEBOOK, path, None)
+    for expected, named, fault in (
+        ("EUR", "EUR", None),
+        ("EUR", "USD", "Amounts are in EUR here"),
+        ("EUR", 978, "Amounts are in EUR here"),
+        ("", "EUR", "Amounts have no currency here: CURRENCY is not set"),
+    ):
+        monkeypatch.setenv("CURRENCY", expected)
+        workspace.cache_clear()
+        validate_json(none)
+        if fault is None:
+            validate_json(changed(FACEBOOK, path, named))
+            continue
+        with pytest.raises(ValidationError) as error:
+            validate_json(changed(FACEBOOK, path, named))
+        [detail] = explain(error.value)
+        assert (detail["loc"], detail["msg"]) == (path.split("."), fault)
+    monkeypatch.undo()
+    workspace.cache_clear()
