@@ -18,7 +18,7 @@ from functions.common.broker import connect, without_login
 from functions.common.log_on_change import LogOnChange
 from infra.connector import metrics
 from infra.connector.bindings.binding import Binding
-from infra.connector.bindings.discovery import BindingKey, fixed_spec, read_specs, resolve_streams
+from infra.connector.bindings.discovery import BindingKey, fixed_specs, read_specs, resolve_streams
 from infra.connector.bindings.orphans import FunctionConsumer, Orphans
 from infra.connector.bindings.spec import BindingSpec
 from infra.connector.dlq.publisher import DeadLetterPublisher, DeadLetterRoute
@@ -232,10 +232,9 @@ class Connector:
     # Discovery
 
     async def _discover(self, connections: Connections) -> None:
-        faults: dict[str, str] = {}
         gateway = connections.gateway
         if gateway is None:
-            specs = [fixed_spec(self._settings)]
+            specs, faults = fixed_specs(self._settings)
         else:
             try:
                 functions = await gateway.functions()
@@ -392,6 +391,7 @@ class Connector:
             timeout=spec.options.timeout,
             signing_keys=[key.encode() for key in self._settings.batch_signing_key],
             exists=(lambda: gateway.exists(spec.function)) if gateway else None,
+            results=spec.options.result_topic is not None,
         )
 
     def _start(

@@ -20,6 +20,11 @@ DEAD_EVENTS = Counter(
 RETURNED = Counter(_P + "returned_messages_total", "Messages returned to the stream", _LABELS)
 RETURNED_EVENTS = Counter(_P + "returned_events_total", "Events returned to the stream", _LABELS)
 RETRIED = Counter(_P + "retried_messages_total", "Retries scheduled", (*_LABELS, "charged"))
+PUBLISHED = Counter(
+    _P + "published_messages_total",
+    "Results of the function, and copies of its dead letters, that were published",
+    (*_LABELS, "kind"),
+)
 DEFERRED = Counter(
     _P + "deferred_messages_total",
     "Messages that the function deferred: returned to the stream until later, no attempt charged",

@@ -12,7 +12,7 @@ from functions.common.settings import SecretLines
 from infra.connector.bindings.spec import DEFAULT_RETRY_BACKOFF, DeliveryOptions
 from infra.connector.delivery.circuit_breaker import DEFAULT_COOLDOWN, BreakerLimits
 from infra.connector.jetstream.start_position import FROM_THE_BEGINNING, StartPosition, parse_start
-from infra.connector.jetstream.subjects import is_subject, parse_topics
+from infra.connector.jetstream.subjects import is_subject, parse_publish_subject, parse_topics
 from infra.connector.openfaas.annotations import parse_backoff
 from infra.connector.openfaas.autoscaler import ReplicaLimits
 
@@ -39,6 +39,7 @@ def _check_dlq_subject(template: str) -> str:
     return template
 
 
+PublishSubject = Annotated[str, AfterValidator(parse_publish_subject)]
 DlqSubject = Annotated[str, AfterValidator(_check_dlq_subject)]
 
 
@@ -103,6 +104,14 @@ class ConnectorSettings(BrokerSettings):
     )
     stream: str | None = Field(
         default=None, description="stream of the topics; by default all that store them"
+    )
+    result_topic: PublishSubject | None = Field(
+        default=None,
+        description="subject to which the answer of each successful call is published, or that of"
+        " each message of a batch",
+    )
+    error_topic: PublishSubject | None = Field(
+        default=None, description="subject to which a copy of each dead letter is published"
     )
     consumer: str | None = Field(
         default=None,
@@ -255,6 +264,8 @@ class ConnectorSettings(BrokerSettings):
             timeout=self.function_timeout,
             start=self.nats_start,
             batch_min=self.nats_batch_min,
+            result_topic=self.result_topic,
+            error_topic=self.error_topic,
         )
 
     def replica_defaults(self) -> ReplicaLimits:

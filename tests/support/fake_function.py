@@ -71,6 +71,7 @@ class _Function:
         self, request: web.Request, messages: list[tuple[str, Any]]
     ) -> web.StreamResponse:
         failures: list[dict[str, Any]] = []
+        results: list[dict[str, Any]] = []
         done: dict[str, list[str]] = {}
         for name, data in messages:
             good: list[str] = []
@@ -80,6 +81,10 @@ class _Function:
                 answer = await _misbehave(do, name, request)
                 if answer is not None:
                     return answer
+                if do.startswith("result:"):
+                    result = {"of": event_id, "says": do.removeprefix("result:")}
+                    results.append({"itemIdentifier": name, "data": result})
+                    do = ""
                 failure |= _failure(do, index, event_id, failure)
                 if not do:
                     good.append(event_id)
@@ -88,7 +93,8 @@ class _Function:
             if not failure or "events" in failure:
                 done[name] = good
         self._write(done=done)
-        return web.json_response({"batchItemFailures": failures}) if failures else web.Response()
+        answer = {"batchItemFailures": failures, "batchItemResults": results}
+        return web.json_response(answer) if failures or results else web.Response()
 
     def _read(self, name: str, event: Any) -> tuple[str, str]:
         if not isinstance(event, dict):

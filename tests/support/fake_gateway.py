@@ -100,7 +100,7 @@ class _Gateway:
                     headers={
                         k: v
                         for k, v in answer.headers.items()
-                        if k in ("Content-Type", "Retry-After")
+                        if k not in ("Content-Length", "Transfer-Encoding", "Connection")
                     },
                 )
         except aiohttp.ClientConnectorError:

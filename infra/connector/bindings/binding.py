@@ -35,6 +35,7 @@ from infra.connector.jetstream.ack_memory import AckMemory
 from infra.connector.jetstream.attempt_store import AttemptStore
 from infra.connector.jetstream.consumer import Consumer, ConsumerTarget
 from infra.connector.jetstream.dispatcher import Dispatcher
+from infra.connector.jetstream.results import ResultPublisher
 
 OUTAGE_BACKOFF = Backoff.exponential(0.25, 5.0)
 MIN_CAPACITY_EVENTS = 64
@@ -78,6 +79,14 @@ class Binding:
         self._gate = Gate(Throttle(OUTAGE_BACKOFF), CircuitBreaker(breaker_limits))
         store = AttemptStore(nc, js, target.stream, target.name)
         self._shared_attempts = SharedAttempts(attempts, store)
+        self._results = ResultPublisher(
+            nc,
+            js,
+            (spec.function, target.stream),
+            target.name,
+            options.result_topic,
+            options.error_topic,
+        )
         self._policy = RetryPolicy(attempts, self._gate.throttle, options.backoff)
         self._outcomes = OutcomeHandler(
             (spec.function, target.stream),
@@ -85,6 +94,7 @@ class Binding:
             attempts,
             self._gate.breaker,
             dead_letters,
+            self._results,
             publish_again=self._publish_again,
         )
         self._dispatcher = Dispatcher(
@@ -132,7 +142,8 @@ class Binding:
         self._queue.change(_batch_limits(spec), options.concurrency)
         self._dispatcher.concurrency = options.concurrency
         self.consumer.sizer.resize(*_capacity(spec))
-        if self.consumer.change(target):
+        moved = self._results.change(options.result_topic, options.error_topic)
+        if self.consumer.change(target) or moved:
             self._dispatcher.rebind()
 
     def stop(self, *, patient: bool = False) -> None:
@@ -161,6 +172,8 @@ class Binding:
             "paused": not self._gate.throttle.healthy,
             "fault": self.fault,
             "lag": self.consumer.last_lag,
+            "resultTopic": self.spec.options.result_topic,
+            "errorTopic": self.spec.options.error_topic,
             "explanation": explain(self._situation()),
         }
 
@@ -192,6 +205,9 @@ class Binding:
             retries=self._queue.retries,
             next_retry=self._next_retry(now),
             max_deliver=options.max_deliver,
+            result_topic=options.result_topic,
+            error_topic=options.error_topic,
+            held_back=self._outcomes.held_back,
         )
 
     def _next_retry(self, now: float) -> NextRetry | None:
@@ -209,6 +225,7 @@ class Binding:
 
     async def _bind(self) -> None:
         await self._dead_letters.ensure_stream()
+        await self._results.ensure()
         await self.consumer.ensure()
 
     async def _deliver(self, delivery: Delivery) -> None:
@@ -296,11 +313,15 @@ class Binding:
         self._dispatcher.retry_at(delivery, due)
 
     async def _publish_again(self) -> bool:
-        """Create the dead-letter stream if it is missing; return whether to publish again."""
+        """Create the dead-letter stream if it is missing; return whether to publish again.
+
+        The streams of results are others': one that is missing is waited for.
+        """
         if self._dispatcher.stopping:
             return False
         with contextlib.suppress(BindError, NatsError, OSError):
             await self._dead_letters.ensure_stream()
+            await self._results.ensure()
         return True
 
 

@@ -4,8 +4,9 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
-from infra.connector.bindings.spec import BindingSpec
+from infra.connector.bindings.spec import BindingSpec, DeliveryOptions
 from infra.connector.errors import BindError
+from infra.connector.jetstream.subjects import covers
 from infra.connector.openfaas.annotations import (
     check_names,
     read_delivery_options,
@@ -23,17 +24,36 @@ class BindingKey(NamedTuple):
     stream: str
 
 
-def fixed_spec(settings: ConnectorSettings) -> BindingSpec:
-    """Return what the one function behind a fixed URL wants."""
+def fixed_specs(settings: ConnectorSettings) -> tuple[list[BindingSpec], dict[str, str]]:
+    """Return what the one function behind a fixed URL wants, or why it cannot be bound."""
     assert settings.fixed_url is not None
-    return BindingSpec(
+    options = settings.delivery_defaults()
+    try:
+        check_loops(settings.topics, options)
+    except ValueError as error:
+        return [], {settings.function_name: str(error)}
+    spec = BindingSpec(
         function=settings.function_name,
         url=settings.fixed_url,
         topics=settings.topics,
         stream=settings.stream,
-        options=settings.delivery_defaults(),
+        options=options,
         consumer=settings.consumer,
     )
+    return [spec], {}
+
+
+def check_loops(topics: Iterable[str], options: DeliveryOptions) -> None:
+    """Check that a function does not get what is published of its own processing.
+
+    Raises:
+        ValueError: it would, without end.
+    """
+    targets = {"result-topic": options.result_topic, "error-topic": options.error_topic}
+    for name, target in targets.items():
+        for topic in topics:
+            if target is not None and covers(topic, target):
+                raise ValueError(f"a loop: jetstream.{name} {target} is of its own topic {topic}")
 
 
 def read_specs(
@@ -49,6 +69,9 @@ def read_specs(
             if topics is None:
                 continue
             options = read_delivery_options(function.annotations, settings.delivery_defaults())
+            check_loops(topics, options)
+            if options.result_topic is not None and settings.invoke_async:
+                raise ValueError("INVOKE_ASYNC: there is no answer for jetstream.result-topic")
             replicas = read_replica_limits(
                 function.labels, function.annotations, settings.replica_defaults()
             )

@@ -55,6 +55,9 @@ class Situation:
         retries: deliveries that wait for a retry.
         next_retry: the first of them.
         max_deliver: attempts after which a message is dead.
+        result_topic: where what it answers is published; None: nowhere.
+        error_topic: where copies of its dead letters are published; None: nowhere.
+        held_back: what cannot be published, and why; None: everything is.
     """
 
     function: str
@@ -80,6 +83,9 @@ class Situation:
     retries: int
     next_retry: NextRetry | None
     max_deliver: int
+    result_topic: str | None = None
+    error_topic: str | None = None
+    held_back: str | None = None
 
 
 def explain(now: Situation) -> list[str]:
@@ -108,6 +114,10 @@ def _bound(now: Situation) -> Iterator[str]:
         f"{now.function} is bound to {topics} of stream {now.stream} by the consumer "
         f"{now.consumer}, {kind}"
     )
+    published = {"its answers": now.result_topic, "copies of its dead letters": now.error_topic}
+    for what, topic in published.items():
+        if topic is not None:
+            yield f"{what} are published to {topic}"
     if now.consumer_paused > 0:
         yield (
             f"the consumer is paused in NATS for another {length(now.consumer_paused)}: nothing is "
@@ -145,6 +155,8 @@ def _calls(now: Situation) -> Iterator[str]:
 
 
 def _held_back(now: Situation) -> Iterator[str]:
+    if now.held_back is not None:
+        yield now.held_back
     again = f"in {length(now.resume_seconds)}" if now.resume_seconds > 0 else "next"
     if now.breaker is not BreakerState.CLOSED:
         yield (

@@ -4,10 +4,11 @@ import email.utils
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, cast
 
+from infra.connector.delivery.results import Result, read_results, single_result
 from infra.connector.errors import MalformedResponseError
 
 MAX_QUOTE_LENGTH = 200
@@ -68,6 +69,7 @@ class Success:
             of theirs.
         dead: by message id, the reason for which the whole message is dead.
         dead_events: by message id, its events that are dead; its other events are done.
+        results: by message id, what is published of its processing, if that is wanted.
     """
 
     retry: Mapping[str, Retry] = field(default_factory=dict[str, Retry])
@@ -76,6 +78,7 @@ class Success:
     dead_events: Mapping[str, tuple[DeadEvent, ...]] = field(
         default_factory=dict[str, tuple[DeadEvent, ...]]
     )
+    results: Mapping[str, tuple[Result, ...]] = field(default_factory=dict[str, tuple[Result, ...]])
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,7 @@ def classify(
     *,
     batch: bool,
     now: float,
+    results: bool = False,
 ) -> Response:
     """Return what an HTTP response means.
 
@@ -142,15 +146,17 @@ def classify(
         batch: whether the function follows the batch contract; otherwise every 2xx means success,
             unless a header says what becomes of the message.
         now: seconds since 1970, for a `Retry-After` that is a date.
+        results: whether the results in a 2xx are wanted.
     """
     internal = headers.get(INTERNAL_HEADER) is not None
     said = None if batch or internal else headers.get(DISPOSITION_HEADER)
     if said is not None:
-        return _by_header(said.strip().lower(), headers, body, ids, now)
+        wanted = results and 200 <= status < 300
+        return _by_header(said.strip().lower(), headers, body, ids, now, wanted)
     if 200 <= status < 300:
         if _is_failed_cold_start(status, headers, body):
             return Unavailable("the function did not start in time", reached=False)
-        return _partial(body, ids) if batch else Success()
+        return _partial(body, ids, results) if batch else _done(headers, body, ids, results)
     quote = f"HTTP {status}{_quote(body)}"
     if status in _UNAVAILABLE or status < 400:
         # a redirect is a log-in page or a wrong URL, not the message's fault
@@ -194,6 +200,7 @@ def _by_header(
     body: bytes,
     ids: Mapping[str, Sequence[str]],
     now: float,
+    results: bool,
 ) -> Response:
     """Return what a response to a single message means, by its header."""
     [[message]] = ids.values()
@@ -201,7 +208,7 @@ def _by_header(
     after = retry_after(headers.get("Retry-After"), now)
     match disposition:
         case "done":
-            return Success()
+            return _done(headers, body, ids, results)
         case "dead":
             return Success(dead={message: reason or "the function gave no reason"})
         case "retry":
@@ -213,7 +220,23 @@ def _by_header(
             return Failed(Fault.ERROR, text)
 
 
-def _partial(body: bytes, ids: Mapping[str, Sequence[str]]) -> Response:
+def _done(
+    headers: Mapping[str, str],
+    body: bytes,
+    ids: Mapping[str, Sequence[str]],
+    results: bool,
+) -> Success:
+    if not results:
+        return Success()
+    [[message]] = ids.values()
+    return Success(results={message: single_result(headers, body)})
+
+
+def _partial(
+    body: bytes,
+    ids: Mapping[str, Sequence[str]],
+    results: bool,
+) -> Response:
     if not body.strip():
         return Success()
     try:
@@ -222,7 +245,15 @@ def _partial(body: bytes, ids: Mapping[str, Sequence[str]]) -> Response:
             return Success()
         if not isinstance(content, dict):
             raise MalformedResponseError("it is not a JSON object")
-        return _read_failures(cast("dict[str, Any]", content).get("batchItemFailures") or [], ids)
+        answer = cast("dict[str, Any]", content)
+        found = read_results(answer.get("batchItemResults") or [], ids) if results else {}
+        understood = _read_failures(answer.get("batchItemFailures") or [], ids)
+        for message in found:
+            if any(
+                message in at for at in (understood.retry, understood.deferred, understood.dead)
+            ):
+                raise MalformedResponseError(f"{message} has a result and is not done")
+        return replace(understood, results=found)
     except (MalformedResponseError, ValueError, RecursionError) as error:
         why = str(error) if isinstance(error, MalformedResponseError) else "it is not JSON"
         return Failed(Fault.ERROR, f"malformed response: {why}{_quote(body)}")

@@ -23,10 +23,12 @@ from infra.connector.dlq.publisher import (
     dead_letters_for_message,
 )
 from infra.connector.jetstream.inflight import InFlightMessages
+from infra.connector.jetstream.outgoing import Outgoing
+from infra.connector.jetstream.results import ResultPublisher
 
 logger = logging.getLogger(__name__)
 
-DLQ_BACKOFF = Backoff.exponential(0.5, 15.0)
+PUBLISH_BACKOFF = Backoff.exponential(0.5, 15.0)
 
 
 @dataclass
@@ -37,6 +39,7 @@ class Outcome:
         done: messages that are done.
         dead: messages that are dead as a whole, with the reason.
         partly_dead: messages of which some events are dead, with the dead letters of these.
+        results: what is published of the processing.
     """
 
     done: list[Message] = field(default_factory=list[Message])
@@ -44,6 +47,7 @@ class Outcome:
     partly_dead: list[tuple[Message, list[DeadLetter]]] = field(
         default_factory=list[tuple[Message, list[DeadLetter]]]
     )
+    results: list[Outgoing] = field(default_factory=list[Outgoing])
 
 
 class OutcomeHandler:
@@ -56,6 +60,7 @@ class OutcomeHandler:
         attempts: AttemptCounter[MessageKey],
         breaker: CircuitBreaker,
         publisher: DeadLetterPublisher,
+        results: ResultPublisher,
         *,
         publish_again: Callable[[], Awaitable[bool]],
     ) -> None:
@@ -67,13 +72,17 @@ class OutcomeHandler:
             attempts: the attempts charged to messages.
             breaker: whether dead messages may be dead-lettered.
             publisher: publishes dead letters.
-            publish_again: called after dead letters were not stored; returns whether to publish
-                them again.
+            results: publishes what the function answers.
+            publish_again: called after something was not stored; returns whether to publish it
+                again.
         """
         self._inflight = inflight
         self._attempts = attempts
         self._breaker = breaker
         self._publisher = publisher
+        self._results = results
+        self.held_back: str | None = None
+        """Why what was published last is not stored, and its messages are held; None: it is."""
         self._publish_again = publish_again
         self._done = metrics.DONE.labels(*labels)
         self._done_events = metrics.DONE_EVENTS.labels(*labels)
@@ -92,6 +101,12 @@ class OutcomeHandler:
         outcome = Outcome()
         requests: list[RetryRequest] = []
         for message in messages:
+            if results := response.results.get(message.id):
+                outgoing = self._results.of_message(message, results)
+                if too_large := self._results.too_large(outgoing):
+                    outcome.dead.append((message, too_large))
+                    continue
+                outcome.results += outgoing
             if retry := response.retry.get(message.id):
                 requests.append(RetryRequest(message, retry.reason, retry.delay))
             elif deferral := response.deferred.get(message.id):
@@ -117,6 +132,9 @@ class OutcomeHandler:
     async def apply(self, outcome: Outcome, now: float) -> list[Message]:
         """Acknowledge what is done, and dead-letter what is dead if the breaker allows it.
 
+        What is published is stored by JetStream before the message that it comes from is
+        acknowledged: after a crash in between it is published once more, with the same id.
+
         Args:
             outcome: how messages turned out.
             now: the time on a monotonic clock, in seconds.
@@ -128,6 +146,8 @@ class OutcomeHandler:
             len(letters) / message.events for message, letters in outcome.partly_dead
         )
         total = len(outcome.done) + len(outcome.dead) + len(outcome.partly_dead)
+        if not await self._store(outcome.results, "results", self._results.publish):
+            return []
         await self._complete(outcome.done)
         if not total:
             return []
@@ -137,7 +157,10 @@ class OutcomeHandler:
         for message, reason in outcome.dead:
             attempts = max(self._attempts.count(message.key), 1)
             letters += dead_letters_for_message(message, reason, attempts, self._publisher.route)
-        if not letters or not await self._publish(letters):
+        if not await self._store(letters, "dead letters", self._publisher.publish):
+            return []
+        copies = [self._publisher.fitting(each) for each in self._results.of_dead_letters(letters)]
+        if not await self._store(copies, "copies of dead letters", self._results.publish_errors):
             return []
         for message, _ in outcome.dead:
             self._log_dead(message, message.events)
@@ -182,24 +205,33 @@ class OutcomeHandler:
             self._attempts.reset(top.key)
             await self._inflight.ack([top])
 
-    async def _publish(self, letters: Sequence[DeadLetter]) -> bool:
-        """Publish dead letters, however long it takes; return False if that was given up."""
+    async def _store(
+        self,
+        messages: Sequence[Outgoing],
+        what: str,
+        publish: Callable[[Sequence[Outgoing]], Awaitable[None]],
+    ) -> bool:
+        """Publish messages, however long it takes; return False if that was given up."""
         failures = 0
-        while True:
+        while messages:
             try:
-                await self._publisher.publish(letters)
+                await publish(messages)
             except* (NatsError, OSError, TimeoutError) as errors:
                 failures += 1
-                logger.error(
-                    "%d dead letters are not stored and their messages are held: %s",
-                    len(letters),
-                    errors.exceptions[0],
+                error = errors.exceptions[0]
+                self.held_back = (
+                    f"{len(messages)} {what} are not stored and their messages are held: "
+                    f"{str(error) or type(error).__name__}"
                 )
+                logger.error("%s", self.held_back)
             else:
+                self.held_back = None
                 return True
             if not await self._publish_again():
                 return False
-            await asyncio.sleep(DLQ_BACKOFF.delay(failures, random.random()))  # noqa: S311
+            pause = PUBLISH_BACKOFF.delay(failures, random.random())  # noqa: S311
+            await asyncio.sleep(pause)
+        return True
 
     def _log_dead(self, message: Message, events: int) -> None:
         # the reason is in the dead letter: it may quote the event

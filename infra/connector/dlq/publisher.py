@@ -1,10 +1,9 @@
 """Publishes dead letters: messages, or single events of them."""
 
-import asyncio
 import logging
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from nats.aio.client import Client
@@ -18,12 +17,16 @@ from functions.common.dead_letter import DLQ_REASON, dead_letter_headers, header
 from infra.connector.delivery.message import Message, Origin, split_array
 from infra.connector.delivery.response import DeadEvent
 from infra.connector.errors import BindError
+from infra.connector.jetstream.outgoing import (
+    PUBLISH_TIMEOUT_SECONDS,
+    Outgoing,
+    headers_size,
+    publish_all,
+)
 from infra.connector.jetstream.streams import add_subjects, holds_others_subjects
 
 logger = logging.getLogger(__name__)
 
-PUBLISH_TIMEOUT_SECONDS = 10.0
-MAX_CONCURRENT_PUBLISHES = 100
 MAX_SHORT_REASON_LENGTH = 100
 ORIGINAL_PREFIX = "Dlq-Original-"
 """Prefix for headers of the original that the server would act on (`Nats-...`)."""
@@ -31,13 +34,8 @@ _SERVER_PREFIX = "nats-"
 _is_header_name = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 
 
-@dataclass(frozen=True)
-class DeadLetter:
-    """A message for the dead-letter queue."""
-
-    subject: str
-    payload: bytes
-    headers: dict[str, str]
+DeadLetter = Outgoing
+"""A message for the dead-letter queue."""
 
 
 @dataclass(frozen=True)
@@ -195,41 +193,37 @@ class DeadLetterPublisher:
             text = f"the stream {route.stream} cannot store dead letters: {error}"
             raise BindError(text) from error
 
-    async def publish(self, letters: Iterable[DeadLetter]) -> None:
+    async def publish(self, letters: Sequence[DeadLetter]) -> None:
         """Publish dead letters, and return when the server has stored each.
 
         Raises:
-            ExceptionGroup: of `nats.errors.Error`: at least one was not stored; all of them may be
-                published again.
+            ExceptionGroup: as `publish_all`.
         """
-        pending = list(letters)
-        for start in range(0, len(pending), MAX_CONCURRENT_PUBLISHES):
-            async with asyncio.TaskGroup() as group:
-                for letter in pending[start : start + MAX_CONCURRENT_PUBLISHES]:
-                    group.create_task(self._publish(letter))
+        await publish_all(letters, self._publish)
 
     async def _publish(self, letter: DeadLetter) -> None:
-        headers: dict[str, str] | None = letter.headers
-        if self._too_large(letter.payload, letter.headers):
-            # the payload fitted with its own headers, so it does with fewer of those added here
-            added = {k: v for k, v in letter.headers.items() if k.startswith("Dlq-") or k == MSG_ID}
-            headers = {k: v for k, v in added.items() if not k.startswith(ORIGINAL_PREFIX)}
-            headers[DLQ_REASON] = header_text(headers[DLQ_REASON], MAX_SHORT_REASON_LENGTH)
-            if self._too_large(letter.payload, headers):
-                logger.error(
-                    "dead letter published without headers, it is too large",
-                    extra={"subject": letter.subject},
-                )
-                headers = None
+        fitting = self.fitting(letter)
         await self._js.publish(
-            letter.subject,
-            letter.payload,
+            fitting.subject,
+            fitting.payload,
             timeout=PUBLISH_TIMEOUT_SECONDS,
             stream=self.route.stream,
-            headers=headers,
+            headers=dict(fitting.headers) or None,  # nats-py adds to it
         )
 
-    def _too_large(self, payload: bytes, headers: dict[str, str]) -> bool:
-        # per header a colon, a space and a line end; the server counts headers as payload
-        size = sum(len(k) + len(v.encode()) + 4 for k, v in headers.items()) + 100
-        return len(payload) + size > self._nc.max_payload
+    def fitting(self, letter: DeadLetter) -> DeadLetter:
+        """Return a dead letter as it can be published: with fewer headers, if it is too large."""
+        limit = self._nc.max_payload
+        if letter.size <= limit:
+            return letter
+        # the payload fitted with its own headers, so it does with fewer of those added here
+        added = {k: v for k, v in letter.headers.items() if k.startswith("Dlq-") or k == MSG_ID}
+        headers = {k: v for k, v in added.items() if not k.startswith(ORIGINAL_PREFIX)}
+        headers[DLQ_REASON] = header_text(headers[DLQ_REASON], MAX_SHORT_REASON_LENGTH)
+        if len(letter.payload) + headers_size(headers) > limit:
+            logger.error(
+                "dead letter published without headers, it is too large",
+                extra={"subject": letter.subject},
+            )
+            headers = {}
+        return replace(letter, headers=headers)

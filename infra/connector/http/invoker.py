@@ -90,6 +90,7 @@ class Invoker:
         timeout: float,
         signing_keys: Sequence[bytes] = (),
         exists: Callable[[], Awaitable[bool]] | None = None,
+        results: bool = False,
     ) -> None:
         """Make an invoker.
 
@@ -101,6 +102,7 @@ class Invoker:
             timeout: seconds to wait for a response.
             signing_keys: sign each request; none: requests are not signed.
             exists: returns whether the gateway has the function; None without a gateway.
+            results: whether what the function answers is wanted, as something to publish.
         """
         self._session = session
         self._url = url
@@ -110,6 +112,7 @@ class Invoker:
         self._timeout = timeout
         self._signing_keys = signing_keys
         self._exists = exists
+        self._results = results
 
     async def invoke(self, messages: Sequence[Message], call_id: str) -> Invocation:
         """Send messages to the function, and return what its response means for them."""
@@ -164,6 +167,7 @@ class Invoker:
             ids,
             batch=self.batch,
             now=time.time(),
+            results=self._results,
         )
 
 

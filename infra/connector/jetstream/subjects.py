@@ -40,6 +40,18 @@ def overlap(one: str, other: str) -> bool:
     return len(ones) == len(others)
 
 
+def parse_publish_subject(text: str) -> str:
+    """Return a subject to publish to.
+
+    Raises:
+        ValueError: it is none, has wildcards, or is one of the server's own.
+    """
+    subject = text.strip()
+    if not is_subject(subject) or ANY in subject or REST in subject or subject.startswith("$"):
+        raise ValueError(f"not a NATS subject to publish to: {text!r}")
+    return subject
+
+
 def parse_topics(text: str) -> tuple[str, ...]:
     """Return the subjects of a comma-separated list, without those that another one covers.
 

@@ -9,7 +9,7 @@ from functions.common.backoff import Backoff
 from functions.common.durations import parse_duration
 from infra.connector.bindings.spec import DeliveryOptions
 from infra.connector.jetstream.start_position import parse_start
-from infra.connector.jetstream.subjects import parse_topics
+from infra.connector.jetstream.subjects import parse_publish_subject, parse_topics
 from infra.connector.openfaas.autoscaler import ReplicaLimits
 
 TOPIC = "topic"
@@ -38,6 +38,10 @@ ANNOTATIONS = {
     "jetstream.stream": "stream of the topics; by default all that store them (STREAM)",
     "jetstream.start": "where in its stream a new consumer begins: all, new, last-per-subject, a"
     " sequence, or a time such as 2026-01-31T12:00:00Z (NATS_START)",
+    "jetstream.result-topic": "subject to which the answer of each successful call is published, or"
+    " that of each message of a batch (RESULT_TOPIC)",
+    "jetstream.error-topic": "subject to which a copy of each dead letter is published"
+    " (ERROR_TOPIC)",
     "jetstream.consumer": "an existing durable consumer, which is used as it is",
     "jetstream.lag-per-replica": "events of lag for each of which one replica is requested"
     " (LAG_PER_REPLICA)",
@@ -111,6 +115,8 @@ def read_delivery_options(
         "max-ack-pending": ("max_ack_pending", _parse_count),
         "timeout": ("timeout", _parse_positive_duration),
         "start": ("start", parse_start),
+        "result-topic": ("result_topic", parse_publish_subject),
+        "error-topic": ("error_topic", parse_publish_subject),
     }
     values: dict[str, Any] = {}
     for key, (attribute, parse) in parsers.items():
