@@ -69,6 +69,11 @@ OLDEST_INFLIGHT = Gauge(
 )
 BREAKER = Gauge(_P + "breaker_state", "0 closed, 1 half-open, 2 open", _LABELS)
 PAUSED = Gauge(_P + "paused_state", "1 while the function is unavailable", _LABELS)
+CONCURRENCY_LIMIT = Gauge(
+    _P + "concurrency_limit",
+    "Calls at the same time beyond which the function refuses more (429); 0: it does not",
+    _LABELS,
+)
 BINDINGS = Gauge(_P + "bindings", "Bindings of a function to a stream")
 UNBOUND = Gauge(
     _P + "unbound_functions", "Functions and bindings with a fault, which receive no messages"

@@ -7,6 +7,7 @@ and each message that it is done with is a line of the journal, which outlives t
 
 import asyncio
 import json
+import math
 import os
 import signal
 import sys
@@ -24,6 +25,7 @@ class _Function:
     def __init__(self, journal: Path, mode: Path) -> None:
         self._mode = mode
         self._seen: Counter[str] = Counter()
+        self._inflight = 0
         if journal.exists():
             for line in journal.read_text().splitlines():
                 self._seen.update(json.loads(line).get("ids", ()))
@@ -43,20 +45,32 @@ class _Function:
                 data = body.decode("latin-1")
             messages = [(request.headers.get("ce-id", "none"), data)]
         ids = [name for name, _ in messages]
+        mode = self._read_mode()
+        if self._inflight >= mode.get("takes", math.inf):
+            self._write(refused=ids)
+            return web.Response(status=429, headers=mode.get("headers", {}), text="too many")
         self._write(
             ids=ids, pid=os.getpid(), headers=dict(request.headers), body=body[:20_000].decode()
         )
         self._seen.update(ids)
-        answer = await self._follow_mode(request)
-        if answer is None:
-            answer = await self._act(request, messages)
+        self._inflight += 1
+        try:
+            answer = await self._follow_mode(mode, request)
+            if answer is None:
+                answer = await self._act(request, messages)
+        finally:
+            self._inflight -= 1
         return answer
 
-    async def _follow_mode(self, request: web.Request) -> web.StreamResponse | None:
+    def _read_mode(self) -> dict[str, Any]:
         try:
-            mode = json.loads(self._mode.read_text())
+            return json.loads(self._mode.read_text())
         except (FileNotFoundError, ValueError):
-            return None
+            return {}
+
+    async def _follow_mode(
+        self, mode: dict[str, Any], request: web.Request
+    ) -> web.StreamResponse | None:
         if mode.get("delay"):
             await asyncio.sleep(mode["delay"])
         while mode.get("until") and not Path(mode["until"]).exists():  # noqa: ASYNC110, ASYNC240

@@ -36,7 +36,10 @@ class FakeFunction(Process):
         return self
 
     def mode(self, **mode: Any) -> None:
-        """Make it answer every call so: `status`, `headers`, `delay`, `drop`; nothing ends it."""
+        """Make it answer every call so: `status`, `headers`, `delay`, `drop`; nothing ends it.
+
+        It answers 429 to calls beyond `takes` at the same time.
+        """
         replace_file(self._mode, mode)
 
     def entries(self) -> list[dict[str, Any]]:
@@ -53,6 +56,10 @@ class FakeFunction(Process):
     def requests(self) -> list[dict[str, Any]]:
         """Return each call with its headers and body."""
         return [entry for entry in self.entries() if "ids" in entry]
+
+    def refused(self) -> int:
+        """Return how many calls it has refused, since it had as many as it takes."""
+        return sum("refused" in entry for entry in self.entries())
 
     def done(self) -> list[str]:
         """Return the ids of all events that it took, repetitions included."""

@@ -87,7 +87,7 @@ class Binding:
             options.result_topic,
             options.error_topic,
         )
-        self._policy = RetryPolicy(attempts, self._gate.throttle, options.backoff)
+        self._policy = RetryPolicy(attempts, self._gate.throttle, self._gate.limit, options.backoff)
         self._outcomes = OutcomeHandler(
             (spec.function, target.stream),
             self._inflight,
@@ -169,6 +169,7 @@ class Binding:
             "invocations": len(self._dispatcher.running),
             "eventsAwaitingRetry": self._queue.events_awaiting_retry,
             "breaker": self._gate.breaker.state(time.monotonic()).name.lower(),
+            "concurrencyLimit": self._gate.limit.value,
             "paused": not self._gate.throttle.healthy,
             "fault": self.fault,
             "lag": self.consumer.last_lag,
@@ -208,6 +209,7 @@ class Binding:
             result_topic=options.result_topic,
             error_topic=options.error_topic,
             held_back=self._outcomes.held_back,
+            limit=gate.limit.value,
         )
 
     def _next_retry(self, now: float) -> NextRetry | None:
@@ -267,11 +269,15 @@ class Binding:
             else:
                 outcome, requests = interpreted
                 self._policy.succeeded()
+                calls, most = len(self._started) + 1, self.spec.options.concurrency
+                self._gate.limit.succeeded(calls, most, now)
                 decision = self._policy.retry_requested(requests, now)
         match response:
             case Unavailable():
                 self._observer.unavailable(response)
-                decision = self._policy.unavailable(delivery, response, now)
+                decision = self._policy.unavailable(
+                    delivery, response, now, others=len(self._started)
+                )
             case Failed():
                 self._observer.failed(delivery, response)
                 decision = self._policy.failed(delivery, response, len(self._inflight), now)

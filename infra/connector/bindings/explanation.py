@@ -57,6 +57,7 @@ class Situation:
         max_deliver: attempts after which a message is dead.
         result_topic: where what it answers is published; None: nowhere.
         error_topic: where copies of its dead letters are published; None: nowhere.
+        limit: calls at the same time beyond which the function refuses more; None: it does not.
         held_back: what cannot be published, and why; None: everything is.
     """
 
@@ -86,6 +87,7 @@ class Situation:
     result_topic: str | None = None
     error_topic: str | None = None
     held_back: str | None = None
+    limit: int | None = None
 
 
 def explain(now: Situation) -> list[str]:
@@ -143,6 +145,11 @@ def _calls(now: Situation) -> Iterator[str]:
             f"{len(now.running)} of {now.concurrency} calls are running, the longest for "
             f"{length(max(now.running))} of at most {length(now.timeout)}"
         )
+    if now.limit is not None:
+        yield (
+            f"of late the function has refused more than {now.limit} calls at the same time (HTTP "
+            "429): one more is tried from time to time"
+        )
     if now.last_success_seconds is not None:
         yield f"the last call that succeeded ended {length(now.last_success_seconds)} ago"
     elif not now.last_failure:
@@ -163,6 +170,8 @@ def _held_back(now: Situation) -> Iterator[str]:
             f"the breaker is {now.breaker.name.lower().replace('_', '-')}, since nearly all "
             f"messages turned out dead: one is tried {again}"
         )
+    elif now.limit is not None and now.resume_seconds > 0 and not now.unavailable:
+        yield f"the function asked for no more calls for another {length(now.resume_seconds)}"
     elif now.unavailable:
         yield f"the function is taken for unavailable: a call is tried {again}, no attempt charged"
 

@@ -59,6 +59,7 @@ class BindingObserver:
             metrics.INFLIGHT_INVOCATIONS: lambda: len(running),
             metrics.OLDEST_INFLIGHT: self._oldest_seconds,
             metrics.BREAKER: lambda: gate.breaker.state(time.monotonic()).value,
+            metrics.CONCURRENCY_LIMIT: lambda: gate.limit.value or 0,
             metrics.PAUSED: lambda: 0 if gate.throttle.healthy else 1,
         }
         for gauge, value in gauges.items():
@@ -108,6 +109,9 @@ class BindingObserver:
         if response.unauthorized:
             text = f"{self._function} refuses the connector; messages wait: {response.reason}"
             self._changes.log("function", text, level=logging.ERROR)
+        elif response.busy:
+            text = f"{self._function} refuses more calls at the same time: {summary(response)}"
+            self._changes.log("busy", text, level=logging.INFO)
         else:
             self._changes.log("function", f"{self._function} is unavailable: {summary(response)}")
 
@@ -131,6 +135,8 @@ class BindingObserver:
                 f"breaker of {self._function} is {state.name.lower()}: nearly all are dead",
                 level=logging.ERROR,
             )
+        if self._gate.limit.value is None:
+            self._changes.recovered("busy", f"{self._function} takes all calls again")
         if self._gate.throttle.healthy:
             self._changes.recovered("function", f"{self._function} is available again")
 

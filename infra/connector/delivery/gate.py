@@ -1,5 +1,6 @@
-"""Whether another invocation may start: what throttle and circuit breaker say together."""
+"""Whether another invocation may start: what throttle, limit and breaker say together."""
 
+from infra.connector.delivery.adaptive_limit import AdaptiveLimit
 from infra.connector.delivery.circuit_breaker import BreakerState, CircuitBreaker
 from infra.connector.delivery.throttle import Throttle
 
@@ -10,6 +11,7 @@ class Gate:
     def __init__(self, throttle: Throttle, breaker: CircuitBreaker) -> None:
         self.throttle = throttle
         self.breaker = breaker
+        self.limit = AdaptiveLimit()
 
     def may_invoke(self, now: float, running: int) -> bool:
         """Return whether another invocation may start.
@@ -21,6 +23,7 @@ class Gate:
         state = self.breaker.state(now)
         return (
             self.throttle.may_invoke(now, running)
+            and self.limit.allows(running)
             and state is not BreakerState.OPEN
             and not (state is BreakerState.HALF_OPEN and running)
         )

@@ -14,7 +14,8 @@ from infra.connector.errors import MalformedResponseError
 MAX_QUOTE_LENGTH = 200
 
 TOO_EARLY = 425
-_UNAVAILABLE = frozenset({408, TOO_EARLY, 429, 503})
+TOO_MANY_REQUESTS = 429
+_UNAVAILABLE = frozenset({408, TOO_EARLY, TOO_MANY_REQUESTS, 503})
 INTERNAL_HEADER = "X-OpenFaaS-Internal"
 DISPOSITION_HEADER = "Universe-Disposition"
 REASON_HEADER = "Universe-Reason"
@@ -90,12 +91,14 @@ class Unavailable:
         retry_after: seconds that it asks to wait, or None.
         reached: whether the function itself received the messages.
         unauthorized: whether the connector is not allowed to invoke it, which no retry changes.
+        busy: whether it has as many calls as it takes at the same time.
     """
 
     reason: str
     retry_after: float | None = None
     reached: bool = True
     unauthorized: bool = False
+    busy: bool = False
 
 
 @dataclass(frozen=True)
@@ -161,7 +164,8 @@ def classify(
     if status in _UNAVAILABLE or status < 400:
         # a redirect is a log-in page or a wrong URL, not the message's fault
         after = retry_after(headers.get("Retry-After"), now)
-        return Unavailable(quote, after, reached=not internal)
+        busy = status == TOO_MANY_REQUESTS
+        return Unavailable(quote, after, reached=not internal, busy=busy)
     if status >= 500:
         crashed = status in (502, 504) or internal
         fault = Fault.TIMEOUT if status == 504 else Fault.CRASH if crashed else Fault.ERROR

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from functions.common.backoff import Backoff
+from infra.connector.delivery.adaptive_limit import AdaptiveLimit
 from infra.connector.delivery.attempts import AttemptCounter
 from infra.connector.delivery.bisect import RetryWhole, Split, after_failure, after_rejection
 from infra.connector.delivery.message import Delivery, Message, MessageKey, halve
@@ -75,6 +76,7 @@ class RetryPolicy:
         self,
         attempts: AttemptCounter[MessageKey],
         throttle: Throttle,
+        limit: AdaptiveLimit,
         backoff: Backoff,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -83,11 +85,13 @@ class RetryPolicy:
         Args:
             attempts: counts what is charged.
             throttle: told how invocations end.
+            limit: told of invocations that the function refuses since it has enough of them.
             backoff: delays before retries.
             chance: returns random numbers from 0 to 1.
         """
         self._attempts = attempts
         self._throttle = throttle
+        self._limit = limit
         self.backoff = backoff
         """Delays before retries."""
         self._chance = chance
@@ -98,13 +102,26 @@ class RetryPolicy:
         self._successes += 1
         self._throttle.succeeded()
 
-    def unavailable(self, delivery: Delivery, response: Unavailable, now: float) -> RetryDecision:
+    def unavailable(
+        self, delivery: Delivery, response: Unavailable, now: float, *, others: int = 0
+    ) -> RetryDecision:
         """Decide after the function did not accept an invocation; no attempt is charged.
 
         Messages that the function did not see keep their place. Messages that it saw go behind the
         others: if it refuses only these, they do not block the others.
+
+        Args:
+            delivery: what was delivered.
+            response: why it was not accepted.
+            now: the time on a monotonic clock, in seconds.
+            others: how many other invocations are running.
         """
-        due = self._throttle.unavailable(now, response.retry_after, self._chance())
+        if response.busy:
+            self._limit.refused(others, now)
+        if response.busy and others:
+            due = self._throttle.busy(now, response.retry_after, self._chance())
+        else:
+            due = self._throttle.unavailable(now, response.retry_after, self._chance())
         return RetryDecision(
             [ScheduledRetry(delivery, due if response.reached else DUE_IMMEDIATELY)]
         )

@@ -26,6 +26,7 @@ class Throttle:
         self._failures = 0
         self._resume_at = 0.0
         self._crash_grace_ends = 0.0
+        self._asked_until = 0.0
 
     @property
     def healthy(self) -> bool:
@@ -40,7 +41,7 @@ class Throttle:
     @property
     def resume_at(self) -> float:
         """When the pause ends; in the past if there is none."""
-        return max(self._resume_at, self._crash_grace_ends)
+        return max(self._resume_at, self._crash_grace_ends, self._asked_until)
 
     def may_invoke(self, now: float, running: int) -> bool:
         """Return whether another invocation may start.
@@ -55,6 +56,21 @@ class Throttle:
         """Record that the function itself responded."""
         self._outages = self._failures = 0
         self._resume_at = 0.0
+
+    def busy(self, now: float, retry_after: float | None, chance: float) -> float:
+        """Record that the function took no more calls than it had; return when to try again.
+
+        That is no outage. Only where the function asks for it, no other invocation starts before.
+
+        Args:
+            now: the time on a monotonic clock, in seconds.
+            retry_after: seconds that the function asked to wait, or None.
+            chance: a random number from 0 to 1.
+        """
+        if retry_after is None:
+            return now + self._backoff.delay(1, chance)
+        self._asked_until = max(self._asked_until, now + retry_after)
+        return self._asked_until
 
     def unavailable(self, now: float, retry_after: float | None, chance: float) -> float:
         """Record that the function could not accept an invocation; return when to try again.

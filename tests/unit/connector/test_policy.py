@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.common.backoff import Backoff
+from infra.connector.delivery.adaptive_limit import AdaptiveLimit
 from infra.connector.delivery.attempts import AttemptCounter
 from infra.connector.delivery.batcher import BatchLimits
 from infra.connector.delivery.message import Delivery, Message, MessageKey, halve
@@ -57,8 +58,9 @@ class Harness:
     def __init__(self, max_deliver: int = 3) -> None:
         self.attempts: AttemptCounter[MessageKey] = AttemptCounter(max_deliver)
         self.throttle = Throttle(Backoff((1.0,), 0.0))
+        self.limit = AdaptiveLimit()
         self.policy = RetryPolicy(
-            self.attempts, self.throttle, Backoff((10.0, 20.0), 0.0), chance=lambda: 0.5
+            self.attempts, self.throttle, self.limit, Backoff((10.0, 20.0), 0.0), lambda: 0.5
         )
 
 
@@ -229,6 +231,22 @@ def test_unavailable_charges_nobody() -> None:
     ).retries
     assert again.due == 0.0, "it keeps its place"
     assert len(harness.attempts) == 0
+
+
+def test_a_busy_function_is_not_away() -> None:
+    harness = Harness()
+    delivery, busy = Delivery(messages(1)), Unavailable("429", busy=True)
+    (again,) = harness.policy.unavailable(delivery, busy, 5.0, others=2).retries
+    assert (again.due, again.charged) == (6.0, False)
+    assert (harness.limit.value, harness.throttle.healthy) == (2, True)
+    assert harness.throttle.may_invoke(5.0, 1)
+    asking = Unavailable("429", 9.0, busy=True)
+    (again,) = harness.policy.unavailable(delivery, asking, 5.0, others=2).retries
+    assert again.due == 14.0
+    assert not harness.throttle.may_invoke(13.9, 1)
+    assert harness.throttle.may_invoke(14.0, 1)
+    harness.policy.unavailable(delivery, busy, 20.0)
+    assert (harness.limit.value, harness.throttle.healthy) == (1, False), "it takes none at all"
 
 
 def test_retries_that_the_function_asks_for() -> None:

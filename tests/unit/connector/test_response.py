@@ -175,8 +175,9 @@ def test_single_delivery_takes_any_2xx_for_done(body: bytes) -> None:
 
 @pytest.mark.parametrize("status", [408, 425, 429, 503, 301, 302, 307, 304, 100])
 def test_unavailable(status: int) -> None:
-    assert read(status) == Unavailable(f"HTTP {status}")
-    assert read(status, Retry_After="7") == Unavailable(f"HTTP {status}", 7.0)
+    busy = status == 429
+    assert read(status) == Unavailable(f"HTTP {status}", busy=busy)
+    assert read(status, Retry_After="7") == Unavailable(f"HTTP {status}", 7.0, busy=busy)
 
 
 @pytest.mark.parametrize("status", [500, 501, 505, 507, 599])
