@@ -174,6 +174,14 @@ def test_a_handler_that_cannot_be_loaded_says_why(
     assert "Traceback" not in said
 
 
+def test_images_hold_little_besides_their_base(
+    engine: Engine, base: str, image_of: Callable[[str], str]
+) -> None:
+    bound = {"ingest": 60, "process-batch": 60, "analytics-query": 125}
+    ours = {name: (engine.size(image_of(name)) - engine.size(base)) // MB for name in bound}
+    assert all(ours[name] <= bound[name] for name in bound), ours
+
+
 def test_faas_cli_makes_the_build_contexts_that_are_tested_without_it(tmp_path: Path) -> None:
     faas_cli = tool("faas-cli")
     for name in ("real", "ours"):
