@@ -178,7 +178,7 @@ _HBA = "host all all 127.0.0.1/32 scram-sha-256\n"
 def _secure(data: Path, binaries: Path, user: str | None, password: str) -> None:
     """Set the owner's password before the server listens for the first time."""
     hba = data / "pg_hba.conf"
-    if hba.read_text() == _HBA:
+    if hba.read_text().startswith(_HBA):  # what somebody has added stays
         return
     subprocess.run(
         [str(binaries / "postgres"), "--single", "-D", str(data.resolve()), "postgres"],
