@@ -35,6 +35,11 @@ DEFINITIONS = {
         "v1.29.1",
         "config/crd/bases/postgresql.cnpg.io_clusters.yaml",
     ),
+    "keda.sh": (
+        "github.com/kedacore/keda/v2",
+        "v2.17.2",
+        "config/crd/bases/keda.sh_scaledobjects.yaml",
+    ),
 }
 """By API group: the Go module with the definition of its resources, pinned."""
 FILES = ("infra/kubernetes", "infra/knative", "infra/monitoring", "sql")
