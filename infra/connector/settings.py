@@ -96,7 +96,8 @@ class ConnectorSettings(BrokerSettings):
         default="function", description="name of the function at K_SINK or FUNCTION_URL"
     )
     topics: Topics = Field(
-        default=("events.>",), description="comma-separated subjects for K_SINK or FUNCTION_URL"
+        default=("events.>",),
+        description="subjects, separated by commas or spaces, for K_SINK or FUNCTION_URL",
     )
     delivery: Literal["batch", "single"] = Field(
         default="batch",

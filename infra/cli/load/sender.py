@@ -142,12 +142,23 @@ async def _send(
         if refused or time.monotonic() - first_attempt > limit:
             summary.failed += len(batch)
             if status:
-                summary.error = f"HTTP {status}: {text[:300].decode(errors='replace')}"
+                summary.error = _refusal(status, text, plan.url)
             return
         summary.retries += 1
         failures += 1
         wait = float(retry_after) if retry_after.isdigit() else BACKOFF.delay(failures)
         await asyncio.sleep(wait)
+
+
+def _refusal(status: int, text: bytes, url: str) -> str:
+    """Say why a request was not accepted, and where events are posted if it was not there."""
+    said = f"HTTP {status}: {text[:300].decode(errors='replace').strip()}".rstrip(": ")
+    if status not in (404, 405):
+        return said
+    return (
+        f"{said}; {url} is not where events are posted: at a gateway that is "
+        "/function/ingest/webhook/event, at ingest itself /webhook/event"
+    )
 
 
 def _count(text: bytes, sent: int, summary: Summary) -> None:

@@ -53,12 +53,14 @@ def parse_publish_subject(text: str) -> str:
 
 
 def parse_topics(text: str) -> tuple[str, ...]:
-    """Return the subjects of a comma-separated list, without those that another one covers.
+    """Return the subjects of a list, without those that another one covers.
+
+    They are separated by commas or spaces: OpenFaaS Community Edition refuses a comma there.
 
     Raises:
         ValueError: there are none, or one is not a subject.
     """
-    subjects = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    subjects = list(dict.fromkeys(text.replace(",", " ").split()))
     if not subjects:
         raise ValueError("no topic is given")
     for subject in subjects:

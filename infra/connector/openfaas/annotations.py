@@ -19,7 +19,8 @@ SCALE_PREFIX = "com.openfaas.scale."
 BATCH_ANNOTATIONS = frozenset({"batch-size", "batch-bytes", "batch-window", "batch-min"})
 
 ANNOTATIONS = {
-    "topic": "comma-separated NATS subjects, wildcards allowed; functions with it are bound",
+    "topic": "NATS subjects, wildcards allowed, separated by spaces (or commas, which OpenFaaS"
+    " Community Edition refuses); functions with it are bound",
     "jetstream.batch-size": "events in a batch (NATS_BATCH_SIZE)",
     "jetstream.batch-bytes": "bytes of payload in a batch (NATS_BATCH_BYTES)",
     "jetstream.batch-window": "maximum time for a batch to fill, such as 100ms (NATS_BATCH_WINDOW)",

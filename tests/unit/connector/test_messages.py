@@ -111,8 +111,9 @@ def test_overlap_of_different_lengths() -> None:
 def test_topics() -> None:
     assert parse_topics("a.b") == ("a.b",)
     assert parse_topics(" a.b, c.>,,a.b") == ("a.b", "c.>")
+    assert parse_topics("a.b c.>\n a.b") == ("a.b", "c.>")
     assert parse_topics("events.facebook,events.>,events.*") == ("events.>",)
-    for text in ("", " , ", "a b", "a..b,c"):
+    for text in ("", " , ", "a. b", "a..b,c"):
         with pytest.raises(ValueError, match=r"no topic|not a NATS subject"):
             parse_topics(text)
 
