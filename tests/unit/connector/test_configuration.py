@@ -82,7 +82,7 @@ def test_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("NATS_BATCH_SIZE", "many"),
         ("NATS_BACKOFF", "soon"),
         ("NATS_ACK_WAIT", "-1s"),
-        ("TOPICS", "a b"),
+        ("TOPICS", "a. b"),
         ("DELIVERY", "twice"),
         ("BREAKER_RATIO", "1.5"),
         ("DLQ_SUBJECT", "dlq.x"),
