@@ -75,6 +75,7 @@ class Connections:
         gateway: the gateway; None with a fixed URL.
         streams: the streams of topics.
         orphans: consumers whose function is gone.
+        presence: the other connectors.
     """
 
     nc: Client
@@ -83,6 +84,7 @@ class Connections:
     gateway: Gateway | None
     streams: StreamDirectory
     orphans: Orphans
+    presence: Presence
 
 
 class Connector:
@@ -135,14 +137,13 @@ class Connector:
         self._orphans = Orphans(
             nc, js, prefix=settings.consumer_prefix, timeout=settings.orphan_timeout
         )
-        connections = Connections(nc, js, session, gateway, streams, self._orphans)
-        scaling = asyncio.create_task(
-            Scaling(
-                self._running,
-                Presence(nc, settings.scale_interval),
-                self._autoscaler,
-            ).run(settings.scale_interval)
-        )
+        presence = Presence(nc, settings.scale_interval, self._uses, self._others_changed)
+        connections = Connections(nc, js, session, gateway, streams, self._orphans, presence)
+        scaling = Scaling(self._running, presence, self._autoscaler)
+        tasks = [
+            asyncio.create_task(presence.run()),
+            asyncio.create_task(scaling.run(settings.scale_interval)),
+        ]
         try:
             while not self._stopped.is_set() and not nc.is_closed:
                 try:
@@ -152,9 +153,11 @@ class Connector:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stopped.wait(), settings.discovery_interval)
         finally:
-            scaling.cancel()
-            await asyncio.wait((scaling,))
+            tasks[1].cancel()
+            await asyncio.wait(tasks[1:])
             await self._stop_bindings()
+            tasks[0].cancel()
+            await asyncio.wait(tasks[:1])
             await session.close()
             if nc.is_closed:
                 logger.error("the NATS connection was closed for good: %s", nc.last_error)
@@ -179,6 +182,18 @@ class Connector:
             "orphans": self._orphans.describe() if self._orphans else [],
             "unknownSettings": self._setting_faults,
         }
+
+    def _uses(self) -> dict[str, int]:
+        """Return the consumers that are used, for the other connectors."""
+        uses: dict[str, int] = {}
+        for running in (*self._running.values(), *(each for _, each in self._draining)):
+            consumer = running.binding.shared_consumer
+            uses[consumer] = uses.get(consumer, 0) + running.binding.announce()
+        return uses
+
+    def _others_changed(self) -> None:
+        for running in self._running.values():
+            running.binding.others_changed()
 
     def _faulty(self) -> int:
         """Return how many bindings have a fault, those that could not even be made included."""
@@ -340,6 +355,7 @@ class Connector:
             if key not in self._running:
                 self._running[key] = self._start(key, spec, connections)
                 self._ended.pop(key, None)
+                connections.presence.hurry()
 
     def _end_drained(self, wanted: Collection[BindingKey]) -> None:
         """Forget the bindings that have drained, and their metrics."""
@@ -419,6 +435,7 @@ class Connector:
             self._invoker(target, spec, connections),
             settings.breaker_limits(),
             self._acknowledgements,
+            connections.presence,
         )
         task = asyncio.create_task(binding.run(settings.drain_timeout), name=str(key))
         return RunningBinding(spec, binding, task)

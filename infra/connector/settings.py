@@ -140,7 +140,15 @@ class ConnectorSettings(BrokerSettings):
         " stream has no more messages",
     )
     nats_concurrency: int = Field(
-        default=4, ge=1, description="invocations of a function at the same time"
+        default=4, ge=1, description="invocations of a function at the same time, of this connector"
+    )
+    nats_max_concurrency: int | None = Field(
+        default=None,
+        ge=1,
+        description="invocations of a function at the same time, of all connectors together",
+    )
+    nats_rate: float | None = Field(
+        default=None, gt=0, description="messages in a second, of all connectors together"
     )
     nats_ack_wait: Seconds = Field(
         default=30.0,
@@ -265,6 +273,8 @@ class ConnectorSettings(BrokerSettings):
             timeout=self.function_timeout,
             start=self.nats_start,
             batch_min=self.nats_batch_min,
+            max_concurrency=self.nats_max_concurrency,
+            rate=self.nats_rate,
             result_topic=self.result_topic,
             error_topic=self.error_topic,
         )

@@ -50,7 +50,11 @@ class _Function:
             self._write(refused=ids)
             return web.Response(status=429, headers=mode.get("headers", {}), text="too many")
         self._write(
-            ids=ids, pid=os.getpid(), headers=dict(request.headers), body=body[:20_000].decode()
+            ids=ids,
+            pid=os.getpid(),
+            headers=dict(request.headers),
+            body=body[:20_000].decode(),
+            inflight=self._inflight + 1,
         )
         self._seen.update(ids)
         self._inflight += 1

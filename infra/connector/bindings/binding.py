@@ -25,6 +25,7 @@ from infra.connector.delivery.pull_sizer import PullSizer
 from infra.connector.delivery.queue import DeliveryQueue
 from infra.connector.delivery.response import Failed, Rejected, Response, Success, Unavailable
 from infra.connector.delivery.retry_policy import DUE_IMMEDIATELY, RetryDecision, RetryPolicy
+from infra.connector.delivery.shared_limits import SharedLimits
 from infra.connector.delivery.throttle import Throttle
 from infra.connector.dlq.outcome import Outcome, OutcomeHandler
 from infra.connector.dlq.publisher import DeadLetterPublisher
@@ -36,6 +37,7 @@ from infra.connector.jetstream.attempt_store import AttemptStore
 from infra.connector.jetstream.consumer import Consumer, ConsumerTarget
 from infra.connector.jetstream.dispatcher import Dispatcher
 from infra.connector.jetstream.results import ResultPublisher
+from infra.connector.openfaas.presence import Presence
 
 OUTAGE_BACKOFF = Backoff.exponential(0.25, 5.0)
 MIN_CAPACITY_EVENTS = 64
@@ -55,6 +57,7 @@ class Binding:
         invoker: Invoker,
         breaker_limits: BreakerLimits,
         memory: AckMemory,
+        presence: Presence,
     ) -> None:
         """Make a binding; nothing happens before `run`.
 
@@ -67,16 +70,25 @@ class Binding:
             invoker: invokes the function.
             breaker_limits: when delivery stops because nearly every message is dead.
             memory: remembers acknowledgements.
+            presence: the other connectors.
         """
         options = spec.options
+        self.shared_consumer = shared_consumer = f"{target.stream}/{target.name}"
+        """What other connectors know the consumer by."""
+        self._shared = SharedLimits(
+            lambda: presence.place(shared_consumer),
+            presence.hurry,
+            max_calls=options.max_concurrency,
+            rate=options.rate,
+        )
         self._attempts = attempts = AttemptCounter[MessageKey](options.max_deliver)
         self.spec = spec
-        self.consumer = Consumer(nc, js, target, PullSizer(*_capacity(spec)), memory)
+        self.consumer = Consumer(nc, js, target, PullSizer(*self._capacity()), memory)
         self._inflight = self.consumer.inflight
         self._invoker = invoker
         self._dead_letters = dead_letters
-        self._queue = DeliveryQueue(_batch_limits(spec), options.concurrency)
-        self._gate = Gate(Throttle(OUTAGE_BACKOFF), CircuitBreaker(breaker_limits))
+        self._queue = DeliveryQueue(self._batch_limits(), options.concurrency)
+        self._gate = Gate(Throttle(OUTAGE_BACKOFF), CircuitBreaker(breaker_limits), self._shared)
         store = AttemptStore(nc, js, target.stream, target.name)
         self._shared_attempts = SharedAttempts(attempts, store)
         self._results = ResultPublisher(
@@ -139,12 +151,25 @@ class Binding:
         self._invoker = invoker
         self._attempts.max_deliver = options.max_deliver
         self._policy.backoff = options.backoff
-        self._queue.change(_batch_limits(spec), options.concurrency)
+        self._shared.max_calls, self._shared.rate = options.max_concurrency, options.rate
         self._dispatcher.concurrency = options.concurrency
-        self.consumer.sizer.resize(*_capacity(spec))
+        self.others_changed()
         moved = self._results.change(options.result_topic, options.error_topic)
         if self.consumer.change(target) or moved:
             self._dispatcher.rebind()
+
+    def others_changed(self) -> None:
+        """Take what is this connector's part of the limits now."""
+        self._queue.change(self._batch_limits(), self.spec.options.concurrency)
+        self.consumer.sizer.resize(*self._capacity())
+        self._dispatcher.wake()
+
+    def announce(self) -> int:
+        """Return how many calls may be running here, where calls are limited, for the others."""
+        calls = self._shared.announce(len(self._dispatcher.running))
+        if calls:
+            self._dispatcher.wake()
+        return calls
 
     def stop(self, *, patient: bool = False) -> None:
         """Let `run` drain and return.
@@ -169,6 +194,10 @@ class Binding:
             "invocations": len(self._dispatcher.running),
             "eventsAwaitingRetry": self._queue.events_awaiting_retry,
             "breaker": self._gate.breaker.state(time.monotonic()).name.lower(),
+            "maxConcurrency": self.spec.options.max_concurrency,
+            "rate": self.spec.options.rate,
+            "connectors": self._shared.connectors(),
+            "ownPart": self._shared.part(),
             "concurrencyLimit": self._gate.limit.value,
             "paused": not self._gate.throttle.healthy,
             "fault": self.fault,
@@ -202,7 +231,7 @@ class Binding:
             last_success_seconds=None if succeeded_at is None else now - succeeded_at,
             breaker=gate.breaker.state(now),
             unavailable=not gate.throttle.healthy,
-            resume_seconds=gate.resume_at - now,
+            resume_seconds=gate.held_until - now,
             retries=self._queue.retries,
             next_retry=self._next_retry(now),
             max_deliver=options.max_deliver,
@@ -210,6 +239,9 @@ class Binding:
             error_topic=options.error_topic,
             held_back=self._outcomes.held_back,
             limit=gate.limit.value,
+            max_concurrency=options.max_concurrency,
+            own_part=self._shared.part(),
+            rate=options.rate,
         )
 
     def _next_retry(self, now: float) -> NextRetry | None:
@@ -330,26 +362,26 @@ class Binding:
             await self._results.ensure()
         return True
 
+    def _batch_limits(self) -> BatchLimits:
+        options = self.spec.options
+        if options.batch:
+            return BatchLimits(
+                options.batch_size,
+                options.batch_bytes,
+                options.batch_window,
+                min_events=options.batch_min,
+                max_messages=self._shared.messages(),
+            )
+        return BatchLimits(max_events=1, max_bytes=1, window=0.0, linger=0.0)
 
-def _batch_limits(spec: BindingSpec) -> BatchLimits:
-    options = spec.options
-    if options.batch:
-        return BatchLimits(
-            options.batch_size,
-            options.batch_bytes,
-            options.batch_window,
-            min_events=options.batch_min,
+    def _capacity(self) -> tuple[int, int]:
+        """Return how many events and bytes may be in flight."""
+        options, part = self.spec.options, self._shared.part()
+        calls = options.concurrency if part is None else min(options.concurrency, part)
+        return (
+            max(self._batch_limits().max_events * (calls + 1), MIN_CAPACITY_EVENTS),
+            options.batch_bytes * (calls + 1),
         )
-    return BatchLimits(max_events=1, max_bytes=1, window=0.0, linger=0.0)
-
-
-def _capacity(spec: BindingSpec) -> tuple[int, int]:
-    """Return how many events and bytes may be in flight."""
-    options, limits = spec.options, _batch_limits(spec)
-    return (
-        max(limits.max_events * (options.concurrency + 1), MIN_CAPACITY_EVENTS),
-        options.batch_bytes * (options.concurrency + 1),
-    )
 
 
 def _shared_call_id(messages: Sequence[Message]) -> str:

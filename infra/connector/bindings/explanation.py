@@ -57,6 +57,9 @@ class Situation:
         max_deliver: attempts after which a message is dead.
         result_topic: where what it answers is published; None: nowhere.
         error_topic: where copies of its dead letters are published; None: nowhere.
+        max_concurrency: calls at the same time of all connectors; None: no limit.
+        own_part: this connector's part of them; None: no limit, or not known yet.
+        rate: messages in a second of all connectors; None: no limit.
         limit: calls at the same time beyond which the function refuses more; None: it does not.
         held_back: what cannot be published, and why; None: everything is.
     """
@@ -88,6 +91,9 @@ class Situation:
     error_topic: str | None = None
     held_back: str | None = None
     limit: int | None = None
+    max_concurrency: int | None = None
+    own_part: int | None = None
+    rate: float | None = None
 
 
 def explain(now: Situation) -> list[str]:
@@ -145,6 +151,15 @@ def _calls(now: Situation) -> Iterator[str]:
             f"{len(now.running)} of {now.concurrency} calls are running, the longest for "
             f"{length(max(now.running))} of at most {length(now.timeout)}"
         )
+    if now.max_concurrency is not None:
+        part = (
+            "how many of them here is not known yet"
+            if now.own_part is None
+            else (f"{now.own_part} of them here")
+        )
+        yield f"at most {now.max_concurrency} calls of all connectors run at the same time, {part}"
+    if now.rate is not None:
+        yield f"at most {now.rate:g} messages a second are delivered by all connectors together"
     if now.limit is not None:
         yield (
             f"of late the function has refused more than {now.limit} calls at the same time (HTTP "

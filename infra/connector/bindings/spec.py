@@ -26,6 +26,8 @@ class DeliveryOptions:
         timeout: seconds to wait for a response.
         start: where in its stream a new consumer begins.
         batch_min: events below which a batch waits until the window ends.
+        max_concurrency: invocations at the same time, of all connectors; None: no limit.
+        rate: messages in a second, of all connectors; None: no limit.
         result_topic: the subject of what it answers; None: that is not published.
         error_topic: the subject of copies of its dead letters; None: there are none.
     """
@@ -42,6 +44,8 @@ class DeliveryOptions:
     timeout: float = 60.0
     start: StartPosition = FROM_THE_BEGINNING
     batch_min: int = 1
+    max_concurrency: int | None = None
+    rate: float | None = None
     result_topic: str | None = None
     error_topic: str | None = None
 

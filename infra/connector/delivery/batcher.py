@@ -33,6 +33,7 @@ class BatchLimits:
         linger: seconds since the last message arrived, if the stream has no more, no invocation is
             running, and the pause after the last one is over.
         min_events: how many events a batch has at least before `linger` counts.
+        max_messages: it holds that many messages; None: it may hold any number.
     """
 
     max_events: int
@@ -40,6 +41,7 @@ class BatchLimits:
     window: float
     linger: float = 0.002
     min_events: int = 1
+    max_messages: int | None = None
 
 
 MAX_PAUSE = 4
@@ -98,8 +100,11 @@ class Batcher(Generic[T]):
     @property
     def full(self) -> bool:
         """Whether a batch is complete without any more waiting."""
+        limits = self.limits
         return bool(self._waiting) and (
-            self.events >= self.limits.max_events or self.size >= self.limits.max_bytes
+            self.events >= limits.max_events
+            or self.size >= limits.max_bytes
+            or (limits.max_messages is not None and len(self._waiting) >= limits.max_messages)
         )
 
     def ready_at(self, *, busy: bool = False) -> float | None:
@@ -133,6 +138,7 @@ class Batcher(Generic[T]):
             if batch and (
                 events + item.events > self.limits.max_events
                 or size + item.size > self.limits.max_bytes
+                or len(batch) == self.limits.max_messages
             ):
                 break
             self._waiting.popleft()

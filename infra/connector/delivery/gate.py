@@ -2,15 +2,17 @@
 
 from infra.connector.delivery.adaptive_limit import AdaptiveLimit
 from infra.connector.delivery.circuit_breaker import BreakerState, CircuitBreaker
+from infra.connector.delivery.shared_limits import SharedLimits
 from infra.connector.delivery.throttle import Throttle
 
 
 class Gate:
     """Admits the invocations of one function."""
 
-    def __init__(self, throttle: Throttle, breaker: CircuitBreaker) -> None:
+    def __init__(self, throttle: Throttle, breaker: CircuitBreaker, shared: SharedLimits) -> None:
         self.throttle = throttle
         self.breaker = breaker
+        self.shared = shared
         self.limit = AdaptiveLimit()
 
     def may_invoke(self, now: float, running: int) -> bool:
@@ -24,6 +26,7 @@ class Gate:
         return (
             self.throttle.may_invoke(now, running)
             and self.limit.allows(running)
+            and self.shared.allows(running, now)
             and state is not BreakerState.OPEN
             and not (state is BreakerState.HALF_OPEN and running)
         )
@@ -44,4 +47,9 @@ class Gate:
     @property
     def resume_at(self) -> float:
         """When invocations may start again; in the past if they may now."""
+        return max(self.held_until, self.shared.resume_at)
+
+    @property
+    def held_until(self) -> float:
+        """As `resume_at`, as far as the function is the reason."""
         return max(self.throttle.resume_at, self.breaker.open_until)

@@ -86,6 +86,8 @@ class Dispatcher:
                     continue
                 now = time.monotonic()
                 await self._release_delayed(now)
+                if self._gate.shared.part() == 0 and len(self.consumer.inflight):
+                    await self._return_waiting()  # other connectors have all the calls
                 self._start_deliveries(now)
                 await self._pull(now)
                 self.consumer.re_ack_after_reconnect()
@@ -103,6 +105,10 @@ class Dispatcher:
         """
         self.stopping = True
         self._patient = patient
+        self._wake.set()
+
+    def wake(self) -> None:
+        """Look again for what there is to do."""
         self._wake.set()
 
     def rebind(self) -> None:
@@ -179,7 +185,7 @@ class Dispatcher:
         if self.consumer.missing:
             self.fault = f"the consumer {self.consumer.target.name} does not exist any more"
             logger.warning("%s: %s", self.consumer.target.function, self.fault)
-        elif not self.stopping:
+        elif not self.stopping and self._gate.shared.calls() != 0:
             await self.consumer.pull(now, failing=self._gate.failing)
 
     async def _release_delayed(self, now: float) -> None:
@@ -222,6 +228,7 @@ class Dispatcher:
         while delivery := self._next_delivery(now):
             task = asyncio.create_task(self._run(delivery))
             self.running[task] = delivery
+            self._gate.shared.started(len(delivery.messages), now)
             if delivery.exclusive:
                 self._exclusive = delivery
             task.add_done_callback(self._ended)
@@ -247,6 +254,7 @@ class Dispatcher:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         delivery = self.running.pop(task)
+        self._gate.shared.ended(len(self.running))
         if not task.cancelled() and (error := task.exception()):
             logger.error("unexpected error in delivery; messages requeued", exc_info=error)
             inflight = self.consumer.inflight

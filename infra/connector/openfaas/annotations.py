@@ -1,6 +1,7 @@
 """The annotations and labels of a function that the connector reads."""
 
 import difflib
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -26,7 +27,10 @@ ANNOTATIONS = {
     "jetstream.batch-window": "maximum time for a batch to fill, such as 100ms (NATS_BATCH_WINDOW)",
     "jetstream.batch-min": "events below which a batch waits until the window ends, also when the"
     " stream has no more messages (NATS_BATCH_MIN)",
-    "jetstream.concurrency": "invocations at the same time (NATS_CONCURRENCY)",
+    "jetstream.concurrency": "invocations at the same time, of each connector (NATS_CONCURRENCY)",
+    "jetstream.max-concurrency": "invocations at the same time, of all connectors together"
+    " (NATS_MAX_CONCURRENCY)",
+    "jetstream.rate": "messages in a second, of all connectors together (NATS_RATE)",
     "jetstream.ack-wait": "how long the server waits for an acknowledgement or a sign of progress"
     " before it redelivers a message (NATS_ACK_WAIT)",
     "jetstream.max-deliver": "attempts that are charged to a message before it is dead"
@@ -110,6 +114,8 @@ def read_delivery_options(
         "batch-window": ("batch_window", parse_duration),
         "batch-min": ("batch_min", _parse_count),
         "concurrency": ("concurrency", _parse_count),
+        "max-concurrency": ("max_concurrency", _parse_count),
+        "rate": ("rate", _parse_rate),
         "ack-wait": ("ack_wait", _parse_positive_duration),
         "max-deliver": ("max_deliver", _parse_count),
         "backoff": ("backoff", parse_backoff),
@@ -172,6 +178,16 @@ def _parse_count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise ValueError(f"not a number of at least 1: {text!r}")
     return int(text)
+
+
+def _parse_rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < math.inf:
+        raise ValueError(f"not a number of messages above 0: {text!r}")
+    return rate
 
 
 def _parse_positive_duration(text: str) -> float:

@@ -1,23 +1,27 @@
 """Which connectors run beside this one, and which of them acts for a function.
 
 Connectors share the durable consumers of functions, and need no leader to deliver. Only what must
-not be done twice, such as requests for replicas, is left to the one that has run for longest. They
-announce themselves over NATS, without anything that is stored: where they do not hear each other,
-each acts, which is more requests and no harm.
+not be done twice, such as requests for replicas, is left to the one that has run for longest, and
+limits that hold for all of them are divided. They announce themselves over NATS, without anything
+that is stored: where they do not hear each other, each acts, and takes the whole of a limit.
 """
 
+import asyncio
+import contextlib
 import json
 import logging
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
+
+from infra.connector.delivery.shared_limits import Place
 
 logger = logging.getLogger(__name__)
 
@@ -30,64 +34,107 @@ _SETTLE_SECONDS = 1.0
 @dataclass(frozen=True)
 class _Peer:
     age: tuple[float, str]
-    consumers: frozenset[str]
+    consumers: Mapping[str, int]
     heard: float
 
 
 class Presence:
     """Announces this connector, and listens to the others."""
 
-    def __init__(self, nc: Client, interval: float) -> None:
+    def __init__(
+        self,
+        nc: Client,
+        interval: float,
+        uses: Callable[[], Mapping[str, int]],
+        on_change: Callable[[], None],
+    ) -> None:
         """Announce nothing yet.
 
         Args:
             nc: the connection.
             interval: seconds between announcements.
+            uses: returns the consumers that this connector uses, each as `stream/name`, with how
+                many calls may be running here of a function whose calls are limited.
+            on_change: called when the others have changed.
         """
         self._nc = nc
         self._interval = interval
         self._id = secrets.token_hex(8)
         self._age = (time.time(), self._id)
-        self._consumers: frozenset[str] = frozenset()
+        self._uses = uses
+        self._on_change = on_change
+        self._since: dict[str, float] = {}
         self._peers: dict[str, _Peer] = {}
-        self._settled_at = time.monotonic() + min(_SETTLE_SECONDS, interval)
         self._subscription: Subscription | None = None
+        self._hurry = asyncio.Event()
 
-    async def announce(self, consumers: Iterable[str]) -> None:
-        """Tell the others of the consumers that this connector uses, each as `stream/name`."""
-        self._consumers = frozenset(consumers)
+    async def run(self) -> None:
+        """Announce at intervals, and at once when `hurry` is called, until cancelled."""
+        try:
+            while True:
+                self._hurry.clear()
+                await self._announce()
+                self._forget_silent()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._hurry.wait(), self._interval)
+        finally:
+            await self._leave()
+
+    def hurry(self) -> None:
+        """Announce now, since something has changed."""
+        self._hurry.set()
+
+    async def _announce(self) -> None:
         try:
             if self._subscription is None:
                 self._subscription = await self._nc.subscribe(SUBJECT, cb=self._hear)  # pyright: ignore[reportUnknownMemberType] - untyped arguments in nats-py
-            await self._publish()
+            uses = self._uses()
+            now = time.monotonic()
+            self._since = {consumer: self._since.get(consumer, now) for consumer in uses}
+            await self._publish(uses)
         except (NatsError, OSError) as error:
             logger.debug("other connectors do not hear of this one: %s", error)
 
-    async def leave(self) -> None:
-        """Tell the others that this connector ends."""
-        self._consumers = frozenset()
+    async def _leave(self) -> None:
         try:
-            await self._publish(leaving=True)
+            await self._publish({}, leaving=True)
         except (NatsError, OSError) as error:
             logger.debug("other connectors do not hear that this one ends: %s", error)
 
     def acts_for(self, consumer: str) -> bool:
         """Return whether it is for this connector to act for the function of a consumer."""
+        place = self.place(consumer)
+        return place is not None and place.index == 0
+
+    def place(self, consumer: str) -> Place | None:
+        """Return the place of this connector among those that use a consumer.
+
+        None while the others may not have answered what was announced.
+        """
+        since = self._since.get(consumer)
         now = time.monotonic()
-        if now < self._settled_at:
-            return False
-        forgotten = now - _MISSED_ANNOUNCEMENTS * self._interval
-        return not any(
-            peer.age < self._age and consumer in peer.consumers
-            for peer in self._peers.values()
-            if peer.heard >= forgotten
+        if since is None or now < since + min(_SETTLE_SECONDS, self._interval):
+            return None
+        peers = [peer for peer in self._peers.values() if consumer in peer.consumers]
+        return Place(
+            index=sum(peer.age < self._age for peer in peers),
+            number=len(peers) + 1,
+            used_by_others=sum(peer.consumers[consumer] for peer in peers),
         )
 
-    async def _publish(self, *, leaving: bool = False) -> None:
+    def _forget_silent(self) -> None:
+        silent = time.monotonic() - _MISSED_ANNOUNCEMENTS * self._interval
+        gone = [name for name, peer in self._peers.items() if peer.heard < silent]
+        for name in gone:
+            del self._peers[name]
+        if gone:
+            self._on_change()
+
+    async def _publish(self, uses: Mapping[str, int], *, leaving: bool = False) -> None:
         text: dict[str, Any] = {
             "id": self._id,
             "since": self._age[0],
-            "consumers": sorted(self._consumers),
+            "consumers": dict(uses),
             "leaving": leaving,
         }
         await self._nc.publish(SUBJECT, json.dumps(text).encode())
@@ -96,17 +143,23 @@ class Presence:
         try:
             said = json.loads(msg.data)
             name, since = str(said["id"]), float(said["since"])
-            consumers = frozenset(map(str, said["consumers"]))
+            consumers = _read_uses(said["consumers"])
             leaving = bool(said["leaving"])
         except (ValueError, TypeError, KeyError) as error:
             logger.debug("not an announcement of a connector: %s", error)
             return
         if name == self._id:
             return
-        if leaving:
-            self._peers.pop(name, None)
-            return
-        is_new = name not in self._peers
-        self._peers[name] = _Peer((since, name), consumers, time.monotonic())
-        if is_new:
-            await self.announce(self._consumers)
+        before = self._peers.pop(name, None)
+        if not leaving:
+            self._peers[name] = _Peer((since, name), consumers, time.monotonic())
+        if before is None:
+            self.hurry()
+        if before is None or leaving or before.consumers != consumers:
+            self._on_change()
+
+
+def _read_uses(said: Any) -> dict[str, int]:
+    if isinstance(said, list):  # from a connector of before limits were shared
+        return dict.fromkeys(map(str, cast("list[Any]", said)), 0)
+    return {str(consumer): int(calls) for consumer, calls in dict(said).items()}

@@ -53,9 +53,6 @@ class Scaling:
         """Measure and scale every `interval` seconds until cancelled."""
         try:
             while True:
-                await self._presence.announce(
-                    _consumer(running.binding) for running in self._running.values()
-                )
                 await asyncio.sleep(interval)
                 for key, running in self._running.items():
                     if key not in self._measuring:
@@ -64,7 +61,6 @@ class Scaling:
         finally:
             for task in (*self._measuring.values(), *self._requesting.values()):
                 task.cancel()
-            await self._presence.leave()
 
     async def _measure(self, key: BindingKey, binding: Binding) -> None:
         try:
@@ -102,14 +98,9 @@ class Scaling:
         if (
             desired is None
             or function in self._requesting
-            or not self._presence.acts_for(_consumer(binding))
+            or not self._presence.acts_for(binding.shared_consumer)
         ):
             return
         task = asyncio.create_task(autoscaler.request(function, desired))
         self._requesting[function] = task
         task.add_done_callback(lambda _: self._requesting.pop(function))
-
-
-def _consumer(binding: Binding) -> str:
-    target = binding.consumer.target
-    return f"{target.stream}/{target.name}"

@@ -1,13 +1,16 @@
 """How many calls run at the same time, of one connector and of several."""
 
+import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from nats.js import JetStreamContext
 
-from tests.support.connector import connector_to
+from tests.support.connector import ConnectorProcess, connector_to
 from tests.support.fakes import FakeFunction
 from tests.support.jetstream import drained, event, publish
+from tests.support.net import wait_until
 
 
 @pytest.mark.parametrize(
@@ -33,3 +36,59 @@ async def test_few_calls_are_refused(
         (binding,) = connector.bindings()
         assert binding["concurrencyLimit"] in range(1, 4)
         assert any("HTTP 429" in sentence for sentence in binding["explanation"])
+
+
+async def test_connectors_share_a_limit(
+    js: JetStreamContext, function: FakeFunction, nats_url: str, tmp_path: Path
+) -> None:
+    """Three calls at once, of one connector, two, and after a kill."""
+    settings = {"DELIVERY": "single", "NATS_CONCURRENCY": "4", "NATS_MAX_CONCURRENCY": "3"}
+    function.mode(delay=0.05)
+    with ExitStack() as stack:
+
+        def start(name: str) -> ConnectorProcess:
+            return stack.enter_context(connector_to(function, tmp_path, nats_url, name, **settings))
+
+        def part(connector: ConnectorProcess) -> int | None:
+            return connector.bindings()[0]["ownPart"]
+
+        one = start("one")
+        await publish(js, *(event(f"a{n}") for n in range(60)))
+        two = start("two")  # while the first one is busy
+        wait_until(lambda: (part(one), part(two)) == (2, 1))
+        await publish(js, *(event(f"b{n}") for n in range(60)))
+        await drained(js)
+        assert two.metrics()["done_messages_total"] > 0
+        (binding,) = two.bindings()
+        assert binding["maxConcurrency"] == 3
+        text = "at most 3 calls of all connectors run at the same time, 1 of them here"
+        assert text in binding["explanation"]
+        one.kill()
+        wait_until(lambda: part(two) == 3)
+        await publish(js, *(event(f"c{n}") for n in range(30)))
+        await drained(js)
+        assert max(call["inflight"] for call in function.requests()) == 3
+        assert len(set(function.done())) == 150
+
+
+async def test_connectors_share_a_rate(
+    js: JetStreamContext, function: FakeFunction, nats_url: str, tmp_path: Path
+) -> None:
+    """60 messages at 50 a second take a second, batches and two connectors or not."""
+    settings = {"NATS_RATE": "50", "NATS_BATCH_SIZE": "1000"}
+    with ExitStack() as stack:
+        both = [
+            stack.enter_context(connector_to(function, tmp_path, nats_url, name, **settings))
+            for name in ("one", "two")
+        ]
+        for connector in both:
+            wait_until(
+                lambda connector=connector: connector.state()["bindings"][0]["connectors"] == 2
+            )
+        began = time.time()
+        await publish(js, *(event(f"{n}") for n in range(85)))
+        await drained(js)
+        last = max(call["time"] for call in function.requests())
+        # 25 may come at once, as the first batch of each connector
+        assert last - began > (85 - 50) / 50 * 0.99
+        assert all(len(call["ids"]) <= 25 for call in function.requests())
