@@ -19,6 +19,12 @@ DEAD_EVENTS = Counter(
 )
 RETURNED = Counter(_P + "returned_messages_total", "Messages returned to the stream", _LABELS)
 RETURNED_EVENTS = Counter(_P + "returned_events_total", "Events returned to the stream", _LABELS)
+FILTERED = Counter(
+    _P + "filtered_messages_total",
+    "Messages that do not match the function's filter: acknowledged, and not delivered",
+    _LABELS,
+)
+FILTERED_EVENTS = Counter(_P + "filtered_events_total", "Events of these messages", _LABELS)
 RETRIED = Counter(_P + "retried_messages_total", "Retries scheduled", (*_LABELS, "charged"))
 PUBLISHED = Counter(
     _P + "published_messages_total",

@@ -11,6 +11,7 @@ from functions.common.durations import Seconds
 from functions.common.settings import SecretLines
 from infra.connector.bindings.spec import DEFAULT_RETRY_BACKOFF, DeliveryOptions
 from infra.connector.delivery.circuit_breaker import DEFAULT_COOLDOWN, BreakerLimits
+from infra.connector.delivery.filters import MessageFilter, parse_filter
 from infra.connector.jetstream.start_position import FROM_THE_BEGINNING, StartPosition, parse_start
 from infra.connector.jetstream.subjects import is_subject, parse_publish_subject, parse_topics
 from infra.connector.openfaas.annotations import parse_backoff
@@ -27,6 +28,10 @@ def _parse_topics(value: object) -> object:
 
 def _parse_start(value: object) -> object:
     return parse_start(value) if isinstance(value, str) else value
+
+
+def _parse_filter(value: object) -> object:
+    return parse_filter(value) if isinstance(value, str) else value
 
 
 def _check_dlq_subject(template: str) -> str:
@@ -53,6 +58,7 @@ Delays = Annotated[Backoff, NoDecode, BeforeValidator(_parse_delays)]
 Topics = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parse_topics)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parse_names)]
 
+Filter = Annotated[MessageFilter, NoDecode, BeforeValidator(_parse_filter)]
 Start = Annotated[StartPosition, NoDecode, BeforeValidator(_parse_start)]
 
 
@@ -126,6 +132,10 @@ class ConnectorSettings(BrokerSettings):
         " sequence, or a time such as 2026-01-31T12:00:00Z",
     )
 
+    nats_filter: Filter | None = Field(
+        default=None,
+        description="pattern of the messages that are delivered, as JSON; others are acknowledged",
+    )
     nats_batch_size: int = Field(default=5000, ge=1, description="events in a batch")
     nats_batch_bytes: int = Field(
         default=4 * 1024**2, ge=1, description="bytes of payload in a batch"
@@ -273,6 +283,7 @@ class ConnectorSettings(BrokerSettings):
             timeout=self.function_timeout,
             start=self.nats_start,
             batch_min=self.nats_batch_min,
+            filter=self.nats_filter,
             max_concurrency=self.nats_max_concurrency,
             rate=self.nats_rate,
             result_topic=self.result_topic,

@@ -116,6 +116,8 @@ class Binding:
             concurrency=options.concurrency,
             bind=self._bind,
             deliver=self._deliver,
+            accept=self._accept,
+            discard=self._discard,
         )
         self._observer = BindingObserver(
             spec.function, target.stream, self._inflight, self._dispatcher.running, self._gate
@@ -124,6 +126,7 @@ class Binding:
             lambda: self.consumer.oldest_seconds() or 0.0
         )
         self._started: dict[int, float] = {}
+        self._filtered = 0
 
     @property
     def fault(self) -> str | None:
@@ -194,6 +197,8 @@ class Binding:
             "invocations": len(self._dispatcher.running),
             "eventsAwaitingRetry": self._queue.events_awaiting_retry,
             "breaker": self._gate.breaker.state(time.monotonic()).name.lower(),
+            "filter": str(filter_) if (filter_ := self.spec.options.filter) else None,
+            "messagesFiltered": self._filtered,
             "maxConcurrency": self.spec.options.max_concurrency,
             "rate": self.spec.options.rate,
             "connectors": self._shared.connectors(),
@@ -242,6 +247,7 @@ class Binding:
             max_concurrency=options.max_concurrency,
             own_part=self._shared.part(),
             rate=options.rate,
+            filtered=self._filtered if options.filter else None,
         )
 
     def _next_retry(self, now: float) -> NextRetry | None:
@@ -261,6 +267,17 @@ class Binding:
         await self._dead_letters.ensure_stream()
         await self._results.ensure()
         await self.consumer.ensure()
+
+    def _accept(self, message: Message) -> bool:
+        """Return whether a message is delivered; what is replayed is, whatever the filter says."""
+        wanted = self.spec.options.filter
+        return wanted is None or self.spec.redrive_of is not None or wanted.matches(message)
+
+    async def _discard(self, messages: list[Message]) -> None:
+        """Acknowledge messages that the filter keeps from the function."""
+        self._filtered += len(messages)
+        self._observer.filtered(messages)
+        await self._inflight.ack(messages)
 
     async def _deliver(self, delivery: Delivery) -> None:
         """Invoke the function with messages, and do what follows from its response."""

@@ -57,6 +57,7 @@ class Situation:
         max_deliver: attempts after which a message is dead.
         result_topic: where what it answers is published; None: nowhere.
         error_topic: where copies of its dead letters are published; None: nowhere.
+        filtered: messages that its filter has kept from it since the start; None: it has no filter.
         max_concurrency: calls at the same time of all connectors; None: no limit.
         own_part: this connector's part of them; None: no limit, or not known yet.
         rate: messages in a second of all connectors; None: no limit.
@@ -91,6 +92,7 @@ class Situation:
     error_topic: str | None = None
     held_back: str | None = None
     limit: int | None = None
+    filtered: int | None = None
     max_concurrency: int | None = None
     own_part: int | None = None
     rate: float | None = None
@@ -126,6 +128,11 @@ def _bound(now: Situation) -> Iterator[str]:
     for what, topic in published.items():
         if topic is not None:
             yield f"{what} are published to {topic}"
+    if now.filtered is not None:
+        yield (
+            f"it gets messages that match its filter; {now.filtered} others were acknowledged "
+            "since this connector began"
+        )
     if now.consumer_paused > 0:
         yield (
             f"the consumer is paused in NATS for another {length(now.consumer_paused)}: nothing is "

@@ -3,13 +3,13 @@
 import asyncio
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from functions.common.log_on_change import LogOnChange
 from infra.connector import metrics
 from infra.connector.delivery.circuit_breaker import BreakerState
 from infra.connector.delivery.gate import Gate
-from infra.connector.delivery.message import Delivery
+from infra.connector.delivery.message import Delivery, Message
 from infra.connector.delivery.response import Failed, Rejected, Success, Unavailable, summary
 from infra.connector.http.invoker import Invocation
 from infra.connector.jetstream.inflight import InFlightMessages
@@ -119,6 +119,11 @@ class BindingObserver:
         """Report that messages are delivered again."""
         label = "yes" if charged else "no"
         metrics.RETRIED.labels(*self._labels, label).inc(len(delivery.messages))
+
+    def filtered(self, messages: Sequence[Message]) -> None:
+        """Report that messages are acknowledged without having been delivered."""
+        metrics.FILTERED.labels(*self._labels).inc(len(messages))
+        metrics.FILTERED_EVENTS.labels(*self._labels).inc(sum(each.events for each in messages))
 
     def deferred(self) -> None:
         """Report that the function defers a message."""

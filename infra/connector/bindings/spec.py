@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from functions.common.backoff import Backoff
+from infra.connector.delivery.filters import MessageFilter
 from infra.connector.jetstream.start_position import FROM_THE_BEGINNING, StartPosition
 from infra.connector.openfaas.autoscaler import ReplicaLimits
 
@@ -26,6 +27,7 @@ class DeliveryOptions:
         timeout: seconds to wait for a response.
         start: where in its stream a new consumer begins.
         batch_min: events below which a batch waits until the window ends.
+        filter: which messages are delivered; None: all.
         max_concurrency: invocations at the same time, of all connectors; None: no limit.
         rate: messages in a second, of all connectors; None: no limit.
         result_topic: the subject of what it answers; None: that is not published.
@@ -44,6 +46,7 @@ class DeliveryOptions:
     timeout: float = 60.0
     start: StartPosition = FROM_THE_BEGINNING
     batch_min: int = 1
+    filter: MessageFilter | None = None
     max_concurrency: int | None = None
     rate: float | None = None
     result_topic: str | None = None

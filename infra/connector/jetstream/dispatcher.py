@@ -44,6 +44,8 @@ class Dispatcher:
         concurrency: int,
         bind: Callable[[], Awaitable[None]],
         deliver: Callable[[Delivery], Awaitable[None]],
+        accept: Callable[[Message], bool] = lambda _: True,
+        discard: Callable[[list[Message]], Awaitable[None]] | None = None,
     ) -> None:
         """Make a dispatcher.
 
@@ -54,6 +56,8 @@ class Dispatcher:
             concurrency: deliveries that run at the same time.
             bind: makes the consumer and whatever else `deliver` needs; raises `BindError`.
             deliver: delivers messages; returns when they are acknowledged, returned or requeued.
+            accept: returns whether a message is delivered.
+            discard: ends the others; by default they are acknowledged.
         """
         self.fault: str | None = "not bound yet"
         """Why no messages are pulled; None while bound."""
@@ -66,6 +70,9 @@ class Dispatcher:
         self._gate = gate
         self._bind = bind
         self._deliver = deliver
+        self._accept = accept
+        self._discard = discard or consumer.inflight.ack
+        self._unwanted: list[Message] = []
         self._rebind = False
         self._patient = False
         self._exclusive: Delivery | None = None
@@ -85,6 +92,7 @@ class Dispatcher:
                 if must_bind and not await self._bind_until_stopped():
                     continue
                 now = time.monotonic()
+                await self._discard_unwanted()
                 await self._release_delayed(now)
                 if self._gate.shared.part() == 0 and len(self.consumer.inflight):
                     await self._return_waiting()  # other connectors have all the calls
@@ -150,6 +158,7 @@ class Dispatcher:
     async def _drain(self, limit: float) -> None:
         inflight = self.consumer.inflight
         await self.consumer.stop_pulling()
+        await self._discard_unwanted()
         await self._return_waiting()
         ends = math.inf
         while self.running and (now := time.monotonic()) < ends:
@@ -178,8 +187,16 @@ class Dispatcher:
     # Pulling and waiting
 
     def _receive(self, message: Message, more_to_come: bool) -> None:
-        if self._queue.add(message, time.monotonic(), more_to_come=more_to_come):
+        if not self._accept(message):
+            self._unwanted.append(message)
             self._wake.set()
+        elif self._queue.add(message, time.monotonic(), more_to_come=more_to_come):
+            self._wake.set()
+
+    async def _discard_unwanted(self) -> None:
+        if self._unwanted:
+            unwanted, self._unwanted = self._unwanted, []
+            await self._discard(unwanted)
 
     async def _pull(self, now: float) -> None:
         if self.consumer.missing:

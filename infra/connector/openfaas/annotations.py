@@ -9,6 +9,7 @@ from typing import Any
 from functions.common.backoff import Backoff
 from functions.common.durations import parse_duration
 from infra.connector.bindings.spec import DeliveryOptions
+from infra.connector.delivery.filters import parse_filter
 from infra.connector.jetstream.start_position import parse_start
 from infra.connector.jetstream.subjects import parse_publish_subject, parse_topics
 from infra.connector.openfaas.autoscaler import ReplicaLimits
@@ -47,6 +48,8 @@ ANNOTATIONS = {
     " that of each message of a batch (RESULT_TOPIC)",
     "jetstream.error-topic": "subject to which a copy of each dead letter is published"
     " (ERROR_TOPIC)",
+    "jetstream.filter": "pattern of the messages that are delivered, as JSON; others are"
+    " acknowledged (NATS_FILTER)",
     "jetstream.consumer": "an existing durable consumer, which is used as it is",
     "jetstream.lag-per-replica": "events of lag for each of which one replica is requested"
     " (LAG_PER_REPLICA)",
@@ -122,6 +125,7 @@ def read_delivery_options(
         "max-ack-pending": ("max_ack_pending", _parse_count),
         "timeout": ("timeout", _parse_positive_duration),
         "start": ("start", parse_start),
+        "filter": ("filter", parse_filter),
         "result-topic": ("result_topic", parse_publish_subject),
         "error-topic": ("error_topic", parse_publish_subject),
     }
