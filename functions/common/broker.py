@@ -4,20 +4,23 @@ import asyncio
 import logging
 import re
 import ssl
+from collections import deque
 from pathlib import Path
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
-from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+from nats.js.api import DEFAULT_PREFIX, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import APIError, NotFoundError
-from pydantic import Field
+from pydantic import Field, StringConstraints, model_validator
 
 from functions.common.dead_letter import DLQ_DAYS
 from functions.common.durations import Seconds
 from functions.common.jetstream_errors import JetStreamErrorCode
 from functions.common.log_on_change import LogOnChange
+from functions.common.nats_client import NatsClient, NatsConnectError, fault_text
 from functions.common.settings import ComponentSettings, secrets_dir
 
 logger = logging.getLogger(__name__)
@@ -34,6 +37,10 @@ _HEADER_BYTES = 4096
 _STEPS = 6
 """Connection, greeting and login, each of which may take nats_connect_timeout, twice."""
 _NOT_A_TOKEN = re.compile(r"[^A-Za-z0-9_-]")
+
+
+Subject = Annotated[str, StringConstraints(pattern=r"^[^\s.*>]+(\.[^\s.*>]+)*$")]
+Token = Annotated[str, StringConstraints(pattern=r"^[^\s.*>]+$")]
 
 
 class BrokerSettings(ComponentSettings):
@@ -57,6 +64,27 @@ class BrokerSettings(ComponentSettings):
         description="CA certificate for TLS, without which no login is sent then; by default the "
         "secret file nats-ca, if there",
     )
+    nats_cert_file: Path | None = Field(
+        default=None,
+        description="client certificate for mutual TLS, with its chain; by default the secret file"
+        " nats-cert, if there",
+    )
+    nats_key_file: Path | None = Field(
+        default=None,
+        description="key of nats_cert_file; by default the secret file nats-key, if there",
+    )
+    nats_inbox_prefix: Subject | None = Field(
+        default=None,
+        description="subject below which replies arrive; by default _INBOX.<user>, or _INBOX",
+    )
+    nats_js_domain: Token | None = Field(
+        default=None, description="JetStream domain, such as that of a leaf node"
+    )
+    nats_js_api_prefix: Subject | None = Field(
+        default=None,
+        description="subject before those of the JetStream API, where another account's is"
+        " imported; by default $JS.API, or $JS.<domain>.API",
+    )
     nats_connect_timeout: Seconds = Field(
         default=2.0, description="seconds for one attempt to connect"
     )
@@ -72,6 +100,19 @@ class BrokerSettings(ComponentSettings):
     )
     stream_replicas: int = Field(default=1, description="copies of each stream in the NATS cluster")
 
+    @model_validator(mode="after")
+    def _check_api(self) -> Self:
+        if self.nats_js_domain and self.nats_js_api_prefix:
+            raise ValueError("set NATS_JS_DOMAIN or NATS_JS_API_PREFIX, not both")
+        return self
+
+    @property
+    def api_prefix(self) -> str:
+        """What the subjects of the JetStream API begin with."""
+        if self.nats_js_domain:
+            return f"$JS.{self.nats_js_domain}.API"
+        return self.nats_js_api_prefix or DEFAULT_PREFIX
+
 
 def _file(configured: Path | None, secret: str) -> str | None:
     path = configured or secrets_dir() / secret
@@ -80,8 +121,36 @@ def _file(configured: Path | None, secret: str) -> str | None:
 
 def _inbox_prefix(settings: BrokerSettings) -> str:
     """Return the subject below which replies arrive: the user's own, which no other may read."""
+    if settings.nats_inbox_prefix:
+        return settings.nats_inbox_prefix
     user = settings.nats_user or urlsplit(settings.nats_url.split(",")[0].strip()).username
     return f"_INBOX.{_NOT_A_TOKEN.sub('_', user)}" if user else "_INBOX"
+
+
+def _tls(settings: BrokerSettings) -> ssl.SSLContext | None:
+    """Return how TLS is done; None where only the scheme of the URL, or the server, asks for it.
+
+    Raises:
+        NatsConnectError: a file cannot be used.
+    """
+    ca = _file(settings.nats_ca_file, "nats-ca")
+    certificate = _file(settings.nats_cert_file, "nats-cert")
+    key = _file(settings.nats_key_file, "nats-key")
+    if not (ca or certificate or key):
+        return None
+    if key and not certificate:
+        raise NatsConnectError(f"there is a key for TLS, {key}, and no NATS_CERT_FILE")
+    try:
+        context = ssl.create_default_context(cafile=ca)
+    except OSError as error:
+        raise NatsConnectError(f"the CA certificate {ca} cannot be used: {error}") from error
+    if certificate:
+        try:
+            context.load_cert_chain(certificate, key)
+        except OSError as error:
+            files = f"{certificate} and its key {key or '(in the same file)'}"
+            raise NatsConnectError(f"{files} cannot be used: {error}") from error
+    return context
 
 
 def without_login(url: str) -> str:
@@ -93,22 +162,7 @@ def without_login(url: str) -> str:
     return ",".join(shown)
 
 
-class _Client(Client):
-    """A client that sends its login through TLS only, where TLS is asked for.
-
-    The library sends it in the clear where the server says that it has no TLS, which anybody
-    between the two can say.
-    """
-
-    def _connect_command(self) -> bytes:
-        server = self._current_server
-        wanted = "tls" in self.options or (server is not None and server.uri.scheme == "tls")
-        if wanted and not self._server_info.get("tls_required"):
-            raise NatsError("the server offers no TLS, and the login is sent through TLS only")
-        return super()._connect_command()
-
-
-async def connect(settings: BrokerSettings, name: str, *, forever: bool = True) -> Client:
+async def connect(settings: BrokerSettings, name: str, *, forever: bool = True) -> NatsClient:
     """Connect to NATS.
 
     Args:
@@ -117,14 +171,14 @@ async def connect(settings: BrokerSettings, name: str, *, forever: bool = True) 
         forever: reconnect without limit once the first connection has succeeded.
 
     Raises:
-        nats.errors.Error, OSError: no server could be reached, or it refused the credentials.
+        NatsConnectError: no server could be reached, or it refused the credentials.
     """
-    ca = _file(settings.nats_ca_file, "nats-ca")
-
     on_change = LogOnChange(logger)
+    faults: deque[Exception] = deque(maxlen=1)
 
     async def on_error(error: Exception) -> None:
-        on_change.log("error", f"NATS: {str(error) or type(error).__name__}")
+        faults.append(error)
+        on_change.log("error", f"NATS: {fault_text(error)}")
 
     async def on_disconnect() -> None:
         logger.warning("NATS connection lost")
@@ -134,30 +188,35 @@ async def connect(settings: BrokerSettings, name: str, *, forever: bool = True) 
         logger.info("NATS connection is back")
 
     servers = [url.strip() for url in settings.nats_url.split(",")]
-    nc = _Client()
-    # after a refused certificate the client waits for the end of the connection, without end
-    async with asyncio.timeout(_STEPS * settings.nats_connect_timeout * len(servers) + 1):
-        await nc.connect(  # pyright: ignore[reportUnknownMemberType] - untyped arguments in nats-py
-            servers,
-            name=name,
-            inbox_prefix=_inbox_prefix(settings),
-            user=settings.nats_user,
-            password=settings.nats_password,
-            token=settings.nats_token,
-            user_credentials=_file(settings.nats_creds_file, "nats-creds"),
-            nkeys_seed=_file(settings.nats_nkey_seed_file, "nats-nkey"),
-            tls=ssl.create_default_context(cafile=ca) if ca else None,
-            # declared as int, used as a number of seconds
-            connect_timeout=settings.nats_connect_timeout,  # pyright: ignore[reportArgumentType]
-            # the first is tried twice per server: the caller decides about further attempts
-            allow_reconnect=True,
-            max_reconnect_attempts=1,
-            reconnect_time_wait=0.25,  # pyright: ignore[reportArgumentType] - as above
-            ping_interval=10,
-            error_cb=on_error,
-            disconnected_cb=on_disconnect,
-            reconnected_cb=on_reconnect,
-        )
+    nc = NatsClient(settings.api_prefix)
+    context = _tls(settings)
+    try:
+        # after a refused certificate the client waits for the end of the connection, without end
+        async with asyncio.timeout(_STEPS * settings.nats_connect_timeout * len(servers) + 1):
+            await nc.connect(  # pyright: ignore[reportUnknownMemberType] - untyped arguments in nats-py
+                servers,
+                name=name,
+                inbox_prefix=_inbox_prefix(settings),
+                user=settings.nats_user,
+                password=settings.nats_password,
+                token=settings.nats_token,
+                user_credentials=_file(settings.nats_creds_file, "nats-creds"),
+                nkeys_seed=_file(settings.nats_nkey_seed_file, "nats-nkey"),
+                tls=context,
+                # declared as int, used as a number of seconds
+                connect_timeout=settings.nats_connect_timeout,  # pyright: ignore[reportArgumentType]
+                # the first is tried twice per server: the caller decides about further attempts
+                allow_reconnect=True,
+                max_reconnect_attempts=1,
+                reconnect_time_wait=0.25,  # pyright: ignore[reportArgumentType] - as above
+                ping_interval=10,
+                error_cb=on_error,
+                disconnected_cb=on_disconnect,
+                reconnected_cb=on_reconnect,
+            )
+    except (NatsError, OSError) as error:  # a time-out is an OSError
+        cause = faults[-1] if faults else error
+        raise NatsConnectError(fault_text(cause)) from error
     # not from the start: the client would try the first connection without limit, too
     nc.options["allow_reconnect"] = forever
     nc.options["max_reconnect_attempts"] = -1

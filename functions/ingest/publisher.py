@@ -129,7 +129,7 @@ class Publisher:
                 )
             except (nats.errors.Error, OSError, TimeoutError) as error:
                 raise _unavailable(str(error) or type(error).__name__) from error
-            js = nc.jetstream(  # pyright: ignore[reportUnknownMemberType] - untyped arguments in nats-py
+            js = nc.jetstream(
                 timeout=self._settings.publish_timeout, publish_async_max_pending=100_000
             )
             try:

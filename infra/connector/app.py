@@ -16,6 +16,7 @@ from nats.js import JetStreamContext
 
 from functions.common.broker import connect, without_login
 from functions.common.log_on_change import LogOnChange
+from functions.common.nats_client import NatsClient
 from infra.connector import metrics
 from infra.connector.bindings.binding import Binding
 from infra.connector.bindings.discovery import BindingKey, fixed_specs, read_specs, resolve_streams
@@ -97,7 +98,7 @@ class Connector:
         self._draining: list[tuple[BindingKey, RunningBinding]] = []
         self._faults: dict[str, str] = {}
         self._discovery_fault: str | None = "functions are not known yet"
-        self._nc: Client | None = None
+        self._nc: NatsClient | None = None
         self._acknowledgements = AckMemory()
         self._autoscaler: Autoscaler | None = None
         self._ended: dict[BindingKey, float] = {}
@@ -130,7 +131,7 @@ class Connector:
         gateway = self._make_gateway(session)
         if gateway and settings.scaling:
             self._autoscaler = Autoscaler(gateway)
-        js = nc.jetstream()  # pyright: ignore[reportUnknownMemberType] - untyped arguments in nats-py
+        js = nc.jetstream()
         streams = StreamDirectory(
             nc, js, helpers_of=lambda s: (settings.dlq_stream.format(stream=s), redrive_stream(s))
         )
@@ -202,7 +203,7 @@ class Connector:
         ]
         return len(running) + len(self._faults.keys() - set(running))
 
-    async def _connect(self) -> Client | None:
+    async def _connect(self) -> NatsClient | None:
         """Connect, however long it takes; return None if stopped before."""
         url = without_login(self._settings.nats_url)
         while not self._stopped.is_set():

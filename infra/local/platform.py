@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nats.errors
-from nats.js import JetStreamContext
 from pydantic_settings import BaseSettings
 
 from functions.common import logs
@@ -203,7 +202,7 @@ async def _create_streams(settings: BrokerSettings) -> None:
     try:
         nc = await connect(settings, "universe", forever=False)
         try:
-            await ensure_streams(JetStreamContext(nc), settings)
+            await ensure_streams(nc.jetstream(), settings)
         finally:
             await nc.close()
     except (nats.errors.Error, OSError, TimeoutError) as error:

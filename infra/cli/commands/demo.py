@@ -6,11 +6,11 @@ import time
 
 import aiohttp
 import click
-from nats.aio.client import Client
 from nats.js import JetStreamContext
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from functions.common.broker import connect
+from functions.common.nats_client import NatsClient
 from infra.cli.commands.publish import EVENTS_PATH, api_key_header, publish_with_progress_bar
 from infra.cli.commands.up import print_urls, running_platform
 from infra.cli.demo_report import DemoResult, fetch_reports, print_report
@@ -60,8 +60,8 @@ async def _demo(events: int, batch: int, mix: Mix, exit_after_report: bool) -> b
     return True
 
 
-async def _run(running: Platform, nc: Client, events: int, batch: int, mix: Mix) -> None:
-    js = JetStreamContext(nc)
+async def _run(running: Platform, nc: NatsClient, events: int, batch: int, mix: Mix) -> None:
+    js = nc.jetstream()
     url = running.gateway_url + EVENTS_PATH
     plan = LoadPlan(url, batch=batch, headers=api_key_header(first_secret("ingest-api-key")))
     started = time.monotonic()

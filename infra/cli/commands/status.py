@@ -8,7 +8,6 @@ import aiohttp
 import click
 import nats.errors
 import psycopg
-from nats.js import JetStreamContext
 from rich.table import Table
 
 from functions.common.broker import connect
@@ -73,7 +72,7 @@ async def _fetch(
     except (nats.errors.Error, OSError, TimeoutError) as error:
         raise PlatformError(f"NATS does not respond: {error}; {hint}") from error
     try:
-        return functions, await stream_state(JetStreamContext(nc))
+        return functions, await stream_state(nc.jetstream())
     finally:
         await nc.close()
 

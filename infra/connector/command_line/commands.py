@@ -6,7 +6,6 @@ from typing import Any
 import aiohttp
 import click
 from nats.errors import Error as NatsError
-from nats.js import JetStreamContext
 
 from functions.common.broker import BrokerSettings
 from functions.common.errors import UniverseError
@@ -101,7 +100,7 @@ async def _forget(
 ) -> list[FunctionConsumer]:
     nc = await connect_once(settings, "universe-connector-command")
     try:
-        js = JetStreamContext(nc)
+        js = nc.jetstream()
         found = [
             consumer
             for consumer in await function_consumers(nc, js, prefix)

@@ -13,10 +13,9 @@ from uuid import uuid4
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
-from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
-from nats.js.errors import NotFoundError
+from nats.js.errors import APIError, NotFoundError
 
 from functions.common.broker import MSG_ID, BrokerSettings, ensure_stream
 from functions.common.dead_letter import (
@@ -36,6 +35,7 @@ from infra.connector.delivery.message import MessageKey, parse_ack_subject
 from infra.connector.dlq.pace import Pace
 from infra.connector.dlq.redrive import redrive_config, redrive_subject
 from infra.connector.errors import DeadLetterStoreError
+from infra.connector.jetstream.api import ask
 from infra.connector.jetstream.connection import connect_once
 from infra.connector.jetstream.pull import Puller
 from infra.connector.jetstream.subjects import covers
@@ -360,20 +360,16 @@ class DeadLetterStore:
             self._redrive_streams.add(source)
 
     async def _delete(self, sequence: int, overwrite: bool = False) -> None:
-        request = json.dumps({"seq": sequence, "no_erase": not overwrite}).encode()
+        question = {"seq": sequence, "no_erase": not overwrite}
+        name = f"STREAM.MSG.DELETE.{self._stream}"
         try:
-            response = await self._nc.request(
-                f"$JS.API.STREAM.MSG.DELETE.{self._stream}",
-                request,
-                timeout=REQUEST_TIMEOUT_SECONDS,
-            )
-        except (NatsError, NatsTimeoutError, OSError) as error:
+            await ask(self._nc, name, question, timeout=REQUEST_TIMEOUT_SECONDS)
+        except (NatsError, OSError) as error:
+            if isinstance(error, APIError) and error.err_code in _ALREADY_DELETED:
+                return
             raise DeadLetterStoreError(
                 f"cannot delete {sequence} of {self._stream}: {error}"
             ) from error
-        fault = json.loads(response.data).get("error")
-        if fault and fault.get("err_code") not in _ALREADY_DELETED:
-            raise DeadLetterStoreError(f"cannot delete {sequence}: {fault.get('description')}")
 
     async def _is_exhausted(self, consumer: str) -> bool:
         try:
@@ -434,7 +430,7 @@ async def open_store(
     """
     nc = await connect_once(settings, client)
     try:
-        js = JetStreamContext(nc)
+        js = nc.jetstream()
         yield js, DeadLetterStore(nc, js, stream)
     finally:
         await nc.close()

@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nats.aio.client import Client
+from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js import JetStreamContext
 from nats.js.api import (
+    DEFAULT_PREFIX,
     DiscardPolicy,
     PersistMode,
     RetentionPolicy,
@@ -25,6 +27,7 @@ from nats.js.errors import NoStreamResponseError, NotFoundError
 
 from functions.common.broker import create_stream
 from functions.common.dead_letter import DLQ_DAYS
+from functions.common.nats_client import api_prefix, bucket_subject
 from infra.connector.delivery.message import MessageKey
 from infra.connector.jetstream.streams import subjects_stored
 
@@ -59,6 +62,7 @@ class AttemptStore:
         self._nc = nc
         self._js = js
         self._stream = stream
+        self._made = False
         self._prefix = f"$KV.{BUCKET}.{stream}.{consumer}."
 
     async def load(self, keys: Iterable[MessageKey]) -> dict[MessageKey, Charges]:
@@ -89,6 +93,9 @@ class AttemptStore:
             nats.errors.Error: JetStream does not respond, or refuses.
         """
         entries = [(self._subject(key), _to_json(each)) for key, each in charges.items()]
+        if not self._made and api_prefix(self._nc) != DEFAULT_PREFIX:
+            # that nothing stores an entry is not told by another domain or account
+            await self._ensure_bucket()
         for start in range(0, len(entries), MAX_CONCURRENT_REQUESTS):
             some = entries[start : start + MAX_CONCURRENT_REQUESTS]
             try:
@@ -96,6 +103,10 @@ class AttemptStore:
             except NoStreamResponseError:
                 await self._create_bucket()
                 await self._write(some)
+            except NatsTimeoutError:
+                self._made = False
+                raise
+        self._made = True
 
     def _subject(self, key: MessageKey) -> str:
         return f"{self._prefix}{key.sequence}.{key.time}"
@@ -111,7 +122,9 @@ class AttemptStore:
     async def _write(self, entries: Iterable[tuple[str, bytes]]) -> None:
         results = await asyncio.gather(
             *(
-                self._js.publish(subject, value, timeout=TIMEOUT_SECONDS, stream=STREAM)
+                self._js.publish(
+                    bucket_subject(self._nc, subject), value, timeout=TIMEOUT_SECONDS, stream=STREAM
+                )
                 for subject, value in entries
             ),
             return_exceptions=True,
@@ -119,6 +132,12 @@ class AttemptStore:
         for result in results:
             if isinstance(result, BaseException):
                 raise result
+
+    async def _ensure_bucket(self) -> None:
+        try:
+            await self._js.stream_info(STREAM)
+        except NotFoundError:
+            await self._create_bucket()
 
     async def _create_bucket(self) -> None:
         source = (await self._js.stream_info(self._stream)).config

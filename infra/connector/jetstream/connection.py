@@ -2,15 +2,15 @@
 
 import logging
 
-from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from functions.common import broker
 from functions.common.broker import BrokerSettings, connect, without_login
+from functions.common.nats_client import NatsClient
 from infra.connector.errors import NatsUnavailableError
 
 
-async def connect_once(settings: BrokerSettings, name: str) -> Client:
+async def connect_once(settings: BrokerSettings, name: str) -> NatsClient:
     """Return a connection to NATS.
 
     Args:

@@ -140,7 +140,7 @@ class Consumer:
             text = f"stream {target.stream} refuses the consumer {target.name}: {error.description}"
             raise BindError(text) from error
         except NatsTimeoutError as error:
-            text = f"JetStream does not respond about stream {target.stream}"
+            text = f"JetStream does not respond about stream {target.stream}: {error}"
             raise BindError(text) from error
         if self._puller:
             self._puller.consumer_missing = False

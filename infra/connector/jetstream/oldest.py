@@ -1,15 +1,15 @@
 """When the oldest message was stored that a consumer has not had acknowledged."""
 
-import json
 import time
 from collections.abc import Sequence
 from datetime import datetime
 
 from nats.aio.client import Client
 from nats.errors import TimeoutError as NatsTimeoutError
+from nats.js.errors import NotFoundError
 
-_GET = "$JS.API.STREAM.MSG.GET."
-_TIMEOUT_SECONDS = 5.0
+from infra.connector.jetstream.api import ask
+
 _REFUSAL_SECONDS = 1800.0
 """How long a question that got no answer is not asked again: each takes the whole time-out."""
 
@@ -25,7 +25,7 @@ class OldestMessage:
             stream: the consumer's stream.
         """
         self._nc = nc
-        self._subject = _GET + stream
+        self._stream = stream
         self._after = -1
         self._ask_again_at = 0.0
         self.stored: float | None = None
@@ -57,7 +57,9 @@ class OldestMessage:
         self._after, self.stored = after, min(times, default=None)
 
     async def _first(self, sequence: int, subject: str) -> float | None:
-        question = json.dumps({"seq": sequence, "next_by_subj": subject}).encode()
-        response = await self._nc.request(self._subject, question, timeout=_TIMEOUT_SECONDS)
-        message = json.loads(response.data).get("message")
-        return datetime.fromisoformat(message["time"]).timestamp() if message else None
+        question = {"seq": sequence, "next_by_subj": subject}
+        try:
+            answer = await ask(self._nc, f"STREAM.MSG.GET.{self._stream}", question)
+        except NotFoundError:
+            return None
+        return datetime.fromisoformat(answer["message"]["time"]).timestamp()

@@ -15,6 +15,8 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error
 
+from functions.common.nats_client import api_subject
+
 logger = logging.getLogger(__name__)
 
 EXPIRES_SECONDS = 30.0
@@ -46,7 +48,7 @@ class Puller:
             on_request_end: called when the server has ended the request.
         """
         self._nc = nc
-        self._api_subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
+        self._api_subject = api_subject(nc, f"CONSUMER.MSG.NEXT.{stream}.{consumer}")
         self._name = f"{stream}/{consumer}"
         self._on_message = on_message
         self._on_request_end = on_request_end

@@ -1,6 +1,5 @@
 """Which streams store the messages of a topic."""
 
-import json
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -13,9 +12,9 @@ from nats.js.api import StreamConfig
 from nats.js.errors import APIError, NotFoundError
 
 from infra.connector.errors import BindError
+from infra.connector.jetstream.api import ask
 from infra.connector.jetstream.subjects import ANY, REST, covers, overlap
 
-_TIMEOUT_SECONDS = 5.0
 _RESERVED = ("KV_", "OBJ_", "MQTT_", "$MQTT_")
 """Streams of NATS' own features, whose subjects begin with `$`."""
 
@@ -122,7 +121,7 @@ async def stream_names(nc: Client, subject: str | None = None) -> list[str]:
         question: dict[str, Any] = {"offset": len(names)}
         if subject is not None:
             question["subject"] = subject
-        answer = await _ask(nc, "STREAM.NAMES", question)
+        answer = await ask(nc, "STREAM.NAMES", question)
         page: list[str] = answer.get("streams") or []
         names += page
         if not page or len(names) >= answer.get("total", 0):
@@ -144,7 +143,7 @@ async def subjects_stored(nc: Client, stream: str, subjects: str) -> set[str]:
     while True:
         question = {"subjects_filter": subjects, "offset": len(found)}
         try:
-            answer = await _ask(nc, f"STREAM.INFO.{stream}", question)
+            answer = await ask(nc, f"STREAM.INFO.{stream}", question)
         except NotFoundError:
             return found
         page: dict[str, int] = answer["state"].get("subjects") or {}
@@ -162,20 +161,10 @@ async def add_subjects(nc: Client, stream: str, subjects: Sequence[str]) -> None
         nats.errors.Error: JetStream does not respond.
     """
     # as JSON: the client library leaves out fields that it does not know
-    config: dict[str, Any] = (await _ask(nc, f"STREAM.INFO.{stream}"))["config"]
+    config: dict[str, Any] = (await ask(nc, f"STREAM.INFO.{stream}"))["config"]
     existing: list[str] = config.get("subjects") or []
     missing = [each for each in subjects if not any(covers(one, each) for one in existing)]
     if missing:
         # the server refuses subjects of a stream that overlap
         kept = [each for each in existing if not any(covers(one, each) for one in missing)]
-        await _ask(nc, f"STREAM.UPDATE.{stream}", {**config, "subjects": [*kept, *missing]})
-
-
-async def _ask(nc: Client, subject: str, question: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Return JetStream's response to a request; raises its error."""
-    payload = b"" if question is None else json.dumps(question).encode()
-    response = await nc.request(f"$JS.API.{subject}", payload, timeout=_TIMEOUT_SECONDS)
-    answer: dict[str, Any] = json.loads(response.data)
-    if error := answer.get("error"):
-        raise APIError.from_error(error)
-    return answer
+        await ask(nc, f"STREAM.UPDATE.{stream}", {**config, "subjects": [*kept, *missing]})

@@ -5,9 +5,7 @@ import contextlib
 import logging
 
 import aiohttp
-from nats.aio.client import Client
 from nats.errors import Error as NatsError
-from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from prometheus_client import CollectorRegistry
 
@@ -21,6 +19,7 @@ from functions.common.broker import (
 )
 from functions.common.correlation import CALL_ID_HEADER
 from functions.common.log_on_change import LogOnChange
+from functions.common.nats_client import NatsClient
 from infra.local.async_calls.call import AsyncCall
 from infra.local.async_calls.callback_rule import CallbackRule
 from infra.local.async_calls.callbacks import Callbacks
@@ -56,7 +55,7 @@ class AsyncCallQueue:
         self._broker = broker
         self._metrics = AsyncCallMetrics(metrics)
         self._gateway_url = ""
-        self._nc: Client | None = None
+        self._nc: NatsClient | None = None
         self._session: aiohttp.ClientSession | None = None
         self._callbacks: Callbacks | None = None
         self._connecting: asyncio.Task[None] | None = None
@@ -93,7 +92,7 @@ class AsyncCallQueue:
         """Return the number of messages in each of the platform's streams, as far as known."""
         sizes: dict[str, int] = {}
         if self._nc is not None:
-            js = JetStreamContext(self._nc)
+            js = self._nc.jetstream()
             for stream in (EVENTS, EVENTS_DLQ, ASYNC_CALLS):
                 with contextlib.suppress(NatsError, TimeoutError):
                     sizes[stream] = (await js.stream_info(stream)).state.messages
@@ -114,7 +113,7 @@ class AsyncCallQueue:
             raise CallTooLargeError(f"the request has more than {max_bytes} bytes")
         headers = {CALL_ID_HEADER: call.call_id}
         try:
-            js = JetStreamContext(nc)
+            js = nc.jetstream()
             await js.publish(f"{ASYNC_CALLS_SUBJECT}.{call.function}", payload, headers=headers)
         except (NatsError, TimeoutError) as error:
             raise QueueUnavailableError(str(error) or type(error).__name__) from error
@@ -124,10 +123,10 @@ class AsyncCallQueue:
     async def _connect(self) -> None:
         on_change = LogOnChange(logger)
         while self._nc is None:
-            nc: Client | None = None
+            nc: NatsClient | None = None
             try:
                 nc = await connect(self._broker, "universe-async")
-                js = JetStreamContext(nc)
+                js = nc.jetstream()
                 await ensure_stream(js, _stream_config(self._broker))
                 info = await js.stream_info(ASYNC_CALLS, subjects_filter=f"{ASYNC_CALLS_SUBJECT}.>")
             except (NatsError, OSError, TimeoutError) as error:
@@ -141,7 +140,7 @@ class AsyncCallQueue:
             for subject in info.state.subjects or {}:
                 self._ensure_worker(nc, subject.removeprefix(f"{ASYNC_CALLS_SUBJECT}."))
 
-    def _ensure_worker(self, nc: Client, function: str) -> None:
+    def _ensure_worker(self, nc: NatsClient, function: str) -> None:
         if function not in self._workers:
             session, callbacks = self._session, self._callbacks
             assert session is not None, "not started"

@@ -10,11 +10,10 @@ import logging
 import time
 
 import aiohttp
-from nats.aio.client import Client
-from nats.js import JetStreamContext
 from prometheus_client import CollectorRegistry, Counter
 
 from functions.common.backoff import Backoff
+from functions.common.nats_client import NatsClient
 from infra.connector.delivery.batcher import BatchLimits
 from infra.connector.delivery.circuit_breaker import BreakerLimits, CircuitBreaker
 from infra.connector.delivery.gate import Gate
@@ -75,7 +74,7 @@ class AsyncCallWorker:
         function: str,
         registry: Registry,
         metrics: AsyncCallMetrics,
-        nc: Client,
+        nc: NatsClient,
         session: aiohttp.ClientSession,
         callbacks: Callbacks,
         gateway_url: str,
@@ -96,7 +95,7 @@ class AsyncCallWorker:
             max_ack_pending=MAX_ACK_PENDING,
         )
         sizer = PullSizer(concurrency, MAX_INFLIGHT_BYTES)
-        self._consumer = Consumer(nc, JetStreamContext(nc), target, sizer)
+        self._consumer = Consumer(nc, nc.jetstream(), target, sizer)
         one_by_one = BatchLimits(max_events=1, max_bytes=1, window=0.0, linger=0.0)
         self._dispatcher = Dispatcher(
             self._consumer,

@@ -18,6 +18,7 @@ from prometheus_client.metrics_core import Metric
 
 from functions.common.broker import EVENTS_DLQ, EVENTS_DLQ_SUBJECT, BrokerSettings, connect
 from functions.common.log_on_change import LogOnChange
+from functions.common.nats_client import api_subject
 from infra.monitoring.exporter.errors import JetStreamApiError
 from infra.monitoring.exporter.metric_specs import (
     MetricGroup,
@@ -28,7 +29,6 @@ from infra.monitoring.exporter.metric_specs import (
 
 logger = logging.getLogger(__name__)
 
-_API_PREFIX = "$JS.API"
 _REQUEST_TIMEOUT_SECONDS = 3.0
 _FUNCTION_METADATA = "universe.function"
 """Key of a consumer's metadata; the connector writes the function's name there."""
@@ -197,7 +197,7 @@ async def _pages(nc: Client, api: str, key: str) -> AsyncIterator[dict[str, Any]
 
 async def _request(nc: Client, api: str, parameters: dict[str, Any]) -> dict[str, Any]:
     body = json.dumps(parameters).encode() if parameters else b""
-    message = await nc.request(f"{_API_PREFIX}.{api}", body, timeout=_REQUEST_TIMEOUT_SECONDS)
+    message = await nc.request(api_subject(nc, api), body, timeout=_REQUEST_TIMEOUT_SECONDS)
     response: dict[str, Any] = json.loads(message.data)
     if error := response.get("error"):
         raise JetStreamApiError(error.get("description") or str(error))

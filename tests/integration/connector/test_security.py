@@ -1,217 +1,27 @@
 """The connector against NATS servers that ask for credentials, and over TLS; secrets from files."""
 
-import base64
-import hashlib
-import json
-import secrets
-import socket
-import ssl
-import subprocess
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import nats
-import nkeys
 import pytest
 
-from infra.local.servers.nats import nats_server_binary
+from functions.common.broker import BrokerSettings, connect
+from functions.common.nats_client import NatsConnectError
 from tests.support.connector import ConnectorProcess
 from tests.support.fakes import FakeFunction
 from tests.support.jetstream import drained, event, publish, streams
-from tests.support.net import free_port, wait_until
-from tests.support.tied_process import TiedProcess
-
-Prepare = Callable[[Path], "Protected"]
-
-
-@dataclass
-class Protected:
-    """A server that lets not everybody in.
-
-    Attributes:
-        config: what its configuration has for that.
-        secrets: the secret files that open it.
-        options: the same for the client of the test.
-        scheme: of its address.
-    """
-
-    config: dict[str, Any]
-    secrets: dict[str, str]
-    options: dict[str, Any]
-    scheme: str = "nats"
-    wrong: dict[str, str] = field(default_factory=dict)
-
-
-def password(_: Path) -> Protected:
-    user = {"user": "me", "password": "s3cret"}
-    return Protected(
-        {"authorization": {"users": [user]}},
-        {"nats-user": "me\n", "nats-password": "s3cret\n"},
-        user,
-        wrong={"nats-user": "me", "nats-password": "other"},
-    )
-
-
-def token(_: Path) -> Protected:
-    return Protected(
-        {"authorization": {"token": "t0ken"}},
-        {"nats-token": "t0ken"},
-        {"token": "t0ken"},
-        wrong={"nats-token": "other"},
-    )
-
-
-def nkey(folder: Path) -> Protected:
-    pair = _pair(b"U")
-    seed = folder / "seed"
-    seed.write_text(_seed(pair))
-    return Protected(
-        {"authorization": {"users": [{"nkey": _public_key(pair)}]}},
-        {"nats-nkey": _seed(pair)},
-        {"nkeys_seed": str(seed)},
-        wrong={"nats-nkey": _seed(_pair(b"U"))},
-    )
-
-
-def creds(folder: Path) -> Protected:
-    operator, account, user = _pair(b"O"), _pair(b"A"), _pair(b"U")
-    limits = {"subs": -1, "data": -1, "payload": -1}
-    operator_jwt = _jwt(operator, operator, "operator", {"type": "operator", "version": 2})
-    account_claims: dict[str, Any] = {
-        "type": "account",
-        "version": 2,
-        "limits": {
-            **limits,
-            "imports": -1,
-            "exports": -1,
-            "conn": -1,
-            "leaf": -1,
-            "mem_storage": -1,
-            "disk_storage": -1,
-            "streams": -1,
-            "consumer": -1,
-            "wildcards": True,
-        },
-    }
-    account_jwt = _jwt(account, operator, "account", account_claims)
-    system = _pair(b"A")
-    system_claims: dict[str, Any] = {
-        "type": "account",
-        "version": 2,
-        "limits": {**account_claims["limits"]},
-    }
-    for name in ("mem_storage", "disk_storage", "streams", "consumer"):
-        del system_claims["limits"][name]
-    system_jwt = _jwt(system, operator, "system", system_claims)
-    user_jwt = _jwt(user, account, "user", {"type": "user", "version": 2, **limits})
-    text = (
-        f"-----BEGIN NATS USER JWT-----\n{user_jwt}\n------END NATS USER JWT------\n\n"
-        f"-----BEGIN USER NKEY SEED-----\n{_seed(user)}\n"
-        "------END USER NKEY SEED------\n"
-    )
-    file = folder / "user.creds"
-    file.write_text(text)
-    return Protected(
-        {
-            "operator": operator_jwt,
-            "resolver": "MEMORY",
-            "system_account": _public_key(system),
-            "resolver_preload": {
-                _public_key(account): account_jwt,
-                _public_key(system): system_jwt,
-            },
-        },
-        {"nats-creds": text},
-        {"user_credentials": str(file)},
-    )
-
-
-def tls(folder: Path) -> Protected:
-    key, certificate = folder / "key.pem", folder / "cert.pem"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
-            *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
-            *("-keyout", str(key), "-out", str(certificate)),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return Protected(
-        {"tls": {"cert_file": str(certificate), "key_file": str(key)}},
-        {"nats-ca": certificate.read_text()},
-        {"tls": ssl.create_default_context(cafile=str(certificate))},
-        scheme="tls",
-    )
-
-
-def _pair(prefix: bytes) -> nkeys.KeyPair:
-    kinds = {b"U": nkeys.PREFIX_BYTE_USER, b"A": nkeys.PREFIX_BYTE_ACCOUNT}
-    kind = kinds.get(prefix, nkeys.PREFIX_BYTE_OPERATOR)
-    seed = nkeys.encode_seed(secrets.token_bytes(32), kind)
-    return nkeys.from_seed(seed)
-
-
-def _seed(pair: nkeys.KeyPair) -> str:
-    return bytes(pair.seed or b"").decode()
-
-
-def _public_key(pair: nkeys.KeyPair) -> str:
-    return bytes(pair.public_key or b"").decode()
-
-
-def _jwt(subject: nkeys.KeyPair, issuer: nkeys.KeyPair, name: str, claims: dict[str, Any]) -> str:
-    def encoded(value: dict[str, Any]) -> bytes:
-        return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=")
-
-    body = {
-        "jti": hashlib.sha256(name.encode()).hexdigest(),
-        "iat": int(time.time()),
-        "iss": _public_key(issuer),
-        "sub": _public_key(subject),
-        "name": name,
-        "nats": claims,
-    }
-    text = encoded({"typ": "JWT", "alg": "ed25519-nkey"}) + b"." + encoded(body)
-    signature = base64.urlsafe_b64encode(issuer.sign(text)).rstrip(b"=")
-    return (text + b"." + signature).decode()
-
-
-@contextmanager
-def server(folder: Path, protected: Protected) -> Iterator[str]:
-    port = free_port()
-    config = folder / "nats.conf"
-    config.write_text(
-        json.dumps(
-            {
-                "host": "127.0.0.1",
-                "port": port,
-                "jetstream": {"store_dir": str(folder / "store")},
-                **protected.config,
-            }
-        )
-    )
-    with (folder / "nats.log").open("wb") as log:
-        process = TiedProcess([nats_server_binary(), "-c", str(config)], stderr=log)
-
-    def listens() -> bool:
-        assert process.poll() is None, (folder / "nats.log").read_text()
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            return False
-        return True
-
-    try:
-        wait_until(listens)
-        yield f"{protected.scheme}://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(30)
+from tests.support.net import wait_until
+from tests.support.protected_nats import (
+    Prepare,
+    creds,
+    mutual_tls,
+    mutual_tls_without_certificate,
+    nkey,
+    password,
+    server,
+    tls,
+    token,
+)
 
 
 def write(folder: Path, files: dict[str, str]) -> str:
@@ -221,7 +31,7 @@ def write(folder: Path, files: dict[str, str]) -> str:
     return str(folder)
 
 
-@pytest.mark.parametrize("prepare", [password, token, nkey, creds, tls])
+@pytest.mark.parametrize("prepare", [password, token, nkey, creds, tls, mutual_tls])
 async def test_credentials_come_from_secret_files(prepare: Prepare, tmp_path: Path) -> None:
     protected = prepare(tmp_path)
     with server(tmp_path, protected) as url, FakeFunction(tmp_path).start().ready() as function:
@@ -229,7 +39,12 @@ async def test_credentials_come_from_secret_files(prepare: Prepare, tmp_path: Pa
         js = await streams(nc)
         await publish(js, event("a"))
         with ConnectorProcess(
-            tmp_path, url, "outsider", FUNCTION_URL=function.url, SECRETS_DIR=str(tmp_path / "none")
+            tmp_path,
+            url,
+            "outsider",
+            FUNCTION_URL=function.url,
+            SECRETS_DIR=str(tmp_path / "none"),
+            NATS_CONNECT_TIMEOUT="300ms",
         ) as outsider:
             outsider.start()
             wait_until(lambda: outsider.health()[0] == 503)
@@ -246,9 +61,8 @@ async def test_credentials_come_from_secret_files(prepare: Prepare, tmp_path: Pa
         await nc.close()
 
 
-@pytest.mark.parametrize("prepare", [password, token, nkey])
-async def test_wrong_credentials_are_told(prepare: Prepare, tmp_path: Path) -> None:
-    protected = prepare(tmp_path)
+async def test_wrong_credentials_are_told(tmp_path: Path) -> None:
+    protected = token(tmp_path)
     with server(tmp_path, protected) as url:
         folder = write(tmp_path / "secrets", protected.wrong)
         with ConnectorProcess(
@@ -259,3 +73,43 @@ async def test_wrong_credentials_are_told(prepare: Prepare, tmp_path: Path) -> N
             assert connector.health("liveness")[0] == 200
             assert connector.health()[0] == 503
             assert connector.stop() == 0
+
+
+REFUSALS = [password, token, nkey, tls, mutual_tls, mutual_tls_without_certificate]
+
+
+@pytest.mark.parametrize("prepare", REFUSALS)
+async def test_what_is_wrong_is_told(
+    prepare: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refusal says what the server said, and which setting to look at."""
+    protected = prepare(tmp_path)
+    monkeypatch.setenv("SECRETS_DIR", write(tmp_path / "secrets", protected.wrong))
+    with server(tmp_path, protected) as url, pytest.raises(NatsConnectError) as refused:
+        await connect(BrokerSettings(nats_url=url, nats_connect_timeout=0.5), "test")
+    assert protected.told in str(refused.value)
+
+
+async def test_an_address_without_a_server_is_told() -> None:
+    for url, told in {
+        "nats://127.0.0.1:1": "nothing listens there: is NATS running, and NATS_URL right?",
+        "nats://no.such.host.invalid": "there is no such host: is NATS_URL right?",
+    }.items():
+        with pytest.raises(NatsConnectError, match=told):
+            await connect(BrokerSettings(nats_url=url), "test")
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ({"nats-key": "k"}, "no NATS_CERT_FILE"),
+        ({"nats-cert": "not a certificate"}, "cannot be used"),
+        ({"nats-ca": "not a certificate"}, "the CA certificate"),
+    ],
+)
+async def test_files_that_cannot_be_used_are_told(
+    files: dict[str, str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRETS_DIR", write(tmp_path / "secrets", files))
+    with pytest.raises(NatsConnectError, match=told):
+        await connect(BrokerSettings(nats_url="nats://127.0.0.1:1"), "test")
