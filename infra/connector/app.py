@@ -425,7 +425,11 @@ class Connector:
             settings.dlq_subject,
         )
         dead_letters = DeadLetterPublisher(
-            connections.nc, connections.js, route, settings.dlq_max_bytes
+            connections.nc,
+            connections.js,
+            route,
+            settings.dlq_max_bytes,
+            create=settings.dlq_create,
         )
         binding = Binding(
             spec,

@@ -198,6 +198,11 @@ class ConnectorSettings(BrokerSettings):
         default="{stream}_DLQ",
         description="stream for dead letters; {stream} is the original's name",
     )
+    dlq_create: bool = Field(
+        default=True,
+        description="make the stream for dead letters, and add the subjects that it lacks; if not,"
+        " a missing one is a fault, and no message is delivered until it is there",
+    )
     dlq_subject: DlqSubject = Field(
         default="dlq.{stream}.{subject}",
         description="subject of a dead letter; {stream} and {subject} are the original's",

@@ -130,8 +130,8 @@ class Binding:
 
     @property
     def fault(self) -> str | None:
-        """Why the function is not bound; None while it is."""
-        return self._dispatcher.fault
+        """Why the function is not bound, or a message of it held; None while neither is so."""
+        return self._dispatcher.fault or self._dead_letters.fault
 
     async def run(self, drain_timeout: float) -> None:
         """Deliver messages until `stop` is called, then drain.
@@ -374,8 +374,11 @@ class Binding:
         """
         if self._dispatcher.stopping:
             return False
-        with contextlib.suppress(BindError, NatsError, OSError):
+        try:
             await self._dead_letters.ensure_stream()
+        except (BindError, NatsError, OSError) as error:
+            self._dead_letters.fault = f"dead messages are held: {error or type(error).__name__}"
+        with contextlib.suppress(BindError, NatsError, OSError):
             await self._results.ensure()
         return True
 

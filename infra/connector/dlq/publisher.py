@@ -23,7 +23,7 @@ from infra.connector.jetstream.outgoing import (
     headers_size,
     publish_all,
 )
-from infra.connector.jetstream.streams import add_subjects, holds_others_subjects
+from infra.connector.jetstream.streams import add_subjects, holds_others_subjects, not_stored
 
 logger = logging.getLogger(__name__)
 
@@ -155,6 +155,8 @@ class DeadLetterPublisher:
         js: JetStreamContext,
         route: DeadLetterRoute,
         max_bytes: int,
+        *,
+        create: bool = True,
     ) -> None:
         """Make a publisher.
 
@@ -163,11 +165,15 @@ class DeadLetterPublisher:
             js: the connection's JetStream context.
             route: whose dead letters these are, and where they go.
             max_bytes: the size of the stream of the dead letters, should it have to be made.
+            create: whether it is made, or gets subjects that it lacks; else that is a fault.
         """
         self._nc = nc
         self._js = js
         self._max_bytes = max_bytes
+        self._create = create
         self.route = route
+        self.fault: str | None = None
+        """Why dead letters cannot be stored; None since the last that were."""
 
     async def ensure_stream(self) -> None:
         """Create the stream for dead letters, or let one that exists store those of the source.
@@ -175,12 +181,16 @@ class DeadLetterPublisher:
         Only subjects are ever added to a stream that exists: it may be somebody's own.
 
         Raises:
-            BindError: JetStream refuses, or there is no source.
+            BindError: JetStream refuses, there is no source, or something would have to be made
+                and may not.
         """
         route = self.route
         try:
             source = (await self._js.stream_info(route.source)).config
             wanted = route.stored_subjects(source)
+            if not self._create:
+                await self._check(wanted)
+                return
             try:
                 await add_subjects(self._nc, route.stream, wanted)
             except NotFoundError:
@@ -193,6 +203,22 @@ class DeadLetterPublisher:
             text = f"the stream {route.stream} cannot store dead letters: {error}"
             raise BindError(text) from error
 
+    async def _check(self, wanted: list[str]) -> None:
+        name = self.route.stream
+        reason = "the connector does not do so, since DLQ_CREATE is false"
+        try:
+            stored = (await self._js.stream_info(name)).config.subjects or []
+        except NotFoundError:
+            raise BindError(
+                f"there is no stream {name} for dead letters: make it with the subjects "
+                f"{', '.join(wanted)}; {reason}"
+            ) from None
+        if missing := not_stored(stored, wanted):
+            raise BindError(
+                f"the stream {name} does not store dead letters: add the subjects "
+                f"{', '.join(missing)} to it; {reason}"
+            )
+
     async def publish(self, letters: Sequence[DeadLetter]) -> None:
         """Publish dead letters, and return when the server has stored each.
 
@@ -200,6 +226,7 @@ class DeadLetterPublisher:
             ExceptionGroup: as `publish_all`.
         """
         await publish_all(letters, self._publish)
+        self.fault = None
 
     async def _publish(self, letter: DeadLetter) -> None:
         fitting = self.fitting(letter)

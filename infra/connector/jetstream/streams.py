@@ -153,7 +153,7 @@ async def subjects_stored(nc: Client, stream: str, subjects: str) -> set[str]:
 
 
 async def add_subjects(nc: Client, stream: str, subjects: Sequence[str]) -> None:
-    """Let a stream store subjects, and change nothing else of it; no more than that it has.
+    """Let a stream store subjects that it does not, and change nothing else of it.
 
     Raises:
         nats.js.errors.NotFoundError: there is no such stream.
@@ -163,8 +163,12 @@ async def add_subjects(nc: Client, stream: str, subjects: Sequence[str]) -> None
     # as JSON: the client library leaves out fields that it does not know
     config: dict[str, Any] = (await ask(nc, f"STREAM.INFO.{stream}"))["config"]
     existing: list[str] = config.get("subjects") or []
-    missing = [each for each in subjects if not any(covers(one, each) for one in existing)]
-    if missing:
+    if missing := not_stored(existing, subjects):
         # the server refuses subjects of a stream that overlap
         kept = [each for each in existing if not any(covers(one, each) for one in missing)]
         await ask(nc, f"STREAM.UPDATE.{stream}", {**config, "subjects": [*kept, *missing]})
+
+
+def not_stored(stored: Sequence[str], subjects: Sequence[str]) -> list[str]:
+    """Return those of some subjects that the subjects of a stream do not cover."""
+    return [each for each in subjects if not any(covers(one, each) for one in stored)]

@@ -11,7 +11,7 @@ from nats.js.api import StreamConfig, StreamSource
 from tests.support.connector import ConnectorProcess
 from tests.support.fakes import FakeFunction
 from tests.support.jetstream import backlog, dead_letters, event, publish
-from tests.support.net import eventually
+from tests.support.net import eventually, wait_until
 
 
 async def configuration(nc: Client, stream: str) -> dict[str, Any]:
@@ -92,3 +92,41 @@ async def _holds(nc: Client, stream: str) -> bool:
 
 def _json(value: object) -> bytes:
     return json.dumps(value).encode()
+
+
+async def test_nothing_is_made_where_that_is_off(nc: Client, nats_url: str, tmp_path: Path) -> None:
+    """DLQ_CREATE=false: a missing stream or subject is a fault, and no message is lost by it."""
+    js = nc.jetstream()
+    await js.add_stream(StreamConfig(name="SRC", subjects=["src.a"]))
+    await publish(js, event("a", "dead"), subject="src.a")
+    with (
+        FakeFunction(tmp_path).start().ready() as function,
+        ConnectorProcess(
+            tmp_path, nats_url, FUNCTION_URL=function.url, TOPICS="src.*", DLQ_CREATE="false"
+        ).start() as connector,
+    ):
+
+        def fault() -> str:
+            return next((str(b["fault"]) for b in connector.state().get("bindings", [])), "")
+
+        wait_until(lambda: "no stream SRC_DLQ" in fault())
+        assert "make it with the subjects dlq.SRC.>" in fault()
+        assert function.calls() == []
+        assert connector.metrics()["unbound_functions"] == 1
+        mine = StreamConfig(name="SRC_DLQ", subjects=["dlq.other"])
+        await js.add_stream(mine)
+        wait_until(lambda: "add the subjects dlq.SRC.> to it" in fault())
+        mine.subjects = ["dlq.SRC.>"]
+        await js.update_stream(mine)
+        await eventually(lambda: _holds(nc, "SRC_DLQ"))
+        wait_until(lambda: fault() == "None")
+
+        # and one that goes while messages are delivered
+        await js.delete_stream("SRC_DLQ")
+        await publish(js, event("b", "dead"), subject="src.a")
+        wait_until(lambda: "dead messages are held: there is no stream SRC_DLQ" in fault())
+        await js.add_stream(mine)
+        await eventually(lambda: _holds(nc, "SRC_DLQ"))
+        wait_until(lambda: fault() == "None")
+    (letter,) = await dead_letters(js, "SRC_DLQ")
+    assert json.loads(letter.data)["eventId"] == "b"
