@@ -20,6 +20,7 @@ from infra.connector.delivery.gate import Gate
 from infra.connector.delivery.message import Delivery, Message
 from infra.connector.delivery.pull_sizer import PullSizer
 from infra.connector.delivery.queue import DeliveryQueue
+from infra.connector.delivery.shared_limits import SharedLimits
 from infra.connector.delivery.throttle import Throttle
 from infra.connector.jetstream.consumer import Consumer, ConsumerTarget
 from infra.connector.jetstream.dispatcher import Dispatcher
@@ -100,7 +101,11 @@ class AsyncCallWorker:
         self._dispatcher = Dispatcher(
             self._consumer,
             DeliveryQueue(one_by_one, concurrency),
-            Gate(Throttle(ERROR_BACKOFF), CircuitBreaker(BreakerLimits())),  # never told to close
+            Gate(
+                Throttle(ERROR_BACKOFF),
+                CircuitBreaker(BreakerLimits()),  # never told to close
+                SharedLimits(lambda: None, lambda: None),  # of this worker alone: none
+            ),
             concurrency=concurrency,
             bind=self._consumer.ensure,
             deliver=self._deliver,
