@@ -1,7 +1,7 @@
 -- Events and revenue over time.
 
 -- name: timeseries
--- Sums by interval (minute, hour, day; of a time zone) and by what the series are split by.
+-- Sums by interval (minute to year; of a time zone) and by what the series are split by.
 SELECT date_trunc(:interval, at, :zone) AS time,
        CASE :split
            WHEN 'none' THEN 'all'

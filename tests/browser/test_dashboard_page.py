@@ -20,6 +20,7 @@ from selenium.webdriver.common.actions.action_builder import ActionBuilder
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
+from functions.analytics_query.reports import REPORTS
 from infra.cli.load.event_generator import Mix
 from infra.database.migrate import migrate
 from infra.local.servers.postgres import READER, EmbeddedPostgres
@@ -420,6 +421,35 @@ def test_days_are_those_of_the_time_zone(page: Page, live: Analytics, tmp_path: 
             "document.querySelector(arguments[0]).click()", card("events-over-time", "button")
         )
         assert page.texts(card("events-over-time", "tbody tr:first-child th"))[0].endswith("00:00")
+
+
+def test_who_comes_back(page: Page, live: Analytics) -> None:
+    """The view of retention: cohorts by week, in total and by source."""
+    visit(page, live, "?range=30d")
+    page.one("[data-view=retention]").click()
+    wait_until(lambda: page.texts(card("retention", ".heat tbody th")))
+    loaded(page)
+    assert query_of(page) == {"range": "30d", "view": "retention"}
+    question = {"from": oracle.utc(midnight(29)), "to": oracle.utc(NOW + timedelta(minutes=5))}
+    expected = oracle.cohorts(FACTS, question, "none", ZoneInfo("UTC"), "any")["all"]
+    rows = [
+        [cell.text for cell in row.find_elements("css selector", "th, td")]
+        for row in page.all(card("retention", ".heat tbody tr"))
+    ]
+    assert len(rows) == len(expected)
+    for row, (week, of) in zip(rows, sorted(expected.items()), strict=True):
+        assert row[0] == f"{week:%b} {week.day}, {week.year}"
+        assert number(row[1]) == of[week]
+        for step, text in enumerate(cell for cell in row[2:] if cell):
+            share = of.get(week + timedelta(days=7 * step), 0) / of[week]
+            assert abs(float(text.rstrip("%")) - 100 * share) <= 0.051
+    assert page.all(card("retention", ".unfinished"))
+    Select(page.one("#by")).select_by_value("source")
+    wait_until(lambda: page.texts(card("retention", "h3")) == ["Facebook", "TikTok"])
+    loaded(page)
+    assert query_of(page)["by"] == "source"
+    page.one("[data-view=overview]").click()
+    shows(page, **question)
 
 
 def test_a_range_that_ends_before_it_starts_is_refused(page: Page, live: Analytics) -> None:
@@ -827,7 +857,7 @@ def test_it_works_below_any_path(page: Page, live: Analytics, slash: str) -> Non
 
 
 def check_swagger(page: Page) -> None:
-    wait_until(lambda: len(page.all(".opblock-summary")) == 9, 60)
+    wait_until(lambda: len(page.all(".opblock-summary")) == len(REPORTS), 60)
     assert page.one(".opblock-summary-path").text.replace("\u200b", "") == "/analytics/overview"
 
 

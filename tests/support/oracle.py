@@ -7,9 +7,10 @@ test.
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from functions.common.events import demographics
 
@@ -140,6 +141,38 @@ def continued(some: Iterable[Fact]) -> int:
         bottoms = [fact.at for fact in of_user if fact.funnelStage == "bottom"]
         number += bool(tops) and bool(bottoms) and min(tops) < max(bottoms)
     return number
+
+
+def cohorts(
+    all_facts: list[Fact], question: dict[str, Any], split: str, zone: ZoneInfo, returns: str
+) -> dict[Any, dict[date, dict[date, int]]]:
+    """Return people by key, week of their first fact ever, and week in which they are seen."""
+    until = {name: value for name, value in question.items() if name != "from"}
+    some = chosen(all_facts, until)
+    times = {name: value for name, value in until.items() if name == "to"}
+    seen = some if returns == "same" else chosen(all_facts, times)
+    weeks: defaultdict[str, set[date]] = defaultdict(set)
+    since = moment(question.get("from"))
+    for fact in seen:
+        if since is None or fact.at >= since:
+            weeks[fact.userId].add(week_of(fact.at, zone))
+    found: dict[Any, dict[date, dict[date, int]]] = {}
+    keyed = grouped(some, lambda f: ("all" if split == "none" else getattr(f, split), f.userId))
+    for (key, user), facts_of_user in keyed.items():
+        first = min(fact.at for fact in facts_of_user)
+        if key is None or (since is not None and first < since):
+            continue
+        cohort = found.setdefault(key, {}).setdefault(week_of(first, zone), {})
+        for week in weeks[user]:
+            if week >= week_of(first, zone):
+                cohort[week] = cohort.get(week, 0) + 1
+    return found
+
+
+def week_of(at: datetime, zone: ZoneInfo) -> date:
+    """Return the Monday of a moment's week in a time zone."""
+    day = at.astimezone(zone).date()
+    return day - timedelta(days=day.weekday())
 
 
 def start_of(at: datetime, interval: str) -> datetime:

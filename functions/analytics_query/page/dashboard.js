@@ -41,13 +41,24 @@ const card = {
   audience: new Card("audience", options),
   latest: new Card("latest", { ...options, table: false, csv: null }),
 };
+/** The views besides the overview: a card, and the module that fills it, which is loaded when it is opened. */
+const views = {
+  retention: { card: new Card("retention", options), load: () => import("./retention.js") },
+};
 
 /** Changes the state, its address in the browser, and what is shown. */
 function change(changes) {
+  if (changes.view && changes.view !== state.view) forget();
   state = { ...state, ...changes };
   history.pushState(null, "", write(state));
   showControls();
   load();
+}
+
+/** What was loading of another view is not there any more. */
+function forget() {
+  for (const each of [...Object.values(card), ...Object.values(views).map((one) => one.card)]) each.settle();
+  waitForTotals(byId("totals"), true);
 }
 
 const picker = new RangePicker((chosen) => change({ range: chosen }), changeZone);
@@ -92,9 +103,35 @@ async function load() {
     if (!asked.has(key)) asked.set(key, fetchReport(report, question, attempt.signal));
     return asked.get(key);
   };
+  const parts = state.view === "overview" ? askOverview(attempt, get) : [askView(attempt, get)];
+  const arrived = await Promise.all(parts);
+  if (attempt.signal.aborted) return;
+  attempt.answered();
+  hideBanner();
+  if (arrived.every(Boolean)) shown = { view, at: Date.now() };
+  say(arrived.every(Boolean) ? `Updated ${format.timeOfDay(Date.now())} ${zoneName()}` : "Some figures did not load");
+  document.documentElement.dataset.loaded = arrived.every(Boolean) ? "yes" : "partly";
+  if (state.live) timer = setTimeout(refresh, REFRESH_MS);
+}
+
+/** Asks for the one card of another view. */
+async function askView(attempt, get) {
+  const { card: filled, load: loadView } = views[state.view];
+  filled.loading();
+  try {
+    const { ask } = await loadView();
+    const { pending, show } = ask(get, state, change);
+    return await settle(attempt, pending, (...reports) => filled.show(show(...reports)), (error) => filled.fail(error, attempt.keep));
+  } catch (error) {
+    if (!attempt.signal.aborted) filled.fail(error, attempt.keep);
+    return false;
+  }
+}
+
+/** Asks for all of the overview; returns whether each part came, as promises. */
+function askOverview(attempt, get) {
   loadingTotals(byId("totals"));
   for (const each of Object.values(card)) each.loading();
-
   const overview = get("overview");
   const before = range.previous ? get("overview", range.previous) : Promise.resolve(null);
   const interval = intervalOf(range);
@@ -122,14 +159,7 @@ async function load() {
     },
     (error) => failTotals(byId("totals"), error, retry, attempt.keep)));
   loadCharts();
-  const arrived = await Promise.all(parts);
-  if (attempt.signal.aborted) return;
-  attempt.answered();
-  hideBanner();
-  if (arrived.every(Boolean)) shown = { view, at: Date.now() };
-  say(arrived.every(Boolean) ? `Updated ${format.timeOfDay(Date.now())} ${zoneName()}` : "Some figures did not load");
-  document.documentElement.dataset.loaded = arrived.every(Boolean) ? "yes" : "partly";
-  if (state.live) timer = setTimeout(refresh, REFRESH_MS);
+  return parts;
 }
 
 /** Shows reports when all have arrived; returns whether they did. */
@@ -157,7 +187,7 @@ function away(attempt, error) {
   attempt.abort();
   const since = attempt.keep ? shown.at : null;
   if (!attempt.keep) shown = { view: null, at: null };
-  for (const each of Object.values(card)) each.wait(attempt.keep);
+  for (const each of [...Object.values(card), ...Object.values(views).map((one) => one.card)]) each.wait(attempt.keep);
   waitForTotals(byId("totals"), attempt.keep);
   say("Not updated");
   document.documentElement.dataset.loaded = "away";
@@ -290,6 +320,14 @@ function showViewInWords() {
 }
 
 function showControls() {
+  byId("overview").hidden = state.view !== "overview";
+  byId("explore").hidden = state.view === "overview";
+  for (const tab of document.querySelectorAll("[data-view]")) {
+    if (tab.dataset.view === state.view) tab.setAttribute("aria-current", "page");
+    else tab.removeAttribute("aria-current");
+  }
+  for (const [name, { card: { root } }] of Object.entries(views)) root.hidden = name !== state.view;
+  for (const name of ["cohort", "by", "returns"]) byId(name).value = state[name];
   showViewInWords();
   picker.show(state.range);
   byId("split").value = state.split;
@@ -305,7 +343,12 @@ async function start() {
   for (const name of ["source", "country", "campaign"]) {
     byId(name).addEventListener("change", (event) => change({ [name]: event.target.value }));
   }
-  byId("split").addEventListener("change", (event) => change({ split: event.target.value }));
+  for (const name of ["split", "cohort", "by", "returns"]) {
+    byId(name).addEventListener("change", (event) => change({ [name]: event.target.value }));
+  }
+  for (const tab of document.querySelectorAll("[data-view]")) {
+    tab.addEventListener("click", () => change({ view: tab.dataset.view }));
+  }
   byId("clear").addEventListener("click", () => {
     change({ source: "", country: "", campaign: "" });
     byId("source").focus();
@@ -329,6 +372,7 @@ async function start() {
     load();
   });
   addEventListener("popstate", () => {
+    forget();
     state = read();
     showControls();
     load();

@@ -5,6 +5,9 @@ import { shift } from "./zone.js";
 const MINUTE = 60_000;
 export const LENGTH = { minute: MINUTE, hour: 60 * MINUTE, day: 1440 * MINUTE };
 
+/** How far it is to the next interval of the calendar. */
+export const CALENDAR = { day: { days: 1 }, week: { days: 7 }, month: { months: 1 }, quarter: { months: 3 }, year: { months: 12 } };
+
 /** The interval of a range, times as text; null: the API knows the range, and chooses. */
 export function intervalOf({ from, to }) {
   if (from === null || to === null) return null;
@@ -21,7 +24,7 @@ export function intervalOfMoney(range) {
 
 /** When each interval ends, in ms. */
 export function endsOf(times, interval) {
-  const end = (time) => (interval === "day" ? shift(Date.parse(time), { days: 1 }) : Date.parse(time) + LENGTH[interval]);
+  const end = (time) => (CALENDAR[interval] ? shift(Date.parse(time), CALENDAR[interval]) : Date.parse(time) + LENGTH[interval]);
   return times.map((time, index) => (index + 1 < times.length ? Date.parse(times[index + 1]) : end(time)));
 }
 

@@ -3,6 +3,9 @@
 import { DEFAULT_PRESET, parseTime, PRESETS } from "./ranges.js";
 import { isZone, useZone, WORKSPACE_ZONE } from "./zone.js";
 
+export const VIEWS = ["overview", "retention"];
+/** What a view has chosen, with what may be chosen; the first is the default. */
+const CHOICES = { cohort: ["week", "day", "month"], by: ["none", "source", "campaignId"], returns: ["any", "same"] };
 const SPLITS = ["source", "funnelStage", "eventType", "country", "none"];
 const isTime = (text) => text !== null && !Number.isNaN(parseTime(text));
 
@@ -28,6 +31,8 @@ export function read(search = location.search) {
     split: SPLITS.includes(given.get("split")) ? given.get("split") : "source",
     sort: { column: sort[0] || "revenue", ascending: sort[1] === "up" },
     live: given.get("live") === "1",
+    view: VIEWS.includes(given.get("view")) ? given.get("view") : VIEWS[0],
+    ...Object.fromEntries(Object.entries(CHOICES).map(([name, all]) => [name, all.includes(given.get(name)) ? given.get(name) : all[0]])),
     timezone,
   };
 }
@@ -48,6 +53,10 @@ export function write(state) {
   if (state.split !== "source") query.set("split", state.split);
   if (state.sort.column !== "revenue" || state.sort.ascending) {
     query.set("sort", state.sort.column + (state.sort.ascending ? ".up" : ""));
+  }
+  if (state.view !== VIEWS[0]) query.set("view", state.view);
+  for (const [name, [usual]] of Object.entries(CHOICES)) {
+    if (state[name] !== usual) query.set(name, state[name]);
   }
   if (state.timezone !== WORKSPACE_ZONE) query.set("timezone", state.timezone);
   if (state.live) query.set("live", "1");

@@ -1,19 +1,23 @@
 """The intervals of reports over time: one point per interval."""
 
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Literal
 
 from ..errors import UnsupportedQueryError
 from .time_range import Grain
 
-Interval = Literal["minute", "hour", "day"]
+Interval = Literal["minute", "hour", "day", "week", "month", "quarter", "year"]
 INTERVAL_LENGTH: dict[Interval, timedelta] = {
     "minute": timedelta(minutes=1),
     "hour": timedelta(hours=1),
     "day": timedelta(days=1),
+    "week": timedelta(days=7),
 }
-ROLLUP_GRAIN: dict[Interval, Grain | None] = {"minute": None, "hour": "hour", "day": "day"}
-"""The coarsest rollup that can tell the intervals apart; None: only the events can."""
+"""Intervals of a fixed length, but for days and weeks in which clocks are changed."""
+MONTHS: dict[Interval, int] = {"month": 1, "quarter": 3, "year": 12}
+ROLLUP_GRAIN: dict[Interval, Grain | None] = {"minute": None, "hour": "hour"}
+"""The coarsest rollup that can tell the intervals apart, days for all others; None: only the
+events can."""
 NO_OFFSET = timedelta(0)
 MAX_INTERVALS = 10_000
 """The maximum number of intervals in one response."""
@@ -31,9 +35,27 @@ def start_of_interval(moment: datetime, interval: Interval, zone: tzinfo = UTC) 
     start = moment.astimezone(zone).replace(second=0, microsecond=0)
     if interval != "minute":
         start = start.replace(minute=0)
-    if interval == "day":
-        start = start.replace(hour=0, fold=0)
+    if interval not in ("minute", "hour"):
+        day = _first_day(start.date(), interval)
+        start = datetime(day.year, day.month, day.day, tzinfo=zone)
     return start.astimezone(UTC)
+
+
+def _first_day(day: date, interval: Interval) -> date:
+    """Return the first day of the calendar interval that contains a day; weeks start on Monday."""
+    if interval == "week":
+        return day - timedelta(days=day.weekday())
+    if interval in MONTHS:
+        months = MONTHS[interval]
+        return day.replace(month=(day.month - 1) // months * months + 1, day=1)
+    return day
+
+
+def _next_first_day(day: date, interval: Interval) -> date:
+    if interval in MONTHS:
+        years, month = divmod(day.month - 1 + MONTHS[interval], 12)
+        return day.replace(year=day.year + years, month=month + 1)
+    return day + INTERVAL_LENGTH[interval]
 
 
 def coarsest_grain(interval: Interval, times: list[datetime], zone: tzinfo) -> Grain | None:
@@ -42,9 +64,10 @@ def coarsest_grain(interval: Interval, times: list[datetime], zone: tzinfo) -> G
     Rollups are of UTC hours and days: days of another time zone are put together from hours, and
     where its offset is not of whole hours, hours and days from the events.
     """
-    offsets = [moment.astimezone(zone).utcoffset() or NO_OFFSET for moment in (times[0], times[-1])]
+    # of every one: London's offset is none in both winters, and an hour in the summer between them
+    offsets = {moment.astimezone(zone).utcoffset() or NO_OFFSET for moment in times}
     if interval == "minute" or not any(offsets):
-        return ROLLUP_GRAIN[interval]
+        return ROLLUP_GRAIN.get(interval, "day")
     whole = all(offset % INTERVAL_LENGTH["hour"] == NO_OFFSET for offset in offsets)
     return "hour" if whole else None
 
@@ -76,7 +99,7 @@ def interval_starts(
         return interval or "hour", []
     interval = interval or default_interval(end - start)
     first_start = start_of_interval(start, interval, zone)
-    length = INTERVAL_LENGTH[interval]
+    length = INTERVAL_LENGTH.get(interval, timedelta(days=28))
     number = -((first_start - end) // length)
     if number > MAX_INTERVALS:
         raise UnsupportedQueryError(
@@ -84,9 +107,12 @@ def interval_starts(
             f"The range has {number:,} intervals of one {interval}, the maximum is "
             f"{MAX_INTERVALS:,}. Use a longer interval or a shorter range.",
         )
-    if interval != "day":
+    if interval in ("minute", "hour"):
         return interval, [first_start + index * length for index in range(number)]
-    first_day = first_start.astimezone(zone).replace(tzinfo=None)
-    days = ((first_day + index * length).replace(tzinfo=zone) for index in range(number + 1))
-    starts = (start_of_day.astimezone(UTC) for start_of_day in days)
-    return interval, [moment for moment in starts if moment < end]
+    starts: list[datetime] = []
+    day, moment = first_start.astimezone(zone).date(), first_start
+    while moment < end:
+        starts.append(moment)
+        day = _next_first_day(day, interval)
+        moment = datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
+    return interval, starts

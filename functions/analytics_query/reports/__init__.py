@@ -7,6 +7,7 @@ from . import (
     events,
     funnel,
     overview,
+    retention,
     revenue,
     timeseries,
     users,
@@ -24,6 +25,7 @@ REPORTS: dict[str, Report] = {
         users,
         revenue,
         demographics,
+        retention,
         events,
     )
 }

@@ -41,11 +41,11 @@ RESPONSES: dict[str, Any] = {
     "Invalid": response_of_problem(
         "A parameter is invalid; the response names it.",
         422,
-        "interval: Input should be 'minute', 'hour' or 'day'",
+        "by: Input should be 'events' or 'revenue'",
         errors=[
             {
-                "parameter": "interval",
-                "message": "Input should be 'minute', 'hour' or 'day'",
+                "parameter": "by",
+                "message": "Input should be 'events' or 'revenue'",
                 "type": "literal_error",
             }
         ],

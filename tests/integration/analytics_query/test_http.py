@@ -34,6 +34,7 @@ REPORTS = (
     "users",
     "revenue",
     "demographics",
+    "retention",
     "events",
 )
 PROBLEM = "application/problem+json"
@@ -152,7 +153,7 @@ def test_a_wrong_parameter_is_named(
 @pytest.mark.parametrize(
     ("name", "params"),
     [
-        ("timeseries", {"interval": "week"}),
+        ("timeseries", {"interval": "fortnight"}),
         ("timeseries", {"split": "userId"}),
         ("timeseries", {"limit": "0"}),
         ("timeseries", {"interval": "minute", "from": "2024-01-01", "to": "2024-06-01"}),

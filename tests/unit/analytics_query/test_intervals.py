@@ -9,6 +9,7 @@ import pytest
 from functions.analytics_query.errors import UnsupportedQueryError
 from functions.analytics_query.query.intervals import (
     MAX_INTERVALS,
+    Interval,
     coarsest_grain,
     interval_starts,
 )
@@ -50,3 +51,31 @@ def test_days_of_a_time_zone_begin_at_its_midnight(
     assert coarsest_grain("day", times, berlin) == "hour"
     assert coarsest_grain("day", times, ZoneInfo("UTC")) == "day"
     assert coarsest_grain("hour", times, ZoneInfo("Asia/Kolkata")) is None
+
+
+def test_days_of_london_are_not_those_of_utc_in_its_summer() -> None:
+    """Though they are at both ends of such a range."""
+    london = ZoneInfo("Europe/London")
+    start, end = datetime(2024, 1, 1, tzinfo=london), datetime(2024, 12, 31, tzinfo=london)
+    _, times = interval_starts(start, end, "day", None, None, london)
+    assert coarsest_grain("day", times, london) == "hour"
+    _, years = interval_starts(start, end, "year", None, None, london)
+    assert coarsest_grain("year", years, london) == "day"
+
+
+def test_weeks_months_quarters_and_years_are_those_of_the_calendar() -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    start, end = datetime(2023, 11, 15, tzinfo=berlin), datetime(2024, 4, 1, tzinfo=berlin)
+    expected: dict[Interval, list[str]] = {
+        "month": ["2023-11-01", "2023-12-01", "2024-01-01", "2024-02-01", "2024-03-01"],
+        "quarter": ["2023-10-01", "2024-01-01"],
+        "year": ["2023-01-01", "2024-01-01"],
+    }
+    for interval, dates in expected.items():
+        _, times = interval_starts(start, end, interval, None, None, berlin)
+        assert [str(moment.astimezone(berlin).replace(tzinfo=None)) for moment in times] == [
+            f"{day} 00:00:00" for day in dates
+        ]
+    _, weeks = interval_starts(start, end, "week", None, None, berlin)
+    assert {moment.astimezone(berlin).strftime("%a %H") for moment in weeks} == {"Mon 00"}
+    assert (len(weeks), weeks[0]) == (20, datetime(2023, 11, 13, tzinfo=berlin))

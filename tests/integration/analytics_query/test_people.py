@@ -1,0 +1,123 @@
+"""Reports that follow people through the stored events equal the oracle: who comes back."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import httpx
+import pytest
+
+from infra.cli.load.event_generator import Mix
+from infra.database.seal import seal_finished_days
+from infra.local.servers.postgres import EmbeddedPostgres
+from tests.support import oracle
+from tests.support.analytics import HANDLER, Analytics, analytics
+from tests.support.functions import running
+from tests.support.stored_events import compact_deltas, generated, store
+
+EVENTS = generated(3000, seed=17, mix=Mix(days=40, users=300))
+FACTS = oracle.facts(EVENTS)
+QUESTIONS: list[dict[str, str]] = [
+    {},
+    {"from": "2024-05-27", "to": "2024-06-17", "timezone": "Europe/Berlin"},
+    {"from": "2024-05-29T07:10:00Z", "source": "tiktok"},
+    {"campaignId": "campaign-02"},
+    {"country": "DE", "to": "2024-06-12"},
+    {"country": "US", "countryOf": "event", "funnelStage": "bottom"},
+    {"country": "Atlantis"},
+]
+
+
+@pytest.fixture(scope="module")
+def live(
+    postgres: EmbeddedPostgres, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Analytics]:
+    folder = tmp_path_factory.mktemp("analytics")
+    with analytics(postgres, migrated_template, folder) as running:
+        store(running.owner_url, EVENTS[:2000])
+        compact_deltas(running.owner_url)
+        seal_finished_days(running.owner_url, timedelta(0))
+        store(running.owner_url, EVENTS[2000:])
+        yield running
+
+
+@pytest.fixture(scope="module")
+def sampling(live: Analytics, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """The function as it is with very many events: people are sampled, not counted."""
+    variables = {"DATABASE_READER_URL": live.owner_url, "EXACT_USERS_MAX_EVENTS": "0"}
+    log = tmp_path_factory.mktemp("analytics") / "log"
+    with (
+        running(HANDLER, log, **variables) as function,
+        httpx.Client(base_url=function.url, verify=False) as client,
+    ):
+        yield client
+
+
+def zone_of(question: dict[str, str]) -> ZoneInfo:
+    return ZoneInfo(question.get("timezone", "UTC"))
+
+
+def local(question: dict[str, str]) -> dict[str, str]:
+    """Return a question with its dates as the moments that they are in its time zone."""
+    zone = zone_of(question)
+    return {
+        name: f"{value}T00:00:00{midnight(value, zone)}"
+        if name in ("from", "to") and "T" not in value
+        else value
+        for name, value in question.items()
+        if name != "timezone"
+    }
+
+
+def midnight(day: str, zone: ZoneInfo) -> str:
+    offset = datetime.fromisoformat(day).replace(tzinfo=zone).isoformat()
+    return offset[19:]
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=str)
+@pytest.mark.parametrize(
+    ("split", "returns"), [("none", "any"), ("source", "same"), ("campaignId", "any")]
+)
+def test_retention(live: Analytics, question: dict[str, str], split: str, returns: str) -> None:
+    zone = zone_of(question)
+    answer = live.report("retention", **question, split=split, returns=returns, limit=50)
+    expected = oracle.cohorts(FACTS, local(question), split, zone, returns)
+    weeks = [oracle.week_of(datetime.fromisoformat(at), zone) for at in answer["times"]]
+    found: dict[Any, Any] = {}
+    for item in answer["items"]:
+        assert item["users"] == sum(cohort["users"] for cohort in item["cohorts"])
+        for cohort in item["cohorts"]:
+            place = weeks.index(oracle.week_of(datetime.fromisoformat(cohort["time"]), zone))
+            assert cohort["users"] == cohort["returned"][0]
+            assert (cohort["usersAccuracy"]["exact"], cohort["rateError"]) == (True, 0)
+            assert len(cohort["returned"]) == len(weeks) - place
+            found.setdefault(item["key"], {})[weeks[place]] = {
+                week: number
+                for week, number in zip(weeks[place:], cohort["returned"], strict=True)
+                if number
+            }
+    assert found == expected
+    assert answer["omitted"] == 0
+
+
+def test_retention_of_very_many_events_is_sampled(sampling: httpx.Client) -> None:
+    answer = sampling.get("/analytics/retention").json()
+    [item] = answer["items"]
+    expected = oracle.cohorts(FACTS, {}, "none", ZoneInfo("UTC"), "any")["all"]
+    for cohort in item["cohorts"]:
+        week = oracle.week_of(datetime.fromisoformat(cohort["time"]), ZoneInfo("UTC"))
+        accuracy = cohort["usersAccuracy"]
+        assert not accuracy["exact"]
+        slack = 2 * (accuracy["upper"] - accuracy["lower"])
+        true = expected[week][week]
+        assert accuracy["lower"] - slack <= true <= accuracy["upper"] + slack
+        assert 0 < cohort["rateError"] <= 1
+
+
+def test_more_cohorts_than_can_be_read_are_refused(live: Analytics) -> None:
+    refused = live.get("retention", interval="day", **{"from": "2023-01-01", "to": "2024-01-01"})
+    assert refused.status_code == 422
+    assert "365 cohorts of one day" in refused.json()["detail"]
+    limited = live.report("retention", split="campaignId", limit=2)
+    assert (len(limited["items"]), limited["omitted"]) == (2, 10)
