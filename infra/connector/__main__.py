@@ -1,4 +1,4 @@
-"""The entry point: `python -m infra.connector [run | dlq | explain | forget]`."""
+"""The entry point: `python -m infra.connector [run | dlq | explain | pause | resume | forget]`."""
 
 import asyncio
 import logging

@@ -138,7 +138,13 @@ class Connector:
         self._orphans = Orphans(
             nc, js, prefix=settings.consumer_prefix, timeout=settings.orphan_timeout
         )
-        presence = Presence(nc, settings.scale_interval, self._uses, self._others_changed)
+        presence = Presence(
+            nc,
+            settings.scale_interval,
+            self._uses,
+            self._others_changed,
+            lambda consumers: scaling.measure(self._keys_of(consumers)),
+        )
         connections = Connections(nc, js, session, gateway, streams, self._orphans, presence)
         scaling = Scaling(self._running, presence, self._autoscaler)
         tasks = [
@@ -191,6 +197,10 @@ class Connector:
             consumer = running.binding.shared_consumer
             uses[consumer] = uses.get(consumer, 0) + running.binding.announce()
         return uses
+
+    def _keys_of(self, consumers: Collection[str]) -> list[BindingKey]:
+        running = self._running.items()
+        return [key for key, each in running if each.binding.shared_consumer in consumers]
 
     def _others_changed(self) -> None:
         for running in self._running.values():

@@ -80,6 +80,11 @@ CONCURRENCY_LIMIT = Gauge(
     "Calls at the same time beyond which the function refuses more (429); 0: it does not",
     _LABELS,
 )
+DELIVERY_PAUSED = Gauge(
+    _P + "delivery_paused",
+    "1 while the function's owner has paused it, 2 while its consumer is paused in NATS, else 0",
+    _LABELS,
+)
 BINDINGS = Gauge(_P + "bindings", "Bindings of a function to a stream")
 UNBOUND = Gauge(
     _P + "unbound_functions", "Functions and bindings with a fault, which receive no messages"

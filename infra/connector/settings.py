@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 from pydantic_settings import NoDecode
 
 from functions.common.backoff import Backoff
@@ -12,6 +12,7 @@ from functions.common.settings import SecretLines
 from infra.connector.bindings.spec import DEFAULT_RETRY_BACKOFF, DeliveryOptions
 from infra.connector.delivery.circuit_breaker import DEFAULT_COOLDOWN, BreakerLimits
 from infra.connector.delivery.filters import MessageFilter, parse_filter
+from infra.connector.delivery.pause import parse_paused
 from infra.connector.jetstream.start_position import FROM_THE_BEGINNING, StartPosition, parse_start
 from infra.connector.jetstream.subjects import is_subject, parse_publish_subject, parse_topics
 from infra.connector.openfaas.annotations import parse_backoff
@@ -132,6 +133,11 @@ class ConnectorSettings(BrokerSettings):
         " sequence, or a time such as 2026-01-31T12:00:00Z",
     )
 
+    nats_paused: str = Field(
+        default="false",
+        description="true, or a time such as 2026-01-31T12:00:00Z: nothing is delivered, or"
+        " not before",
+    )
     nats_filter: Filter | None = Field(
         default=None,
         description="pattern of the messages that are delivered, as JSON; others are acknowledged",
@@ -263,6 +269,12 @@ class ConnectorSettings(BrokerSettings):
     )
     log_level: str = Field(default="INFO", description="minimum level of log lines")
 
+    @field_validator("nats_paused")
+    @classmethod
+    def _check_paused(cls, value: str) -> str:
+        parse_paused(value)
+        return value
+
     @property
     def http_port(self) -> int:
         """The port of health and metrics."""
@@ -289,6 +301,7 @@ class ConnectorSettings(BrokerSettings):
             start=self.nats_start,
             batch_min=self.nats_batch_min,
             filter=self.nats_filter,
+            paused_until=parse_paused(self.nats_paused),
             max_concurrency=self.nats_max_concurrency,
             rate=self.nats_rate,
             result_topic=self.result_topic,

@@ -21,6 +21,7 @@ from infra.connector.delivery.batcher import BatchLimits
 from infra.connector.delivery.circuit_breaker import BreakerLimits, CircuitBreaker
 from infra.connector.delivery.gate import Gate
 from infra.connector.delivery.message import Delivery, Message, MessageKey
+from infra.connector.delivery.pause import Pause, current_pause
 from infra.connector.delivery.pull_sizer import PullSizer
 from infra.connector.delivery.queue import DeliveryQueue
 from infra.connector.delivery.response import Failed, Rejected, Response, Success, Unavailable
@@ -116,6 +117,7 @@ class Binding:
             concurrency=options.concurrency,
             bind=self._bind,
             deliver=self._deliver,
+            pause=self.pause,
             accept=self._accept,
             discard=self._discard,
         )
@@ -125,6 +127,10 @@ class Binding:
         metrics.OLDEST_WAITING.labels(spec.function, target.stream).set_function(
             lambda: self.consumer.oldest_seconds() or 0.0
         )
+        metrics.DELIVERY_PAUSED.labels(spec.function, target.stream).set_function(
+            lambda: (2 if pause.in_nats else 1) if (pause := self.pause()) else 0
+        )
+        self._was_paused = False
         self._started: dict[int, float] = {}
         self._filtered = 0
 
@@ -132,6 +138,20 @@ class Binding:
     def fault(self) -> str | None:
         """Why the function is not bound, or a message of it held; None while neither is so."""
         return self._dispatcher.fault or self._dead_letters.fault
+
+    def pause(self) -> Pause | None:
+        """Return the pause of the function; None while it is not paused."""
+        return current_pause(
+            self.spec.options.paused_until - time.time(),
+            self.consumer.paused_until - time.monotonic(),
+        )
+
+    def measured(self) -> None:
+        """Look whether the consumer has been paused or resumed in NATS, as its `lag` tells."""
+        paused = self.pause() is not None
+        if paused != self._was_paused:
+            self._was_paused = paused
+            self._dispatcher.wake()
 
     async def run(self, drain_timeout: float) -> None:
         """Deliver messages until `stop` is called, then drain.
@@ -185,6 +205,7 @@ class Binding:
 
     def describe(self) -> dict[str, object]:
         """Return the state, for `/bindings`."""
+        pause = self.pause()
         return {
             "function": self.spec.function,
             "topics": list(self.spec.topics),
@@ -204,7 +225,8 @@ class Binding:
             "connectors": self._shared.connectors(),
             "ownPart": self._shared.part(),
             "concurrencyLimit": self._gate.limit.value,
-            "paused": not self._gate.throttle.healthy,
+            "unavailable": not self._gate.throttle.healthy,
+            "paused": {"by": pause.by, "until": pause.until(time.time())} if pause else None,
             "fault": self.fault,
             "lag": self.consumer.last_lag,
             "resultTopic": self.spec.options.result_topic,
@@ -225,7 +247,7 @@ class Binding:
             fault=self.fault,
             lag=self.consumer.last_lag,
             oldest_seconds=self.consumer.oldest_seconds(),
-            consumer_paused=self.consumer.paused_until - now,
+            pause=self.pause(),
             inflight=len(self._inflight),
             running=[now - started for started in self._started.values()],
             concurrency=options.concurrency,

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from infra.connector.delivery.circuit_breaker import BreakerState
+from infra.connector.delivery.pause import Pause
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 
@@ -40,7 +41,7 @@ class Situation:
         fault: why it is not bound; None while it is.
         lag: messages pending or unacknowledged, of all connectors; None before it is known.
         oldest_seconds: how long the oldest of them has waited; None if that is not known.
-        consumer_paused: seconds for which the consumer is still paused in NATS; 0: it is not.
+        pause: the pause of the function; None while it is not paused.
         inflight: messages in flight here.
         running: for how long each running invocation has run, in seconds.
         concurrency: invocations that may run at the same time.
@@ -73,7 +74,7 @@ class Situation:
     fault: str | None
     lag: int | None
     oldest_seconds: float | None
-    consumer_paused: float
+    pause: Pause | None
     inflight: int
     running: Sequence[float]
     concurrency: int
@@ -133,11 +134,19 @@ def _bound(now: Situation) -> Iterator[str]:
             f"it gets messages that match its filter; {now.filtered} others were acknowledged "
             "since this connector began"
         )
-    if now.consumer_paused > 0:
-        yield (
-            f"the consumer is paused in NATS for another {length(now.consumer_paused)}: nothing is "
-            f"delivered (nats consumer resume {now.stream} {now.consumer})"
-        )
+    if now.pause is not None:
+        yield _paused(now, now.pause)
+
+
+def _paused(now: Situation, pause: Pause) -> str:
+    left = length(pause.seconds)
+    span = "until somebody ends that" if pause.open_ended else f"for another {left}"
+    if not pause.in_nats:
+        return f"it is paused by jetstream.paused {span}: nothing is delivered"
+    return (
+        f"the consumer is paused in NATS {span}: nothing is delivered (python -m infra.connector "
+        f"resume {now.function}, or nats consumer resume {now.stream} {now.consumer})"
+    )
 
 
 def _waiting(now: Situation) -> Iterator[str]:

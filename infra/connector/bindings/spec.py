@@ -28,6 +28,7 @@ class DeliveryOptions:
         start: where in its stream a new consumer begins.
         batch_min: events below which a batch waits until the window ends.
         filter: which messages are delivered; None: all.
+        paused_until: until when it gets nothing, in seconds since 1970.
         max_concurrency: invocations at the same time, of all connectors; None: no limit.
         rate: messages in a second, of all connectors; None: no limit.
         result_topic: the subject of what it answers; None: that is not published.
@@ -47,6 +48,7 @@ class DeliveryOptions:
     start: StartPosition = FROM_THE_BEGINNING
     batch_min: int = 1
     filter: MessageFilter | None = None
+    paused_until: float = 0.0
     max_concurrency: int | None = None
     rate: float | None = None
     result_topic: str | None = None

@@ -1,6 +1,9 @@
 """Commands about functions and their consumers, for people who run the connector."""
 
 import asyncio
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from functools import reduce
 from typing import Any
 
 import aiohttp
@@ -8,10 +11,13 @@ import click
 from nats.errors import Error as NatsError
 
 from functions.common.broker import BrokerSettings
+from functions.common.durations import parse_duration
 from functions.common.errors import UniverseError
 from infra.connector.bindings.orphans import FunctionConsumer, function_consumers, remove_consumers
+from infra.connector.delivery.pause import FOREVER_SECONDS
 from infra.connector.dlq.command import default_broker
 from infra.connector.jetstream.connection import connect_once
+from infra.connector.openfaas.presence import ask_to_look
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -19,13 +25,24 @@ def connector() -> None:
     """Look after the functions of the JetStream connector."""
 
 
+PAUSES_SINCE = (2, 11)
+_OPTIONS = (
+    click.option("--nats-url", envvar="NATS_URL", help="NATS servers.  [env: NATS_URL]"),
+    click.option(
+        "--consumer-prefix", envvar="CONSUMER_PREFIX", default="", help="The connector's setting."
+    ),
+    click.option("--stream", help="On this stream only; by default on all."),
+)
+
+
+def _of_a_function(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that tell the consumers of a function."""
+    return reduce(lambda made, option: option(made), _OPTIONS, command)
+
+
 @connector.command()
 @click.argument("function")
-@click.option("--stream", help="On this stream only; by default on all.")
-@click.option(
-    "--consumer-prefix", envvar="CONSUMER_PREFIX", default="", help="The connector's setting."
-)
-@click.option("--nats-url", envvar="NATS_URL", help="NATS servers.  [env: NATS_URL]")
+@_of_a_function
 @click.option("--force", is_flag=True, help="Even if somebody is pulling from it.")
 def forget(
     function: str, stream: str | None, consumer_prefix: str, nats_url: str | None, force: bool
@@ -46,6 +63,35 @@ def forget(
             f"removed consumer {consumer.name} of stream {consumer.stream}: "
             f"{consumer.lag} messages waited for {function}"
         )
+
+
+@connector.command()
+@click.argument("function")
+@click.option("--for", "span", help="For so long, such as 10m; by default until `resume`.")
+@_of_a_function
+def pause(function: str, span: str | None, **where: str | None) -> None:
+    """Deliver nothing to FUNCTION until `resume`, by any connector.
+
+    Its consumers are paused in NATS (2.11 or later). Calls that are running end in peace, and what
+    waits for a call goes back to the stream.
+    """
+    try:
+        seconds = FOREVER_SECONDS if span is None else parse_duration(span)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--for") from None
+    paused = _change_pause(function, seconds, where)
+    end = "until `resume`" if span is None else f"for {span}"
+    for stream, name in paused:
+        click.echo(f"paused consumer {name} of stream {stream} {end}")
+
+
+@connector.command()
+@click.argument("function")
+@_of_a_function
+def resume(function: str, **where: str | None) -> None:
+    """Deliver to FUNCTION again what has waited since `pause`."""
+    for stream, name in _change_pause(function, 0.0, where):
+        click.echo(f"resumed consumer {name} of stream {stream}")
 
 
 @connector.command("explain")
@@ -84,6 +130,47 @@ def explain_function(function: str, url: str) -> None:
         )
     for sentence in sentences:
         click.echo(sentence)
+
+
+def _change_pause(
+    function: str, seconds: float, where: Mapping[str, str | None]
+) -> list[tuple[str, str]]:
+    url = where["nats_url"]
+    settings = BrokerSettings(nats_url=url) if url else default_broker()
+    prefix = where["consumer_prefix"] or ""
+    try:
+        return asyncio.run(_pause(settings, function, where["stream"], prefix, seconds))
+    except (UniverseError, NatsError, OSError) as error:
+        raise click.ClickException(str(error) or type(error).__name__) from error
+
+
+async def _pause(
+    settings: BrokerSettings, function: str, stream: str | None, prefix: str, seconds: float
+) -> list[tuple[str, str]]:
+    """Pause the consumers of a function for so long, or resume them; return streams and names."""
+    nc = await connect_once(settings, "universe-connector-command")
+    until = datetime.now(UTC) + timedelta(seconds=seconds)
+    try:
+        version = nc.connected_server_version
+        if (version.major, version.minor) < PAUSES_SINCE:
+            raise UniverseError(
+                f"NATS {version} cannot pause consumers, 2.11 and later can: the annotation "
+                "jetstream.paused does without that"
+            )
+        js = nc.jetstream()
+        found = [
+            (consumer.stream, consumer.name)
+            for consumer in await function_consumers(nc, js, prefix)
+            if consumer.function == function and stream in (None, consumer.stream)
+        ]
+        if not found:
+            raise UniverseError(f"no connector has made a consumer for {function}")
+        for its_stream, name in found:
+            await js.pause_consumer(its_stream, name, until.isoformat())
+        await ask_to_look(nc, [f"{its_stream}/{name}" for its_stream, name in found])
+        return found
+    finally:
+        await nc.close()
 
 
 async def _state(url: str) -> dict[str, Any]:

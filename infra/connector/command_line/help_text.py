@@ -16,6 +16,8 @@ USAGE = """\
 usage: python -m infra.connector [run]
        python -m infra.connector dlq COMMAND [OPTIONS]
        python -m infra.connector explain FUNCTION [OPTIONS]
+       python -m infra.connector pause FUNCTION [OPTIONS]
+       python -m infra.connector resume FUNCTION [OPTIONS]
        python -m infra.connector forget FUNCTION [OPTIONS]
        python -m infra.connector --help | --markdown
 """
@@ -29,6 +31,8 @@ commands:
   dlq   list, show, replay and purge dead letters (see `dlq --help`); needs NATS_URL only
   explain
         say why a function gets messages or does not; asks a running connector
+  pause, resume
+        deliver nothing to a function for a time, and again; needs NATS_URL only
   forget
         remove the consumer of a function that is not coming back; needs NATS_URL only
 

@@ -352,6 +352,7 @@ class Consumer:
             return
         if tracked is None:
             return
+        self.paused_until = 0.0  # the server delivers, so it has been resumed
         message, pending = tracked
         self.sizer.record(message.events)
         assert self._on_message is not None

@@ -15,6 +15,7 @@ from functions.common.backoff import Backoff
 from functions.common.log_on_change import LogOnChange
 from infra.connector.delivery.gate import Gate
 from infra.connector.delivery.message import Delivery, Message
+from infra.connector.delivery.pause import Pause
 from infra.connector.delivery.queue import DeliveryQueue
 from infra.connector.errors import BindError
 from infra.connector.jetstream.consumer import Consumer
@@ -44,6 +45,7 @@ class Dispatcher:
         concurrency: int,
         bind: Callable[[], Awaitable[None]],
         deliver: Callable[[Delivery], Awaitable[None]],
+        pause: Callable[[], Pause | None] = lambda: None,
         accept: Callable[[Message], bool] = lambda _: True,
         discard: Callable[[list[Message]], Awaitable[None]] | None = None,
     ) -> None:
@@ -56,6 +58,7 @@ class Dispatcher:
             concurrency: deliveries that run at the same time.
             bind: makes the consumer and whatever else `deliver` needs; raises `BindError`.
             deliver: delivers messages; returns when they are acknowledged, returned or requeued.
+            pause: returns what keeps deliveries from being started.
             accept: returns whether a message is delivered.
             discard: ends the others; by default they are acknowledged.
         """
@@ -70,6 +73,7 @@ class Dispatcher:
         self._gate = gate
         self._bind = bind
         self._deliver = deliver
+        self._pause = pause
         self._accept = accept
         self._discard = discard or consumer.inflight.ack
         self._unwanted: list[Message] = []
@@ -94,8 +98,10 @@ class Dispatcher:
                 now = time.monotonic()
                 await self._discard_unwanted()
                 await self._release_delayed(now)
-                if self._gate.shared.part() == 0 and len(self.consumer.inflight):
-                    await self._return_waiting()  # other connectors have all the calls
+                # others have all the calls, or nobody has any
+                idle = self._gate.shared.part() == 0 or self._pause() is not None
+                if idle and len(self.consumer.inflight):
+                    await self._return_waiting()
                 self._start_deliveries(now)
                 await self._pull(now)
                 self.consumer.re_ack_after_reconnect()
@@ -202,8 +208,13 @@ class Dispatcher:
         if self.consumer.missing:
             self.fault = f"the consumer {self.consumer.target.name} does not exist any more"
             logger.warning("%s: %s", self.consumer.target.function, self.fault)
-        elif not self.stopping and self._gate.shared.calls() != 0:
+        elif not self.stopping and self._may_pull():
             await self.consumer.pull(now, failing=self._gate.failing)
+
+    def _may_pull(self) -> bool:
+        pause = self._pause()
+        # a server that is resumed sends what it was asked for before
+        return self._gate.shared.calls() != 0 and (pause is None or pause.in_nats)
 
     async def _release_delayed(self, now: float) -> None:
         """Return messages that wait long for a retry while they take the room of others."""
@@ -255,6 +266,7 @@ class Dispatcher:
         if (
             running >= self.concurrency
             or self._exclusive is not None
+            or self._pause() is not None
             or not self._gate.may_invoke(now, running)
         ):
             return None

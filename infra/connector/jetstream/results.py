@@ -49,6 +49,8 @@ class ResultPublisher:
         self._consumer = consumer
         self.result_topic = result_topic
         self.error_topic = error_topic
+        # what is under way may still have a result for a topic that is not wanted any more
+        self._target = result_topic
         self._max_result = 0
         self._published = {
             kind: metrics.PUBLISHED.labels(*labels, kind) for kind in ("result", "error")
@@ -68,8 +70,8 @@ class ResultPublisher:
     def change(self, result_topic: str | None, error_topic: str | None) -> bool:
         """Publish to other topics from now on; return whether `ensure` has to be called."""
         before = (self.result_topic, self.error_topic)
-        # what is under way may still have a result for a topic that is not wanted any more
-        self.result_topic, self.error_topic = result_topic or self.result_topic, error_topic
+        self.result_topic, self.error_topic = result_topic, error_topic
+        self._target = result_topic or self._target
         return before != (result_topic, error_topic)
 
     async def _limit_of(self, topic: str, name: str) -> int:
@@ -89,7 +91,7 @@ class ResultPublisher:
         A message id that is the same for each attempt lets the stream store each of them once; the
         time distinguishes messages of a stream that was deleted and created again.
         """
-        assert self.result_topic is not None
+        assert self._target is not None
         top = message.top
         identity = f"result:{self._consumer}:{message.id}:{top.key.time}"
         carried = {name: value for name in _TRACE if (value := message.lower_headers.get(name))}
@@ -97,7 +99,7 @@ class ResultPublisher:
         fixed = {RESULT_OF: message.id, RESULT_FUNCTION: self._function}
         return [
             Outgoing(
-                self.result_topic,
+                self._target,
                 result.data,
                 _merged(carried, result.headers, fixed)
                 | {MSG_ID: f"{identity}:{number}" if number else identity},
@@ -112,7 +114,7 @@ class ResultPublisher:
             return None
         return (
             f"its result has {largest} bytes with its headers, and NATS stores "
-            f"{self._max_result} in {self.result_topic}"
+            f"{self._max_result} in {self._target}"
         )
 
     def of_dead_letters(self, letters: Iterable[Outgoing]) -> list[Outgoing]:

@@ -10,6 +10,7 @@ from functions.common.backoff import Backoff
 from functions.common.durations import parse_duration
 from infra.connector.bindings.spec import DeliveryOptions
 from infra.connector.delivery.filters import parse_filter
+from infra.connector.delivery.pause import parse_paused
 from infra.connector.jetstream.start_position import parse_start
 from infra.connector.jetstream.subjects import parse_publish_subject, parse_topics
 from infra.connector.openfaas.autoscaler import ReplicaLimits
@@ -50,6 +51,8 @@ ANNOTATIONS = {
     " (ERROR_TOPIC)",
     "jetstream.filter": "pattern of the messages that are delivered, as JSON; others are"
     " acknowledged (NATS_FILTER)",
+    "jetstream.paused": "true, or a time such as 2026-01-31T12:00:00Z: nothing is delivered, or"
+    " not before (NATS_PAUSED)",
     "jetstream.consumer": "an existing durable consumer, which is used as it is",
     "jetstream.lag-per-replica": "events of lag for each of which one replica is requested"
     " (LAG_PER_REPLICA)",
@@ -125,6 +128,7 @@ def read_delivery_options(
         "max-ack-pending": ("max_ack_pending", _parse_count),
         "timeout": ("timeout", _parse_positive_duration),
         "start": ("start", parse_start),
+        "paused": ("paused_until", parse_paused),
         "filter": ("filter", parse_filter),
         "result-topic": ("result_topic", parse_publish_subject),
         "error-topic": ("error_topic", parse_publish_subject),

@@ -12,7 +12,7 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -47,6 +47,7 @@ class Presence:
         interval: float,
         uses: Callable[[], Mapping[str, int]],
         on_change: Callable[[], None],
+        on_look: Callable[[Collection[str]], None],
     ) -> None:
         """Announce nothing yet.
 
@@ -56,6 +57,7 @@ class Presence:
             uses: returns the consumers that this connector uses, each as `stream/name`, with how
                 many calls may be running here of a function whose calls are limited.
             on_change: called when the others have changed.
+            on_look: called with consumers that somebody has paused or resumed.
         """
         self._nc = nc
         self._interval = interval
@@ -63,6 +65,7 @@ class Presence:
         self._age = (time.time(), self._id)
         self._uses = uses
         self._on_change = on_change
+        self._on_look = on_look
         self._since: dict[str, float] = {}
         self._peers: dict[str, _Peer] = {}
         self._subscription: Subscription | None = None
@@ -142,6 +145,9 @@ class Presence:
     async def _hear(self, msg: Msg) -> None:
         try:
             said = json.loads(msg.data)
+            if "look" in said:
+                self._on_look(set(map(str, said["look"])))
+                return
             name, since = str(said["id"]), float(said["since"])
             consumers = _read_uses(said["consumers"])
             leaving = bool(said["leaving"])
@@ -157,6 +163,16 @@ class Presence:
             self.hurry()
         if before is None or leaving or before.consumers != consumers:
             self._on_change()
+
+
+async def ask_to_look(nc: Client, consumers: Collection[str]) -> None:
+    """Let connectors look now at consumers, each as `stream/name`, which they do anyway later.
+
+    Raises:
+        nats.errors.Error: NATS cannot be reached.
+    """
+    await nc.publish(SUBJECT, json.dumps({"look": sorted(consumers)}).encode())
+    await nc.flush()
 
 
 def _read_uses(said: Any) -> dict[str, int]:

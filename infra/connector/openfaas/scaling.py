@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from nats.errors import Error as NatsError
@@ -54,13 +54,17 @@ class Scaling:
         try:
             while True:
                 await asyncio.sleep(interval)
-                for key, running in self._running.items():
-                    if key not in self._measuring:
-                        measuring = self._measure(key, running.binding)
-                        self._measuring[key] = asyncio.create_task(measuring)
+                self.measure(self._running)
         finally:
             for task in (*self._measuring.values(), *self._requesting.values()):
                 task.cancel()
+
+    def measure(self, keys: Iterable[BindingKey]) -> None:
+        """Begin to measure bindings, but those that are being measured."""
+        for key in keys:
+            if key not in self._measuring and (running := self._running.get(key)):
+                measuring = self._measure(key, running.binding)
+                self._measuring[key] = asyncio.create_task(measuring)
 
     async def _measure(self, key: BindingKey, binding: Binding) -> None:
         try:
@@ -86,7 +90,8 @@ class Scaling:
             return None
         if key in self._running:  # it may have ended meanwhile
             metrics.LAG.labels(*key).set(lag)
-        return lag
+        binding.measured()
+        return 0 if binding.pause() else lag  # nobody needs replicas for what is not delivered
 
     def _scale(self, key: BindingKey, binding: Binding, lag: float) -> None:
         autoscaler, limits = self._autoscaler, binding.spec.replicas

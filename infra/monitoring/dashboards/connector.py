@@ -203,13 +203,22 @@ DASHBOARD = (
             {0: ("closed", GREEN), 1: ("half-open", ORANGE), 2: ("open", RED)},
         ).height(6),
         StateTimeline(
-            "Paused",
-            "Paused: the function or one of its dependencies is unavailable; nothing is delivered.",
+            "Unavailable",
+            "The function or one of its dependencies is unavailable; nothing is delivered.",
             query(
                 f"max {BY} (universe_connector_paused_state{{{SELECTED}}})",
                 "{{function}} · {{stream}}",
             ),
-            {0: ("delivering", GREEN), 1: ("paused", ORANGE)},
+            {0: ("delivering", GREEN), 1: ("unavailable", ORANGE)},
+        ).height(6),
+        StateTimeline(
+            "Paused",
+            "Paused by the annotation jetstream.paused, or its consumer in NATS, by `pause`.",
+            query(
+                f"max {BY} (universe_connector_delivery_paused{{{SELECTED}}})",
+                "{{function}} · {{stream}}",
+            ),
+            {0: ("not paused", GREEN), 1: ("by annotation", ORANGE), 2: ("in NATS", ORANGE)},
         ).height(6),
         TimeSeries(
             "Discovery failures",

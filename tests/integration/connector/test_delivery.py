@@ -155,7 +155,7 @@ async def test_memory_in_flight_is_bounded_while_the_function_is_away(
         assert m["inflight_bytes"] < 100_000 * 3 + 20_000
         assert m["redelivered_messages_total"] == 0, "no redelivery while messages wait"
         assert m["paused_state"] == 1
-        assert connector.state()["bindings"][0]["paused"]
+        assert connector.state()["bindings"][0]["unavailable"]
         function.start()
         await drained(js)
         assert len(function.done()) == len(set(function.done())) == 400
