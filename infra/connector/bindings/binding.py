@@ -190,8 +190,8 @@ class Binding:
     def announce(self) -> int:
         """Return how many calls may be running here, where calls are limited, for the others."""
         calls = self._shared.announce(len(self._dispatcher.running))
-        if calls:
-            self._dispatcher.wake()
+        if self._shared.active:
+            self.others_changed()  # where this connector stands is known some time after them
         return calls
 
     def stop(self, *, patient: bool = False) -> None:

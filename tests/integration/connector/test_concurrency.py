@@ -71,6 +71,7 @@ async def test_connectors_share_a_limit(
         assert len(set(function.done())) == 150
 
 
+@pytest.mark.slow
 async def test_connectors_share_a_rate(
     js: JetStreamContext, function: FakeFunction, nats_url: str, tmp_path: Path
 ) -> None:
@@ -92,3 +93,35 @@ async def test_connectors_share_a_rate(
         # 25 may come at once, as the first batch of each connector
         assert last - began > (85 - 50) / 50 * 0.99
         assert all(len(call["ids"]) <= 25 for call in function.requests())
+
+
+@pytest.mark.slow
+async def test_the_limit_holds_while_connectors_come_and_go(
+    js: JetStreamContext, function: FakeFunction, nats_url: str, tmp_path: Path
+) -> None:
+    settings = {"DELIVERY": "single", "NATS_MAX_CONCURRENCY": "3", "SCALE_INTERVAL": "1s"}
+    function.mode(delay=0.03)
+    number = 400
+    await publish(js, *(event(f"{n}") for n in range(number)))
+    with ExitStack() as stack:
+
+        def start(name: str) -> ConnectorProcess:
+            return stack.enter_context(connector_to(function, tmp_path, nats_url, name, **settings))
+
+        def called(calls: int) -> None:
+            wait_until(lambda: len(function.calls()) >= calls)
+
+        connectors = [start("a"), start("b"), start("c")]
+        called(60)
+        connectors[0].kill()
+        called(120)
+        connectors.append(start("d"))
+        called(180)
+        assert connectors[1].stop() == 0
+        called(240)
+        start("e")
+        await drained(js)
+        assert set(function.done()) == {f"{n}" for n in range(number)}
+        assert max(call["inflight"] for call in function.requests()) == 3
+        for each in connectors[2:]:
+            assert each.metrics()["done_messages_total"] > 0

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from nats.aio.client import Client
 from nats.js.api import DiscardPolicy, RetentionPolicy, StreamConfig
 
@@ -107,6 +108,7 @@ async def test_results_are_stored_before_their_messages_are_done_and_once(
     assert len(function.calls()) == 2
 
 
+@pytest.mark.slow
 async def test_a_result_that_nats_cannot_store_is_a_dead_letter(
     nc: Client, function: FakeFunction, nats_url: str, tmp_path: Path
 ) -> None:
