@@ -53,6 +53,15 @@ def _event_time(text: Any) -> datetime:
     return time
 
 
+def read_plain_time(text: str) -> datetime | None:
+    """Return the time that a usual timestamp says; None: only the contract can tell.
+
+    That is so for unusual ones, and once a day for a usual one.
+    """
+    time = _plain_utc(text)
+    return time if time and EARLIEST <= time <= _latest else None
+
+
 def _plain_utc(text: Any) -> datetime | None:
     """Read `2026-01-02T03:04:05Z`, with or without milli- or microseconds; None for all else.
 

@@ -7,10 +7,13 @@ from json import JSONDecodeError, JSONDecoder
 from typing import Any
 
 import orjson
+from msgspec import Raw
 
 from functions.common.correlation import HeaderLookup
 from functions.common.errors import RequestRefusedError
 from functions.common.http.body import BYTE_ORDER_MARK, NDJSON_TYPES, lines
+
+from .quick_check import UNREADABLE, split
 
 # `curl -d` sends x-www-form-urlencoded whatever the body is, and many webhooks send no type
 JSON_TYPES = frozenset(
@@ -19,6 +22,8 @@ JSON_TYPES = frozenset(
 _UTF8 = frozenset({"utf-8", "utf8", "us-ascii"})
 _DECODED_BYTES = 256 * 1024
 _SHORT_BYTES = 16 * 1024
+_SHORT_ARRAY_BYTES = 256 * 1024
+"""Split into elements at once: if all are empty they take 10 MB."""
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\s;\"]+)", re.IGNORECASE)
 
 
@@ -87,7 +92,13 @@ def iter_events(
                 raise _too_many(max_events)
             yield line
     elif body.startswith(b"["):
-        yield from _elements(body, max_events, max_event_bytes)
+        elements = _elements_of_short(body) if len(body) <= _SHORT_ARRAY_BYTES else None
+        if elements is None:
+            yield from _elements(body, max_events, max_event_bytes)
+        elif len(elements) > max_events:
+            raise _too_many(max_events)
+        else:
+            yield from map(bytes, elements)
     else:
         if len(body) <= max_event_bytes:
             _require_json(body)
@@ -165,6 +176,15 @@ _BLANK_BYTES = frozenset({b" ", b"\t", b"\r", b"\n"})
 _blank = re.compile(rb"[ \t\r\n]*+").match
 _token = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[{]++|[\]}]', re.DOTALL)
 _TOKENS_AT_ONCE = 20_000
+
+
+def _elements_of_short(body: bytes) -> list[Raw] | None:
+    """Split an array; None where that is not JSON, or may be: `_elements` finds out why."""
+    _require_utf8(body)
+    try:
+        return split(body)
+    except UNREADABLE:
+        return None
 
 
 def _elements(body: bytes, max_events: int, max_event_bytes: int) -> Iterator[bytes | None]:

@@ -34,7 +34,6 @@ from .validation import (
     MAX_DETAILED,
     EventValidator,
     ValidatedEvents,
-    only_plain_numbers,
     validate,
 )
 from .webhooks import configuration
@@ -112,8 +111,7 @@ async def accept(request: Request, sent: bytes, webhook: Webhook | None = None) 
     values = ValueCounter(limits.max_body_values)
     body = decode_body(sent, encoding, limits.max_body_bytes, values)
     max_payload = await publisher().ready()
-    plain = only_plain_numbers(body)
-    validator = EventValidator(limits, max_payload, webhook, ndjson=ndjson, plain_numbers=plain)
+    validator = EventValidator(limits, max_payload, webhook, ndjson=ndjson)
     if ndjson or not is_short_object(body) or not validator.take(body):
         events = iter_events(
             body,

@@ -37,6 +37,7 @@ PRELOADED = (
     "gunicorn.app.base",
     "gunicorn.workers.gthread",
     "jinja2",
+    "msgspec",
     "nats",
     "orjson",
     "prometheus_client",

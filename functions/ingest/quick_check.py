@@ -1,0 +1,205 @@
+"""A quick check of events: what it returns, the contract returns too, after twice as long.
+
+Most events are plain: they fulfil the contract, have no field that it does not know, and no escape
+in a text of `data`. msgspec checks those while it parses them, by types that are made of the
+contract's declarations. Of all others it says nothing: pydantic (`functions.common.events.EVENT`)
+judges them, and says what is wrong.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import product
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, NotRequired, Required, TypedDict, Union
+from typing import get_args as arguments
+from typing import get_origin as origin
+
+import msgspec
+from annotated_types import Ge, Le
+from pydantic import StringConstraints
+from pydantic.fields import FieldInfo
+from typing_extensions import get_type_hints, is_typeddict
+
+from functions.common.contract import MAX_ID_LENGTH, read_plain_time
+from functions.common.errors import UniverseError
+from functions.common.events import SOURCES
+
+UNREADABLE = (msgspec.DecodeError, RecursionError)
+"""What `split` raises where a text is no array in JSON."""
+
+split: Callable[[bytes], list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw]).decode
+"""Returns the bytes of each element of an array. Whether texts are UTF-8 is not looked at."""
+
+
+class _Envelope(msgspec.Struct, forbid_unknown_fields=True, rename="camel", gc=False):
+    event_id: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_LENGTH)]
+    timestamp: str
+    source: str
+    funnel_stage: str
+    event_type: str
+    data: msgspec.Raw
+
+
+_read_envelope: Callable[[bytes], _Envelope] = msgspec.json.Decoder(_Envelope).decode
+_UNUSUAL = b'"\\\n\r\t'
+
+
+def check_plain(text: bytes) -> dict[str, Any] | None:
+    """Return what `validate_json` returns of the JSON text of a plain event; None: ask it."""
+    try:
+        event = _read_envelope(text)
+    except UNREADABLE:
+        return None
+    source, stage, event_type = event.source, event.funnel_stage, event.event_type
+    kind = _KINDS.get((source, stage, event_type))
+    time = read_plain_time(event.timestamp)
+    if kind is None or time is None:
+        return None
+    data_text = bytes(event.data)
+    try:
+        data = kind.decode(data_text)
+    except UNREADABLE:
+        return None
+    quotes = kind.quotes
+    for parent, name in kind.optional:
+        fields = data[parent]
+        if name in fields:
+            quotes += 2 if fields[name] is None else 4
+    # The texts that are known have so many quotation marks. Anything more is part of what is not
+    # known or repeated, or an escape, or a line break.
+    if len(data_text) - len(data_text.translate(None, _UNUSUAL)) != quotes:
+        return None
+    return {
+        "eventId": event.event_id,
+        "timestamp": time,
+        "source": source,
+        "funnelStage": stage,
+        "eventType": event_type,
+        "data": data,
+    }
+
+
+class _UnknownError(UniverseError):
+    """Something in a declaration is not known here."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """Events of one source and stage.
+
+    Attributes:
+        decode: reads `data`, without fields that it does not know.
+        quotes: how many quotation marks there are in any `data`: those of what it has to have.
+        optional: the texts that may be missing or null, each with the object in `data` it is in.
+    """
+
+    decode: Callable[[bytes], dict[str, Any]]
+    quotes: int
+    optional: tuple[tuple[str, str], ...]
+
+
+class _Types:
+    """Makes the types that msgspec reads out of those that pydantic checks."""
+
+    def __init__(self) -> None:
+        self.quotes = 0
+        self.optional: list[tuple[str, str]] = []
+
+    def typed_dict(self, declared: Any, *path: str) -> Any:
+        """Return the type of an object at a path in `data`."""
+        fields = {
+            name: self._field(field, *path, name)
+            for name, field in get_type_hints(declared, include_extras=True).items()
+        }
+        make: Any = TypedDict
+        return make(declared.__name__, fields)
+
+    def _field(self, declared: Any, *path: str) -> Any:
+        required = origin(declared) is not NotRequired
+        plain = arguments(declared)[0] if origin(declared) in (NotRequired, Required) else declared
+        if is_typeddict(plain) and required:
+            self.quotes += 2
+            return self.typed_dict(plain, *path)
+        converted, types = _scalar(plain)
+        if required and NoneType not in types:
+            self.quotes += 4 if str in types else 2
+            return converted
+        if len(path) != 2 or str not in types:
+            raise _UnknownError(declared)
+        self.optional.append((path[0], path[1]))
+        return converted if required else NotRequired[converted]
+
+
+def _scalar(declared: Any) -> tuple[Any, set[type]]:
+    """Return the type of a value for msgspec, and which Python types values of it have.
+
+    Raises:
+        _UnknownError: there is none.
+    """
+    if declared in (str, int, float, NoneType):
+        return declared, {declared}
+    if origin(declared) is Literal:
+        if all(isinstance(value, str) for value in arguments(declared)):
+            return declared, {str}
+    elif origin(declared) in (Union, UnionType):
+        members = [_scalar(each) for each in arguments(declared)]
+        types = set[type]().union(*(types for _, types in members))
+        if len(types - {NoneType}) == 1:
+            return Union[tuple(each for each, _ in members)], types  # noqa: UP007
+    elif origin(declared) is Annotated:
+        base, types = _scalar(declared.__origin__)
+        return Annotated[base, msgspec.Meta(**_bounds(declared.__metadata__))], types
+    raise _UnknownError(declared)
+
+
+def _bounds(metadata: Iterable[Any]) -> dict[str, Any]:
+    bounds: dict[str, Any] = {}
+    for each in metadata:
+        if isinstance(each, FieldInfo) and not (each.alias or each.validation_alias):
+            bounds |= _bounds(each.metadata)
+        elif isinstance(each, StringConstraints):
+            given = {name: value for name, value in asdict(each).items() if value is not None}
+            if not given.keys() <= {"min_length", "max_length", "pattern"}:
+                raise _UnknownError(each)
+            if "pattern" in given:
+                # elsewhere than in Python, $ is the end and not also before a last line end
+                given["pattern"] = str(given["pattern"]).replace("$", r"\Z")
+            bounds |= given
+        elif isinstance(each, Ge):
+            bounds["ge"] = each.ge
+        elif isinstance(each, Le):
+            bounds["le"] = each.le
+        else:
+            raise _UnknownError(each)
+    return bounds
+
+
+def _typed_dicts(declared: Any) -> Iterator[Any]:
+    """Yield the members of a union, annotated ones too."""
+    if is_typeddict(declared):
+        yield declared
+    for each in arguments(declared):
+        yield from _typed_dicts(each)
+
+
+def _kinds(declared: Any) -> Iterator[tuple[tuple[str, str, str], _Kind]]:
+    """Yield the kinds of a declaration; none where it is not understood, so pydantic checks all."""
+    fields = get_type_hints(declared, include_extras=True)
+    types = _Types()
+    try:
+        decoder = msgspec.json.Decoder(types.typed_dict(fields["data"]))
+    except _UnknownError:
+        return
+    kind = _Kind(decoder.decode, types.quotes, tuple(types.optional))
+    for source, stage, event_type in product(
+        *(arguments(fields[name]) for name in ("source", "funnelStage", "eventType"))
+    ):
+        yield (source, stage, event_type), kind
+
+
+_KINDS = dict(
+    item
+    for source in SOURCES.values()
+    for declared in _typed_dicts(source.event)
+    for item in _kinds(declared)
+)
