@@ -5,12 +5,15 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from functions.common.paths import ROOT
+from infra.local.functions.stack import read_stack
 from tests.conftest import Database
 from tests.images.build_context import by_faas_cli, by_hand
 from tests.images.engine import Container, Engine, container, wait_ready
@@ -124,6 +127,66 @@ def test_liveness_is_answered_before_the_handler_is_loaded(
             time.sleep(0.2)
         early.join(90)
         assert waiting == {200: 1}
+
+
+def memory_limit(name: str) -> list[str]:
+    """Return the options of `docker run` for the memory that stack.yml allows a function."""
+    limits = {each.service: each.limits for each in read_stack(ROOT / "stack.yml", {})}[name]
+    assert limits
+    assert limits.memory
+    megabytes = limits.memory.removesuffix("Mi") + "m"
+    return ["--memory", megabytes, "--memory-swap", megabytes]
+
+
+def all_at_once(target: Container, requests: list[tuple[bytes, dict[str, str]]]) -> Counter[int]:
+    """Send requests at the same time, and return how many had which status."""
+    with ThreadPoolExecutor(len(requests)) as threads:
+        return Counter(
+            threads.map(
+                lambda each: (
+                    plain_http.post(
+                        target.url, content=each[0], headers=each[1], timeout=120
+                    ).status_code
+                ),
+                requests,
+            )
+        )
+
+
+def test_the_largest_requests_at_once_fit_into_the_memory(
+    engine: Engine,
+    image_of: Callable[[str], str],
+    nats_url: str,
+    database: Database,
+    servers_folder: Path,
+) -> None:
+    """What stack.yml allows is enough for the largest bodies that are taken, several at a time."""
+    events = generated(10_000)
+    body = json.dumps(events).encode()
+    body = body if len(body) < 8 * MB else json.dumps(events[:8_000]).encode()
+    settings: dict[str, Any] = {"NATS_URL": nats_url, "INGEST_AUTH": "none", **ANY_AGE}
+    with container(engine, image_of("ingest"), *memory_limit("ingest"), **settings) as ingest:
+        wait_ready(ingest)
+        for _ in range(3):
+            statuses = all_at_once(ingest, [(body, {"Content-Type": "application/json"})] * 6)
+            assert statuses.keys() <= {202, 429, 503}, statuses
+            assert statuses[202]
+        state = ingest.state()
+        assert (state["OOMKilled"], state["Running"]) == (False, True)
+    secrets = secrets_folder(servers_folder / "memory", database_url=database.writer_url)
+    image, limit = image_of("process-batch"), memory_limit("process-batch")
+    with container(
+        engine, image, *limit, secrets=secrets, **(ANY_AGE | SHORT_STOP)
+    ) as process_batch:
+        wait_ready(process_batch)
+        batch = json.dumps([cloud_event(0, events[:5_000])]).encode()
+        for _ in range(3):
+            statuses = all_at_once(process_batch, [(batch, BATCH | signed(batch))] * 4)
+            assert statuses.keys() <= {200, 429, 503}, statuses
+            assert statuses[200]
+        state = process_batch.state()
+        assert (state["OOMKilled"], state["Running"]) == (False, True)
+    assert ask(database, "SELECT count(*) FROM events") == [(5_000,)]
 
 
 def test_requests_are_answered_after_sigterm(
