@@ -249,6 +249,8 @@ class Writer:
         else:
             stored = WriteResult(inserted=len(fresh))
         stored.duplicates += len(part) - len(fresh)
+        if stored.duplicates and not stored.inserted:
+            _queries.confirm_earlier_commits(connection)
         return stored
 
 

@@ -24,3 +24,8 @@ INSERT INTO events
 SELECT * FROM incoming ORDER BY day, event_id
 ON CONFLICT (event_id, day) DO NOTHING
 RETURNING day::text, event_id;
+
+-- name: confirm_earlier_commits()$
+-- Commit a few bytes. A commit is confirmed after all before it are, on the disk and by a synchronous
+-- standby: those too that a server which crashed while they waited shows after its restart.
+SELECT pg_logical_emit_message(true, 'universe', '');

