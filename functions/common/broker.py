@@ -20,7 +20,7 @@ from functions.common.dead_letter import DLQ_DAYS
 from functions.common.durations import Seconds
 from functions.common.jetstream_errors import JetStreamErrorCode
 from functions.common.log_on_change import LogOnChange
-from functions.common.nats_client import NatsClient, NatsConnectError, fault_text
+from functions.common.nats_client import NatsClient, NatsConnectError, NotPermittedError, fault_text
 from functions.common.settings import ComponentSettings, secrets_dir
 
 logger = logging.getLogger(__name__)
@@ -178,6 +178,9 @@ async def connect(settings: BrokerSettings, name: str, *, forever: bool = True) 
 
     async def on_error(error: Exception) -> None:
         faults.append(error)
+        if isinstance(error, NotPermittedError):
+            on_change.log(("refused", str(error)), f"NATS: {error}", level=logging.ERROR)
+            return
         on_change.log("error", f"NATS: {fault_text(error)}")
 
     async def on_disconnect() -> None:

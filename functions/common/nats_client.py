@@ -55,6 +55,8 @@ class NatsClient(Client):
         self.api_prefix = api_prefix
         self._asking: dict[str, list[asyncio.Timeout]] = {}
         self._refused_inbox: str | None = None
+        self.refused: dict[str, NotPermittedError] = {}
+        """By subject, what was published without the right to it since the connection was made."""
 
     def jetstream(self, **opts: Any) -> JetStreamContext:
         """Return a JetStream context that uses this connection's API."""
@@ -100,7 +102,7 @@ class NatsClient(Client):
         verb, subject = refusal[1], refusal[2].decode(errors="replace")
         if verb == b"Publish":
             self._end_requests(self._asking.get(subject, ()))
-            error = NotPermittedError("publish to", subject)
+            error = self.refused[subject] = NotPermittedError("publish to", subject)
         elif subject.startswith(self._inbox_prefix.decode()):
             self._refused_inbox = subject
             self._end_requests(chain.from_iterable(self._asking.values()))
@@ -122,6 +124,7 @@ class NatsClient(Client):
             limit.reschedule(now)
 
     def _connect_command(self) -> bytes:
+        self.refused.clear()
         self._refused_inbox = None  # it may be another's rights, or others, from now on
         server = self._current_server
         wanted = "tls" in self.options or (server is not None and server.uri.scheme == "tls")

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import os
 import secrets
 import socket
 import ssl
@@ -217,23 +218,33 @@ def _jwt(subject: nkeys.KeyPair, issuer: nkeys.KeyPair, name: str, claims: dict[
 @contextmanager
 def server(folder: Path, protected: Protected, name: str = "nats") -> Iterator[str]:
     """Run a server in a folder, and yield its URL."""
+    jetstream = {"store_dir": str(folder / f"{name}-store")}
+    text = json.dumps({"jetstream": jetstream, **protected.config})[1:-1]
+    with _running(folder, name, text, {}) as port:
+        yield f"{protected.scheme}://127.0.0.1:{port}"
+
+
+@contextmanager
+def server_with(folder: Path, configuration: str, **environment: str) -> Iterator[int]:
+    """Run a server with JetStream and further configuration, and yield its port."""
+    text = f'jetstream {{ store_dir: "{folder}/store" }}\n{configuration}'
+    with _running(folder, "nats", text, environment) as port:
+        yield port
+
+
+@contextmanager
+def _running(
+    folder: Path, name: str, configuration: str, environment: dict[str, str]
+) -> Iterator[int]:
     port = free_port()
-    config = folder / f"{name}.conf"
-    config.write_text(
-        json.dumps(
-            {
-                "host": "127.0.0.1",
-                "port": port,
-                "jetstream": {"store_dir": str(folder / f"{name}-store")},
-                **protected.config,
-            }
-        )
-    )
-    with (folder / f"{name}.log").open("wb") as log:
-        process = TiedProcess([nats_server_binary(), "-c", str(config)], stderr=log)
+    config, log = folder / f"{name}.conf", folder / f"{name}.log"
+    config.write_text(f"host: 127.0.0.1\nport: {port}\n{configuration}\n")
+    with log.open("wb") as output:
+        command = [nats_server_binary(), "-c", str(config)]
+        process = TiedProcess(command, stderr=output, env={**os.environ, **environment})
 
     def listens() -> bool:
-        assert process.poll() is None, (folder / f"{name}.log").read_text()
+        assert process.poll() is None, log.read_text()
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
         except OSError:
@@ -242,7 +253,7 @@ def server(folder: Path, protected: Protected, name: str = "nats") -> Iterator[s
 
     try:
         wait_until(listens)
-        yield f"{protected.scheme}://127.0.0.1:{port}"
+        yield port
     finally:
         process.terminate()
         process.wait(30)

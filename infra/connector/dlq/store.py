@@ -214,6 +214,10 @@ class DeadLetterStore:
                 try:
                     msg = await asyncio.wait_for(arrived.get(), CHECK_SECONDS)
                 except TimeoutError:
+                    if puller.refused:
+                        raise DeadLetterStoreError(
+                            f"cannot read {self._stream}: {puller.refused}"
+                        ) from None
                     if await self._is_exhausted(name):
                         break  # the rest was deleted meanwhile
                     continue

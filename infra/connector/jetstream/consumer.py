@@ -18,6 +18,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, RetentionPolicy
 from nats.js.errors import APIError, NotFoundError
 
 from functions.common.jetstream_errors import JetStreamErrorCode
+from functions.common.nats_client import NotPermittedError
 from infra.connector.delivery.message import Message
 from infra.connector.delivery.pull_sizer import PullSizer
 from infra.connector.errors import BindError
@@ -243,6 +244,11 @@ class Consumer:
     def missing(self) -> bool:
         """Whether the server says that there is no such consumer; `ensure` creates it again."""
         return self._puller is not None and self._puller.consumer_missing
+
+    @property
+    def refused(self) -> NotPermittedError | None:
+        """Why no messages can be pulled, if the user has no right to."""
+        return self._puller.refused if self._puller else None
 
     async def pull(self, now: float, *, failing: bool = False) -> None:
         """Send a pull request if there is none and messages in flight leave room for more.

@@ -205,7 +205,9 @@ class Dispatcher:
             await self._discard(unwanted)
 
     async def _pull(self, now: float) -> None:
-        if self.consumer.missing:
+        if refused := self.consumer.refused:
+            self.fault = str(refused)
+        elif self.consumer.missing:
             self.fault = f"the consumer {self.consumer.target.name} does not exist any more"
             logger.warning("%s: %s", self.consumer.target.function, self.fault)
         elif not self.stopping and self._may_pull():

@@ -15,7 +15,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error
 
-from functions.common.nats_client import api_subject
+from functions.common.nats_client import NatsClient, NotPermittedError, api_subject
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +78,12 @@ class Puller:
     def requested(self) -> bool:
         """Whether the server has a pull request of this puller."""
         return self._remaining > 0
+
+    @property
+    def refused(self) -> NotPermittedError | None:
+        """Why the server takes no pull requests, if the user has no right to send them."""
+        nc = self._nc
+        return nc.refused.get(self._api_subject) if isinstance(nc, NatsClient) else None
 
     def drop_lost_request(self, now: float) -> bool:
         """Forget the request if the server cannot have it any more; return whether that was so."""

@@ -1,6 +1,5 @@
 """NATS servers that others run: leaf nodes, accounts that share their streams, narrow users."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,54 +7,11 @@ from typing import Any
 
 import nats
 import pytest
-from nats.aio.client import Client
 
-from infra.connector.dlq.command import dlq
-from tests.support.commands import invoke
 from tests.support.connector import ConnectorProcess
-from tests.support.fakes import FakeFunction
-from tests.support.jetstream import event
-from tests.support.net import eventually, free_port, wait_until
+from tests.support.connector_work import work
+from tests.support.net import free_port, wait_until
 from tests.support.protected_nats import Protected, server
-
-
-async def work(nc: Client, url: str, folder: Path, **settings: str) -> None:
-    """Let a connector deliver, retry, dead-letter and replay by way of its settings.
-
-    Args:
-        nc: a client where the stream S (`s.>`, `S_DLQ` included) is.
-        url: where the connector connects.
-        settings: how it reaches JetStream.
-    """
-    js = nc.jetstream()
-    await js.add_stream(name="S", subjects=["s.>"], retention="workqueue")
-    for name, do in {"good": "", "again": "once:retry", "bad": "dead"}.items():
-        await js.publish("s.de", json.dumps(event(name, do)).encode())
-    with (
-        FakeFunction(folder).start().ready() as function,
-        ConnectorProcess(
-            folder, url, FUNCTION_URL=function.url, TOPICS="s.>", STREAM="S", **settings
-        ) as connector,
-    ):
-        connector.start().bound()
-
-        async def settled() -> bool:
-            dead = (await js.stream_info("S_DLQ")).state.messages
-            return (await js.stream_info("S")).state.messages == 0 and dead == 1
-
-        await eventually(settled)
-        assert "good" in function.done()
-        charged = (await js.stream_info("KV_connector-attempts")).state
-        assert charged.messages >= 1, "attempts are kept on that side, too"
-        wait_until(lambda: connector.metrics().get("lag_messages", 1.0) == 0.0)
-        environment = {"NATS_URL": url, "COLUMNS": "200", **settings}
-        for arguments in (["list"], ["replay", "--all"]):
-            ended = invoke(dlq, *arguments, "--stream", "S_DLQ", environment=environment)
-            assert ended.exit_code == 0, ended.output
-            assert "told to refuse" in ended.output or arguments[0] == "replay"
-        await eventually(settled)
-        assert "without the right" not in connector.log.read_text()
-        assert "permissions violation" not in connector.log.read_text()
 
 
 @contextmanager
@@ -131,7 +87,7 @@ async def test_a_user_with_an_inbox_of_its_own(tmp_path: Path) -> None:
         nc = await nats.connect(url, user="owner", password="o")
         guest = url.replace("//", "//guest:g@")
         with ConnectorProcess(
-            tmp_path, guest, "narrow", FUNCTION_URL="http://127.0.0.1:1", TOPICS="s.>"
+            tmp_path, guest, "narrow", FUNCTION_URL="http://127.0.0.1:1", TOPICS="orders.>"
         ).start() as narrow:
             wait_until(lambda: bool(narrow.state().get("unbound")))
             fault = narrow.state()["unbound"]["function"]
