@@ -68,8 +68,8 @@ lock: lock-packages lock-images ## pin again packages by hashes and images by di
 lock-packages: ## pin again what pyproject.toml allows, with hashes
 	@uv=$$(scripts/uv.sh) \
 	&& compile="$$uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --upgrade" \
-	&& $$compile pyproject.toml --group build -o requirements.lock \
-	&& $$compile pyproject.toml --group build --extra dev -c requirements.lock -o requirements-dev.lock \
+	&& $$compile pyproject.toml --group build --extra otel -o requirements.lock \
+	&& $$compile pyproject.toml --group build --extra otel --extra dev -c requirements.lock -o requirements-dev.lock \
 	&& echo uv | $$compile --python-version 3.8 - -o requirements-uv.lock \
 	&& cp requirements-uv.lock templates/python3-functions-framework/
 

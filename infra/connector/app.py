@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Collection, Coroutine
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
 from nats.aio.client import Client
@@ -41,6 +41,9 @@ from infra.connector.openfaas.presence import Presence
 from infra.connector.openfaas.scaling import Scaling
 from infra.connector.settings import ConnectorSettings
 from infra.connector.unknown_settings import unknown_settings
+
+if TYPE_CHECKING:
+    from infra.connector.http.tracing import Tracing
 
 logger = logging.getLogger(__name__)
 
@@ -105,6 +108,7 @@ class Connector:
         self._orphans: Orphans | None = None
         self._discoveries = 0
         self._changes = LogOnChange(logger)
+        self._tracing = _make_tracing(settings.otel_exporter_otlp_endpoint)
         self._setting_faults = unknown_settings(os.environ, ConnectorSettings.model_fields)
         metrics.SETTING_FAULTS.set(len(self._setting_faults))
         metrics.BINDINGS.set_function(lambda: len(self._running))
@@ -419,6 +423,7 @@ class Connector:
             signing_keys=[key.encode() for key in self._settings.batch_signing_key],
             exists=(lambda: gateway.exists(spec.function)) if gateway else None,
             results=spec.options.result_topic is not None,
+            tracing=self._tracing,
         )
 
     def _start(
@@ -462,3 +467,16 @@ class Connector:
         if bindings:
             logger.info("draining %d bindings", len(bindings))
             await asyncio.wait([running.task for running in bindings])
+
+
+def _make_tracing(endpoint: str | None) -> "Tracing | None":
+    if endpoint is None:
+        return None
+    try:
+        # it takes a third of a second, and is an extra
+        from infra.connector.http.tracing import Tracing  # noqa: PLC0415
+    except ImportError as error:
+        text = "no spans are sent: install the extra universe[otel] (%s)"
+        logger.error(text, error)
+        return None
+    return Tracing(endpoint)

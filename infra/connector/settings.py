@@ -249,6 +249,11 @@ class ConnectorSettings(BrokerSettings):
         description="how long fewer replicas must have been enough before replicas are removed",
     )
 
+    otel_exporter_otlp_endpoint: str | None = Field(
+        default=None,
+        description="OTLP/HTTP receiver of traces, such as http://collector:4318; by default there"
+        " are no spans. OpenTelemetry's other variables hold, too",
+    )
     drain_timeout: Seconds = Field(
         default=25.0,
         description="how long invocations may run on after SIGTERM; then their messages are"

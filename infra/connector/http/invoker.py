@@ -5,6 +5,7 @@ import io
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import aiohttp
 from multidict import CIMultiDict
@@ -27,7 +28,10 @@ from infra.connector.http.cloudevents import (
     identifiers,
     request_headers,
 )
-from infra.connector.http.headers import shared_trace
+from infra.connector.http.headers import TRACE_HEADERS, shared_trace
+
+if TYPE_CHECKING:
+    from infra.connector.http.tracing import Tracing
 
 MAX_RESPONSE_BYTES = 16 * 1024**2
 UNAUTHORIZED = 401
@@ -91,6 +95,7 @@ class Invoker:
         signing_keys: Sequence[bytes] = (),
         exists: Callable[[], Awaitable[bool]] | None = None,
         results: bool = False,
+        tracing: "Tracing | None" = None,
     ) -> None:
         """Make an invoker.
 
@@ -103,6 +108,7 @@ class Invoker:
             signing_keys: sign each request; none: requests are not signed.
             exists: returns whether the gateway has the function; None without a gateway.
             results: whether what the function answers is wanted, as something to publish.
+            tracing: makes spans of calls; None: there are none.
         """
         self._session = session
         self._url = url
@@ -113,9 +119,20 @@ class Invoker:
         self._signing_keys = signing_keys
         self._exists = exists
         self._results = results
+        self._tracing = tracing
 
     async def invoke(self, messages: Sequence[Message], call_id: str) -> Invocation:
         """Send messages to the function, and return what its response means for them."""
+        if self._tracing is None:
+            return await self._invoke(messages, call_id, {})
+        with self._tracing.call(self._source, messages) as call:
+            invocation = await self._invoke(messages, call_id, call.headers)
+            call.ended(invocation.response)
+        return invocation
+
+    async def _invoke(
+        self, messages: Sequence[Message], call_id: str, trace: Mapping[str, str]
+    ) -> Invocation:
         headers = {CALL_ID_HEADER: call_id}
         if self.batch:
             body = batch_body(messages, self._source)
@@ -123,6 +140,9 @@ class Invoker:
         else:
             body = messages[0].data
             headers |= request_headers(messages[0], self._source)
+        if trace:  # in place of that of the messages, which it continues
+            headers = {k: v for k, v in headers.items() if k.lower() not in TRACE_HEADERS}
+            headers |= trace
         start = time.perf_counter()
         if self._signing_keys:  # anew for each attempt: a signature is of its time
             headers[signature.HEADER] = signature.sign(self._signing_keys, body, time.time())
