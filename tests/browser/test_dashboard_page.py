@@ -423,6 +423,52 @@ def test_days_are_those_of_the_time_zone(page: Page, live: Analytics, tmp_path: 
         assert page.texts(card("events-over-time", "tbody tr:first-child th"))[0].endswith("00:00")
 
 
+def test_a_funnel_of_chosen_steps(page: Page, live: Analytics) -> None:
+    """Steps are chosen on the page, counted in people, and kept in the address."""
+    visit(page, live, "?range=30d&window=30d")
+    page.one("[data-view=funnels]").click()
+    wait_until(lambda: page.all("#step-1"))
+    for step, value in enumerate(("facebook:ad.view", "facebook:ad.click")):
+        Select(page.one(f"#step-{step}")).select_by_value(value)
+        wait_until(lambda value=value: value in query_of(page).get("steps", ""))
+        loaded(page)
+    page.one("#add-step").click()
+    wait_until(lambda: page.all("#property-2"))
+    loaded(page)
+    page.one("#property-0").send_keys("user.gender=female", Keys.TAB)
+    wait_until(lambda: "gender" in query_of(page)["steps"])
+    loaded(page)
+    Select(page.one("#each")).select_by_value("campaignId")
+    wait_until(lambda: page.all(card("steps", "tbody tr")))
+    loaded(page)
+    some = within(midnight(29), NOW + timedelta(minutes=5))
+    expected = oracle.funnel_steps(
+        some,
+        [
+            lambda f: (
+                (f.source, f.eventType) == ("facebook", "ad.view")
+                and ("gender", "female") in f.groups
+            ),
+            lambda f: f.eventType == "ad.click",
+            lambda f: f.funnelStage == "bottom",
+        ],
+        timedelta(days=30),
+        "campaignId",
+    )
+    reached = [sum(of) for of in zip(*expected.values(), strict=True)]
+    shown = page.texts(card("steps", ".steps li p:first-child span"))
+    assert [number(text.split()[0]) for text in shown] == reached
+    rows = {
+        cells[0]: [number(text) for text in cells[1:-1]]
+        for row in page.all(card("steps", "tbody tr"))
+        for cells in [[c.text for c in row.find_elements("css selector", "th, td")]]
+    }
+    assert rows == {key or "Unknown": of for key, of in expected.items()}
+    page.driver.refresh()
+    loaded(page)
+    assert page.texts(card("steps", ".steps li p:first-child span")) == shown
+
+
 def test_who_comes_back(page: Page, live: Analytics) -> None:
     """The view of retention: cohorts by week, in total and by source."""
     visit(page, live, "?range=30d")

@@ -169,6 +169,33 @@ def cohorts(
     return found
 
 
+def funnel_steps(
+    some: list[Fact], steps: list[Callable[[Fact], bool]], window: timedelta, split: str
+) -> dict[Any, list[int]]:
+    """Return how many people did so many steps and more, by the first value they tell."""
+    found: dict[Any, list[int]] = {}
+    for of_user in grouped(some, lambda fact: fact.userId).values():
+        ordered = sorted(of_user, key=lambda fact: fact.at)
+        done = 0
+        for begin in ordered:
+            if not steps[0](begin):
+                continue
+            at, came = begin.at, 1
+            for step in steps[1:]:
+                after = [f.at for f in ordered if f.at > at and step(f)]
+                if not after or after[0] - begin.at > window:
+                    break
+                at, came = after[0], came + 1
+            done = max(done, came)
+        if done:
+            told = (getattr(f, split) for f in ordered if any(step(f) for step in steps))
+            key = "all" if split == "none" else next((key for key in told if key is not None), None)
+            reached = found.setdefault(key, [0] * len(steps))
+            for step in range(done):
+                reached[step] += 1
+    return found
+
+
 def week_of(at: datetime, zone: ZoneInfo) -> date:
     """Return the Monday of a moment's week in a time zone."""
     day = at.astimezone(zone).date()

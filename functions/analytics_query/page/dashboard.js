@@ -43,6 +43,7 @@ const card = {
 };
 /** The views besides the overview: a card, and the module that fills it, which is loaded when it is opened. */
 const views = {
+  funnels: { card: new Card("steps", options), load: () => import("./steps.js") },
   retention: { card: new Card("retention", options), load: () => import("./retention.js") },
 };
 

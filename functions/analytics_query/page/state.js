@@ -3,9 +3,10 @@
 import { DEFAULT_PRESET, parseTime, PRESETS } from "./ranges.js";
 import { isZone, useZone, WORKSPACE_ZONE } from "./zone.js";
 
-export const VIEWS = ["overview", "retention"];
+export const VIEWS = ["overview", "funnels", "retention"];
 /** What a view has chosen, with what may be chosen; the first is the default. */
-const CHOICES = { cohort: ["week", "day", "month"], by: ["none", "source", "campaignId"], returns: ["any", "same"] };
+const CHOICES = { cohort: ["week", "day", "month"], by: ["none", "source", "campaignId"], returns: ["any", "same"], each: ["none", "source", "campaignId", "country"] };
+const WINDOW = "7d";
 const SPLITS = ["source", "funnelStage", "eventType", "country", "none"];
 const isTime = (text) => text !== null && !Number.isNaN(parseTime(text));
 
@@ -34,6 +35,8 @@ export function read(search = location.search) {
     view: VIEWS.includes(given.get("view")) ? given.get("view") : VIEWS[0],
     ...Object.fromEntries(Object.entries(CHOICES).map(([name, all]) => [name, all.includes(given.get(name)) ? given.get(name) : all[0]])),
     timezone,
+    steps: given.get("steps") || "",
+    window: given.get("window") || WINDOW,
   };
 }
 
@@ -55,6 +58,8 @@ export function write(state) {
     query.set("sort", state.sort.column + (state.sort.ascending ? ".up" : ""));
   }
   if (state.view !== VIEWS[0]) query.set("view", state.view);
+  if (state.steps) query.set("steps", state.steps);
+  if (state.window !== WINDOW) query.set("window", state.window);
   for (const [name, [usual]] of Object.entries(CHOICES)) {
     if (state[name] !== usual) query.set(name, state[name]);
   }

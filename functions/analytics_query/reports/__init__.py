@@ -9,6 +9,7 @@ from . import (
     overview,
     retention,
     revenue,
+    steps,
     timeseries,
     users,
 )
@@ -25,6 +26,7 @@ REPORTS: dict[str, Report] = {
         users,
         revenue,
         demographics,
+        steps,
         retention,
         events,
     )

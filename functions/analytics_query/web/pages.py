@@ -31,7 +31,7 @@ PAGE_FILES = {
 """The paths of the dashboard's files by their names."""
 FILES = {**swagger_ui.files(), **PAGE_FILES}
 """The paths of the static files by their names below `/assets/`."""
-LATER = ("theme.js", "charts.js", "retention.js")
+LATER = ("theme.js", "charts.js", "retention.js", "steps.js")
 """Modules that the browser need not load before the page asks for its figures."""
 
 

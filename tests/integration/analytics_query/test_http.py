@@ -34,6 +34,7 @@ REPORTS = (
     "users",
     "revenue",
     "demographics",
+    "steps",
     "retention",
     "events",
 )

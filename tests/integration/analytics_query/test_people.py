@@ -1,6 +1,7 @@
-"""Reports that follow people through the stored events equal the oracle: who comes back."""
+"""Reports that follow people through the stored events equal the oracle."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -113,6 +114,87 @@ def test_retention_of_very_many_events_is_sampled(sampling: httpx.Client) -> Non
         true = expected[week][week]
         assert accuracy["lower"] - slack <= true <= accuracy["upper"] + slack
         assert 0 < cohort["rateError"] <= 1
+
+
+FUNNELS: list[tuple[str, list[dict[str, Any]], str, timedelta]] = [
+    ("ad.view,ad.click,checkout.complete", [], "30d", timedelta(days=30)),
+    ("", [{"funnelStage": "top"}, {"funnelStage": "bottom"}], "36h", timedelta(hours=36)),
+    (
+        "",
+        [
+            {"source": "facebook", "where": {"user": {"gender": "female"}}},
+            {"eventType": "ad.click", "campaignId": "campaign-01"},
+            {"funnelStage": "top", "country": "US"},
+        ],
+        "20d",
+        timedelta(days=20),
+    ),
+    ("video.view,video.view,video.view", [], "7d", timedelta(days=7)),
+]
+
+
+def matcher(step: dict[str, Any]) -> Callable[[oracle.Fact], bool]:
+    plain = {name: value for name, value in step.items() if name != "where"}
+    gender = step.get("where", {}).get("user", {}).get("gender")
+    return lambda fact: (
+        all(getattr(fact, name) == value for name, value in plain.items())
+        and (gender is None or ("gender", gender) in fact.groups)
+    )
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=str)
+@pytest.mark.parametrize("split", ["none", "source", "campaignId", "country"])
+def test_steps(live: Analytics, question: dict[str, str], split: str) -> None:
+    for names, objects, window, length in FUNNELS:
+        steps = objects or [{"eventType": name} for name in names.split(",")]
+        asked = {"steps": names or json.dumps(objects), "window": window, "split": split}
+        answer = live.report("steps", **question, **asked, limit=1000)
+        some = oracle.chosen(FACTS, local(question))
+        expected = oracle.funnel_steps(some, [matcher(step) for step in steps], length, split)
+        check_steps(answer["steps"], [sum(of) for of in zip(*expected.values(), strict=True)])
+        if split != "none":
+            assert {item["key"] for item in answer["items"]} == set(expected)
+            for item in answer["items"]:
+                check_steps(item["steps"], expected[item["key"]])
+
+
+def check_steps(found: list[dict[str, Any]], reached: list[int]) -> None:
+    reached = reached or [0] * len(found)
+    assert [step["people"] for step in found] == reached
+    for step, people, before in zip(found, reached, [reached[0], *reached], strict=False):
+        assert step["droppedOff"] == before - people
+        assert step["ofPrevious"] == (round(people / before, 6) if before else None)
+        assert step["ofFirst"] == (round(people / reached[0], 6) if reached[0] else None)
+        assert step["peopleAccuracy"]["exact"]
+
+
+def test_steps_of_very_many_events_are_sampled(sampling: httpx.Client) -> None:
+    answer = sampling.get("/analytics/steps").json()
+    steps = [matcher({"funnelStage": stage}) for stage in ("top", "bottom")]
+    reached = oracle.funnel_steps(FACTS, steps, timedelta(days=7), "none")["all"]
+    for step, true in zip(answer["steps"], reached, strict=True):
+        accuracy = step["peopleAccuracy"]
+        slack = 2 * (accuracy["upper"] - accuracy["lower"])
+        assert not accuracy["exact"]
+        assert accuracy["lower"] - slack <= true <= accuracy["upper"] + slack
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("steps", "ad.view", "at least 2 items"),
+        ("steps", "[{},{}]", "must name"),
+        ("steps", "[", "Not valid JSON"),
+        ("steps", '[{"eventType":"a"},{"typ":"b"}]', "no such parameter"),
+        ("window", "0d", "match pattern"),
+        ("window", "400d", "at most 366 days"),
+    ],
+)
+def test_wrong_steps_are_named(live: Analytics, name: str, value: str, said: str) -> None:
+    refused = live.get("steps", **{name: value})
+    assert refused.status_code == 422
+    assert {fault["parameter"] for fault in refused.json()["errors"]} == {name}
+    assert said in refused.json()["detail"]
 
 
 def test_more_cohorts_than_can_be_read_are_refused(live: Analytics) -> None:

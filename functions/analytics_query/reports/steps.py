@@ -1,0 +1,219 @@
+"""Funnels of chosen steps: how many people do one after the other."""
+
+from collections import Counter
+from datetime import timedelta
+from typing import Annotated, Any, Literal, Self
+
+import orjson
+from psycopg.types.json import Jsonb
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+from typing_extensions import TypedDict
+
+from ..database import Snapshot
+from ..formatting import Count, Rate, ReportRange, format_optional_time, ratio
+from ..query.filters import FilterText, ReportQuery, SourceName, Stage
+from ..query.statements import Statements
+from ..users.accuracy import Accuracy, estimated_accuracy, exact_accuracy
+from ..users.sampling import SAMPLING_MODULUS, sample_bounds, should_sample
+from ..users.steps import people_by_steps
+from .report import Report
+
+SQL = Statements("report_steps.sql")
+
+MIN_STEPS, MAX_STEPS = 2, 8
+MAX_DAYS = 366
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+class Step(BaseModel):
+    """One step: an event of which all that is given holds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    eventType: FilterText | None = None
+    source: SourceName | None = None
+    funnelStage: Stage | None = None
+    campaignId: FilterText | None = None
+    country: FilterText | None = None
+    where: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.model_dump(exclude_none=True):
+            raise PydanticCustomError("empty_step", "A step must name what its event is")
+        return self
+
+
+def _parse_steps(text: Any) -> Any:
+    if not isinstance(text, str):
+        return text
+    if not text.lstrip().startswith("["):
+        return [{"eventType": name} for name in text.split(",")]
+    try:
+        return orjson.loads(text)
+    except ValueError as error:
+        raise PydanticCustomError("invalid_json", "Not valid JSON") from error
+
+
+def _check_window(text: str) -> str:
+    if not timedelta(0) < _length(text) <= timedelta(days=MAX_DAYS):
+        raise PydanticCustomError("invalid_window", "At least a minute and at most 366 days")
+    return text
+
+
+def _length(window: str) -> timedelta:
+    return timedelta(**{_UNITS[window[-1]]: int(window[:-1])})
+
+
+class StepsQuery(ReportQuery):
+    """The query parameters of the report."""
+
+    steps: Annotated[
+        tuple[Step, ...],
+        BeforeValidator(_parse_steps),
+        Field(min_length=MIN_STEPS, max_length=MAX_STEPS),
+        WithJsonSchema({"type": "string", "maxLength": 4000}),
+    ] = Field(
+        default_factory=lambda: (Step(funnelStage="top"), Step(funnelStage="bottom")),
+        description="The steps, 2 to 8: event types separated by commas, or a JSON array of "
+        "objects with `eventType`, `source`, `funnelStage`, `campaignId`, `country` or `where` (an "
+        "object that `data` must contain); all that a step gives must hold. Default: from the "
+        "top of the funnel to its bottom.",
+        examples=['[{"eventType":"ad.view"},{"eventType":"ad.click"}]'],
+    )
+    window: Annotated[
+        str, Field(pattern=r"^[1-9][0-9]{0,5}[mhd]$", max_length=7), AfterValidator(_check_window)
+    ] = Field(
+        "7d",
+        description="How long all steps together may take: minutes (`30m`), hours (`24h`) or days.",
+        examples=["7d"],
+    )
+    split: Literal["none", "source", "campaignId", "country"] = Field(
+        "none",
+        description="The same for each value of this field: that of a person is the first that "
+        "an event of a step tells.",
+        examples=["source"],
+    )
+    limit: int = Field(
+        20, ge=1, le=1000, description="Maximum number of values; those with most people are kept."
+    )
+
+
+class StepFigures(TypedDict):
+    """People who did a step after all before it.
+
+    `ofFirst` is their share of the people of the first step, `ofPrevious` of the step before,
+    `droppedOff` how many of those did not come so far.
+    """
+
+    people: Count
+    peopleAccuracy: Accuracy
+    ofFirst: Rate | None
+    ofPrevious: Rate | None
+    droppedOff: Count
+
+
+class ValueSteps(TypedDict):
+    """The steps of the people of one value; null: no event of a step tells one."""
+
+    key: str | None
+    steps: list[StepFigures]
+
+
+class StepsReport(ReportRange):
+    """People by how far they came: in total, and for each value."""
+
+    window: str
+    split: Literal["none", "source", "campaignId", "country"]
+    steps: list[StepFigures]
+    items: list[ValueSteps]
+    omitted: Count
+
+
+def steps(snapshot: Snapshot, query: StepsQuery) -> StepsReport:
+    """Return the report."""
+    number = len(query.steps)
+    sampled = should_sample(snapshot, query)
+    rows = snapshot.stream(SQL["steps"], _params(query) | {"sampled": sampled})
+    found = ((row["user_id"], row["occurred_at"], row["key"], row["steps"]) for row in rows)
+    people: Counter[tuple[str | None, int]] = Counter(
+        people_by_steps(found, number, _length(query.window))
+    )
+    keys: Counter[str | None] = Counter()
+    for (key, done), count in people.items():
+        if done:
+            keys[key] += count
+    ordered = sorted(keys, key=lambda key: (-keys[key], key is None, key or ""))
+    if query.split == "none":
+        ordered = []
+
+    def figures(of: list[str | None]) -> list[StepFigures]:
+        reached = [
+            sum(people[key, done] for key in of for done in range(step, number + 1))
+            for step in range(1, number + 1)
+        ]
+        return _figures(reached, sampled)
+
+    return {
+        "from": format_optional_time(query.from_),
+        "to": format_optional_time(query.to),
+        "window": query.window,
+        "split": query.split,
+        "steps": figures(list(keys)),
+        "items": [{"key": key, "steps": figures([key])} for key in ordered[: query.limit]],
+        "omitted": len(ordered[query.limit :]),
+    }
+
+
+def _params(query: StepsQuery) -> dict[str, Any]:
+    types = {step.eventType for step in query.steps}
+    return query.params() | {
+        "split": query.split,
+        "types": None if None in types else sorted(filter(None, types)),
+        "step_types": [step.eventType for step in query.steps],
+        "step_sources": [step.source for step in query.steps],
+        "step_stages": [step.funnelStage for step in query.steps],
+        "step_campaigns": [step.campaignId for step in query.steps],
+        "step_countries": [step.country for step in query.steps],
+        "step_contained": [step.where and Jsonb(step.where) for step in query.steps],
+    }
+
+
+def _figures(reached: list[int], sampled: bool) -> list[StepFigures]:
+    each = SAMPLING_MODULUS if sampled else 1
+    before = [reached[0], *reached]
+    return [
+        {
+            "people": people * each,
+            "peopleAccuracy": estimated_accuracy(*sample_bounds(people))
+            if sampled
+            else exact_accuracy(people),
+            "ofFirst": ratio(people, reached[0]),
+            "ofPrevious": ratio(people, previous),
+            "droppedOff": (previous - people) * each,
+        }
+        for people, previous in zip(reached, before, strict=False)
+    ]
+
+
+REPORT = Report(
+    name="steps",
+    summary="Funnel of chosen steps, in people",
+    description="How many people did the first step, how many of them the second one later, and so "
+    "on, all within a window; other events may lie between. Of several ways of a person the one "
+    "that comes furthest counts. Read from the stored events: counted where these are few, else "
+    "estimated from every 32nd person, with bounds; `exact=true` counts, within the time limit of "
+    "a report.",
+    query=StepsQuery,
+    response=StepsReport,
+    compute=steps,
+)
