@@ -112,15 +112,21 @@ class _Types:
             for name, field in get_type_hints(declared, include_extras=True).items()
         }
         make: Any = TypedDict
-        return make(declared.__name__, fields)
+        return make(declared.__name__, {name: field for name, field in fields.items() if field})
 
     def _field(self, declared: Any, *path: str) -> Any:
+        """Return the type of a field; None: an event that has it is not plain."""
         required = origin(declared) is not NotRequired
         plain = arguments(declared)[0] if origin(declared) in (NotRequired, Required) else declared
         if is_typeddict(plain) and required:
             self.quotes += 2
             return self.typed_dict(plain, *path)
-        converted, types = _scalar(plain)
+        try:
+            converted, types = _scalar(plain)
+        except _UnknownError:
+            if required:
+                raise
+            return None
         if required and NoneType not in types:
             self.quotes += 4 if str in types else 2
             return converted

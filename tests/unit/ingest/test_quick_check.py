@@ -165,6 +165,7 @@ class _Deep(TypedDict):
 
 class _Plain(TypedDict):
     user: str
+    other: NotRequired[Annotated[str, StringConstraints(to_lower=True)]]
 
 
 class _Unlike(TypedDict):
