@@ -20,6 +20,7 @@ INSTALL_SECONDS = 600
 
 HOW_TO_INSTALL = {
     "faas-cli": "https://docs.openfaas.com/cli/install/",
+    "helm": "https://helm.sh/docs/intro/install/",
     "kubectl": "https://kubernetes.io/docs/tasks/tools/",
 }
 
