@@ -13,27 +13,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nats.aio.client import Client
-from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js import JetStreamContext
-from nats.js.api import (
-    DEFAULT_PREFIX,
-    DiscardPolicy,
-    PersistMode,
-    RetentionPolicy,
-    StorageType,
-    StreamConfig,
-)
-from nats.js.errors import NoStreamResponseError, NotFoundError
+from nats.js.errors import NotFoundError
 
-from functions.common.broker import create_stream
-from functions.common.dead_letter import DLQ_DAYS
-from functions.common.nats_client import api_prefix, bucket_subject
 from infra.connector.delivery.message import MessageKey
+from infra.connector.jetstream.bucket import Bucket
 from infra.connector.jetstream.streams import subjects_stored
 
 BUCKET = "connector-attempts"
 STREAM = f"KV_{BUCKET}"
-MAX_BYTES = 32 * 1024**2
 MAX_CONCURRENT_REQUESTS = 100
 MAX_SINGLE_READS = 8
 """Of more messages, the server is asked first which of them have an entry."""
@@ -61,9 +49,9 @@ class AttemptStore:
     def __init__(self, nc: Client, js: JetStreamContext, stream: str, consumer: str) -> None:
         self._nc = nc
         self._js = js
-        self._stream = stream
-        self._made = False
-        self._prefix = f"$KV.{BUCKET}.{stream}.{consumer}."
+        description = "attempts that connectors have charged to messages"
+        self._bucket = Bucket(nc, js, BUCKET, description, stream)
+        self._prefix = f"{self._bucket.prefix}{stream}.{consumer}."
 
     async def load(self, keys: Iterable[MessageKey]) -> dict[MessageKey, Charges]:
         """Return the charges of those of some whole messages that have any.
@@ -93,20 +81,9 @@ class AttemptStore:
             nats.errors.Error: JetStream does not respond, or refuses.
         """
         entries = [(self._subject(key), _to_json(each)) for key, each in charges.items()]
-        if not self._made and api_prefix(self._nc) != DEFAULT_PREFIX:
-            # that nothing stores an entry is not told by another domain or account
-            await self._ensure_bucket()
+        await self._bucket.prepare()
         for start in range(0, len(entries), MAX_CONCURRENT_REQUESTS):
-            some = entries[start : start + MAX_CONCURRENT_REQUESTS]
-            try:
-                await self._write(some)
-            except NoStreamResponseError:
-                await self._create_bucket()
-                await self._write(some)
-            except NatsTimeoutError:
-                self._made = False
-                raise
-        self._made = True
+            await self._write(entries[start : start + MAX_CONCURRENT_REQUESTS])
 
     def _subject(self, key: MessageKey) -> str:
         return f"{self._prefix}{key.sequence}.{key.time}"
@@ -121,45 +98,12 @@ class AttemptStore:
 
     async def _write(self, entries: Iterable[tuple[str, bytes]]) -> None:
         results = await asyncio.gather(
-            *(
-                self._js.publish(
-                    bucket_subject(self._nc, subject), value, timeout=TIMEOUT_SECONDS, stream=STREAM
-                )
-                for subject, value in entries
-            ),
+            *(self._bucket.write(subject, value, TIMEOUT_SECONDS) for subject, value in entries),
             return_exceptions=True,
         )
         for result in results:
             if isinstance(result, BaseException):
                 raise result
-
-    async def _ensure_bucket(self) -> None:
-        try:
-            await self._js.stream_info(STREAM)
-        except NotFoundError:
-            await self._create_bucket()
-
-    async def _create_bucket(self) -> None:
-        source = (await self._js.stream_info(self._stream)).config
-        replicas = source.num_replicas or 1
-        await create_stream(
-            self._js,
-            StreamConfig(
-                name=STREAM,
-                description="attempts that connectors have charged to messages",
-                subjects=[f"$KV.{BUCKET}.>"],
-                retention=RetentionPolicy.LIMITS,
-                storage=StorageType.FILE,
-                max_msgs_per_subject=1,
-                max_age=DLQ_DAYS * 24 * 3600,
-                max_bytes=MAX_BYTES,
-                discard=DiscardPolicy.OLD,
-                num_replicas=replicas,
-                # A server that syncs each message to disk needs 3 ms for each: 15 s for a failed
-                # batch of 5000. What a crash of that machine loses are attempts of the last moment.
-                persist_mode=PersistMode.ASYNC if replicas == 1 else None,
-            ),
-        )
 
 
 def _to_json(charges: Charges) -> bytes:
