@@ -16,6 +16,8 @@ DLQ_TIME = "Dlq-Time"
 DLQ_EVENT_ID = "Dlq-Event-Id"
 DLQ_FUNCTION = "Dlq-Function"
 DLQ_CONSUMER = "Dlq-Consumer"
+DLQ_ORDER_KEY = "Dlq-Order-Key"
+"""The key whose messages waited for this one; only where the function gets them in order."""
 
 LONGEST_REASON = 1000
 
@@ -37,6 +39,7 @@ def dead_letter_headers(
     function: str = "",
     consumer: str = "",
     event_id: str | None = None,
+    order_key: str | None = None,
     died: datetime | None = None,
 ) -> dict[str, str]:
     """Return the headers that tell where a dead letter comes from and why it is dead.
@@ -50,6 +53,7 @@ def dead_letter_headers(
         function: the function that could not process it; empty for an event that `ingest` rejected.
         consumer: the function's consumer.
         event_id: the event's id, where it has one.
+        order_key: the key by which the function gets messages in order; None if it does not.
         died: when it was given up; by default now.
     """
     headers = {
@@ -64,4 +68,6 @@ def dead_letter_headers(
         headers |= {DLQ_FUNCTION: header_text(function), DLQ_CONSUMER: consumer}
     if event_id:
         headers[DLQ_EVENT_ID] = header_text(event_id, 200)
+    if order_key is not None:
+        headers[DLQ_ORDER_KEY] = header_text(order_key)
     return headers

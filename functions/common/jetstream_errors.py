@@ -15,6 +15,9 @@ class JetStreamErrorCode(IntEnum):
     """Also the response to deleting a message that is gone already."""
     STREAM_NAME_EXIST = 10058
     """The stream was created with another configuration meanwhile."""
+    STREAM_WRONG_LAST_SEQUENCE = 10071
+    STREAM_WRONG_LAST_SEQUENCE_CONSTANT = 10164
+    """Another message was stored since the one that the publisher named; as for the code before."""
     STREAM_STORE_FAILED = 10077
     """The stream does not store the message: with `discard=new`, it is full."""
     CONSUMER_WQ_MULTIPLE_UNFILTERED = 10099

@@ -4,10 +4,13 @@ import asyncio
 import contextlib
 import logging
 import os
+import socket
 import time
 from collections.abc import Collection, Coroutine
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import uuid4
 
 import aiohttp
 from nats.aio.client import Client
@@ -32,7 +35,12 @@ from infra.connector.dlq.redrive import (
 from infra.connector.errors import GatewayError, NatsClosedError
 from infra.connector.http.invoker import Invoker, make_session
 from infra.connector.jetstream.ack_memory import AckMemory
-from infra.connector.jetstream.consumer import ConsumerTarget, consumer_name
+from infra.connector.jetstream.consumer import (
+    MAX_ACK_PENDING_IN_ORDER,
+    MAX_ACK_PENDING_LIMIT,
+    ConsumerTarget,
+    consumer_name,
+)
 from infra.connector.jetstream.start_position import FROM_THE_BEGINNING
 from infra.connector.jetstream.streams import StreamDirectory
 from infra.connector.openfaas.autoscaler import Autoscaler
@@ -103,6 +111,8 @@ class Connector:
         self._discovery_fault: str | None = "functions are not known yet"
         self._nc: NatsClient | None = None
         self._acknowledgements = AckMemory()
+        self._identity = f"{socket.gethostname()}/{uuid4().hex[:8]}"
+        self._numbers = count(1)
         self._autoscaler: Autoscaler | None = None
         self._ended: dict[BindingKey, float] = {}
         self._orphans: Orphans | None = None
@@ -351,7 +361,9 @@ class Connector:
         for key, running in list(self._running.items()):
             ended = running.task.done()
             spec = wanted.get(key)
-            if not ended and (spec or key.function in unresolved):
+            # a queue in order takes over when the messages in flight are settled, as for another
+            reordered = spec and spec.options.order_by != running.spec.options.order_by
+            if not ended and not reordered and (spec or key.function in unresolved):
                 if spec and spec != running.spec:
                     logger.info("changing the binding of %s to stream %s", *key)
                     target = self._target(key, spec)
@@ -408,6 +420,9 @@ class Connector:
             made_by_others=spec.consumer is not None and not spec.redrive_of,
             redrive_prefix=redrive_subject(source, consumer, "") if spec.redrive_of else "",
             inactive_threshold=REDRIVE_IDLE_SECONDS if spec.redrive_of else None,
+            ack_pending_limit=MAX_ACK_PENDING_IN_ORDER
+            if spec.options.order_by
+            else MAX_ACK_PENDING_LIMIT,
         )
 
     def _invoker(
@@ -456,6 +471,7 @@ class Connector:
             settings.breaker_limits(),
             self._acknowledgements,
             connections.presence,
+            f"{self._identity}/{next(self._numbers)}",
         )
         task = asyncio.create_task(binding.run(settings.drain_timeout), name=str(key))
         return RunningBinding(spec, binding, task)

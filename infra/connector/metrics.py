@@ -85,6 +85,22 @@ DELIVERY_PAUSED = Gauge(
     "1 while the function's owner has paused it, 2 while its consumer is paused in NATS, else 0",
     _LABELS,
 )
+ORDER_OWNER = Gauge(
+    _P + "order_owner_state",
+    "1 while this connector delivers the messages of a function that gets them in order",
+    _LABELS,
+)
+ORDER_KEYS = Gauge(
+    _P + "order_keys", "Keys of messages in order of which some are not settled", _LABELS
+)
+ORDER_HELD_KEYS = Gauge(
+    _P + "order_held_keys", "Keys that wait since their first message failed", _LABELS
+)
+ORDER_RETURNED = Gauge(
+    _P + "order_returned_messages",
+    "Messages that are in the stream again since they have to wait for others of their key",
+    _LABELS,
+)
 BINDINGS = Gauge(_P + "bindings", "Bindings of a function to a stream")
 UNBOUND = Gauge(
     _P + "unbound_functions", "Functions and bindings with a fault, which receive no messages"

@@ -12,6 +12,7 @@ from functions.common.settings import SecretLines
 from infra.connector.bindings.spec import DEFAULT_RETRY_BACKOFF, DeliveryOptions
 from infra.connector.delivery.circuit_breaker import DEFAULT_COOLDOWN, BreakerLimits
 from infra.connector.delivery.filters import MessageFilter, parse_filter
+from infra.connector.delivery.order_key import OrderBy, parse_order_by
 from infra.connector.delivery.pause import parse_paused
 from infra.connector.jetstream.start_position import FROM_THE_BEGINNING, StartPosition, parse_start
 from infra.connector.jetstream.subjects import is_subject, parse_publish_subject, parse_topics
@@ -33,6 +34,10 @@ def _parse_start(value: object) -> object:
 
 def _parse_filter(value: object) -> object:
     return parse_filter(value) if isinstance(value, str) else value
+
+
+def _parse_order(value: object) -> object:
+    return parse_order_by(value) if isinstance(value, str) else value
 
 
 def _check_dlq_subject(template: str) -> str:
@@ -61,6 +66,7 @@ Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parse_names)]
 
 Filter = Annotated[MessageFilter, NoDecode, BeforeValidator(_parse_filter)]
 Start = Annotated[StartPosition, NoDecode, BeforeValidator(_parse_start)]
+Order = Annotated[OrderBy | None, NoDecode, BeforeValidator(_parse_order)]
 
 
 class ConnectorSettings(BrokerSettings):
@@ -142,6 +148,13 @@ class ConnectorSettings(BrokerSettings):
         default=None,
         description="pattern of the messages that are delivered, as JSON; others are acknowledged",
     )
+
+    nats_order_by: Order = Field(
+        default=None,
+        description="messages with the same key are processed in order: subject, subject-token-N,"
+        " header:NAME or json:/POINTER; by default in any order",
+    )
+
     nats_batch_size: int = Field(default=5000, ge=1, description="events in a batch")
     nats_batch_bytes: int = Field(
         default=4 * 1024**2, ge=1, description="bytes of payload in a batch"
@@ -311,6 +324,7 @@ class ConnectorSettings(BrokerSettings):
             rate=self.nats_rate,
             result_topic=self.result_topic,
             error_topic=self.error_topic,
+            order_by=self.nats_order_by,
         )
 
     def replica_defaults(self) -> ReplicaLimits:

@@ -1,8 +1,9 @@
 """One function bound to one stream: delivers its messages and applies the function's responses."""
 
+import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from nats.aio.client import Client
@@ -15,18 +16,26 @@ from infra.connector import metrics
 from infra.connector.bindings.charges import SharedAttempts
 from infra.connector.bindings.explanation import NextRetry, Situation, explain
 from infra.connector.bindings.observer import BindingObserver
+from infra.connector.bindings.order import (
+    OrderState,
+    order_state,
+    show_order,
+    too_early,
+)
 from infra.connector.bindings.spec import BindingSpec
 from infra.connector.delivery.attempts import AttemptCounter
 from infra.connector.delivery.batcher import BatchLimits
+from infra.connector.delivery.bisect import halves
 from infra.connector.delivery.circuit_breaker import BreakerLimits, CircuitBreaker
 from infra.connector.delivery.gate import Gate
 from infra.connector.delivery.message import Delivery, Message, MessageKey
+from infra.connector.delivery.ordered_queue import OrderedQueue, halve_by_lane
 from infra.connector.delivery.pause import Pause, current_pause
 from infra.connector.delivery.pull_sizer import PullSizer
 from infra.connector.delivery.queue import DeliveryQueue
 from infra.connector.delivery.response import Failed, Rejected, Response, Success, Unavailable
 from infra.connector.delivery.retry_policy import DUE_IMMEDIATELY, RetryDecision, RetryPolicy
-from infra.connector.delivery.shared_limits import SharedLimits
+from infra.connector.delivery.shared_limits import Place, SharedLimits
 from infra.connector.delivery.throttle import Throttle
 from infra.connector.dlq.outcome import Outcome, OutcomeHandler
 from infra.connector.dlq.publisher import DeadLetterPublisher
@@ -37,7 +46,9 @@ from infra.connector.jetstream.ack_memory import AckMemory
 from infra.connector.jetstream.attempt_store import AttemptStore
 from infra.connector.jetstream.consumer import Consumer, ConsumerTarget
 from infra.connector.jetstream.dispatcher import Dispatcher
+from infra.connector.jetstream.lease import Lease
 from infra.connector.jetstream.results import ResultPublisher
+from infra.connector.jetstream.turn import Turn
 from infra.connector.openfaas.presence import Presence
 
 OUTAGE_BACKOFF = Backoff.exponential(0.25, 5.0)
@@ -59,6 +70,7 @@ class Binding:
         breaker_limits: BreakerLimits,
         memory: AckMemory,
         presence: Presence,
+        identity: str,
     ) -> None:
         """Make a binding; nothing happens before `run`.
 
@@ -72,12 +84,14 @@ class Binding:
             breaker_limits: when delivery stops because nearly every message is dead.
             memory: remembers acknowledgements.
             presence: the other connectors.
+            identity: names this binding among those of all connectors.
         """
         options = spec.options
         self.shared_consumer = shared_consumer = f"{target.stream}/{target.name}"
         """What other connectors know the consumer by."""
         self._shared = SharedLimits(
-            lambda: presence.place(shared_consumer),
+            # in order, one connector makes all the calls
+            lambda: Place(0, 1) if options.order_by else presence.place(shared_consumer),
             presence.hurry,
             max_calls=options.max_concurrency,
             rate=options.rate,
@@ -88,7 +102,22 @@ class Binding:
         self._inflight = self.consumer.inflight
         self._invoker = invoker
         self._dead_letters = dead_letters
-        self._queue = DeliveryQueue(self._batch_limits(), options.concurrency)
+        limits = self._batch_limits()
+        self._queue = DeliveryQueue(limits, options.concurrency)
+        self._order: tuple[OrderedQueue, Turn] | None = None
+        if options.order_by:
+            self._queue = queue = OrderedQueue(limits, options.concurrency, options.order_by)
+            lease = Lease(
+                nc,
+                js,
+                target.stream,
+                target.name,
+                identity,
+                busy=lambda: self._timeout,
+                ack_wait=lambda: self._inflight.ack_wait,
+            )
+            self._order = queue, Turn(lease, self.consumer, queue)
+            show_order((spec.function, target.stream), *self._order)
         self._gate = Gate(Throttle(OUTAGE_BACKOFF), CircuitBreaker(breaker_limits), self._shared)
         store = AttemptStore(nc, js, target.stream, target.name)
         self._shared_attempts = SharedAttempts(attempts, store)
@@ -100,7 +129,13 @@ class Binding:
             options.result_topic,
             options.error_topic,
         )
-        self._policy = RetryPolicy(attempts, self._gate.throttle, self._gate.limit, options.backoff)
+        self._policy = RetryPolicy(
+            attempts,
+            self._gate.throttle,
+            self._gate.limit,
+            options.backoff,
+            halve_delivery=halve_by_lane if self._order else halves,
+        )
         self._outcomes = OutcomeHandler(
             (spec.function, target.stream),
             self._inflight,
@@ -120,6 +155,7 @@ class Binding:
             pause=self.pause,
             accept=self._accept,
             discard=self._discard,
+            turn=self._order[1] if self._order else None,
         )
         self._observer = BindingObserver(
             spec.function, target.stream, self._inflight, self._dispatcher.running, self._gate
@@ -153,13 +189,27 @@ class Binding:
             self._was_paused = paused
             self._dispatcher.wake()
 
+    @property
+    def _timeout(self) -> float:
+        return self.spec.options.timeout
+
     async def run(self, drain_timeout: float) -> None:
         """Deliver messages until `stop` is called, then drain.
 
         Args:
             drain_timeout: seconds that running invocations get to finish after `stop`.
         """
-        await self._dispatcher.run(drain_timeout)
+        if self._order is None:
+            await self._dispatcher.run(drain_timeout)
+            return
+        turn = self._order[1]
+        keeping = asyncio.create_task(turn.run(self._dispatcher.wake))
+        try:
+            await self._dispatcher.run(drain_timeout)
+        finally:
+            keeping.cancel()
+            await asyncio.wait((keeping,))
+            await turn.lease.release(self._timeout if self._dispatcher.cut else 0.0)
 
     def change(self, spec: BindingSpec, target: ConsumerTarget, invoker: Invoker) -> None:
         """Deliver in another way from now on; running invocations end as they began.
@@ -231,6 +281,7 @@ class Binding:
             "lag": self.consumer.last_lag,
             "resultTopic": self.spec.options.result_topic,
             "errorTopic": self.spec.options.error_topic,
+            "order": order.describe() if (order := self._order_state()) else None,
             "explanation": explain(self._situation()),
         }
 
@@ -270,7 +321,11 @@ class Binding:
             own_part=self._shared.part(),
             rate=options.rate,
             filtered=self._filtered if options.filter else None,
+            order=self._order_state(),
         )
+
+    def _order_state(self) -> OrderState | None:
+        return order_state(*self._order, time.monotonic()) if self._order else None
 
     def _next_retry(self, now: float) -> NextRetry | None:
         if self._queue.next_retry is None:
@@ -334,11 +389,15 @@ class Binding:
         outcome = Outcome()
         decision = RetryDecision()
         if isinstance(response, Success):
-            interpreted = self._outcomes.interpret(delivery.messages, response)
+            early = too_early(delivery.messages, response) if self._order else []
+            in_turn = _without(delivery.messages, early) if early else delivery.messages
+            interpreted = self._outcomes.interpret(in_turn, response)
             if isinstance(interpreted, Failed):
                 response = interpreted
             else:
                 outcome, requests = interpreted
+                if self._order:
+                    self._order[0].wait_again(early)
                 self._policy.succeeded()
                 calls, most = len(self._started) + 1, self.spec.options.concurrency
                 self._gate.limit.succeeded(calls, most, now)
@@ -374,15 +433,15 @@ class Binding:
         outcome = Outcome(dead=[(message, reason) for message in exhausted])
         if held := await self._outcomes.apply(outcome, time.monotonic()):
             self._retry_at(Delivery(held), self._gate.breaker.open_until)
-        left = [message for message in delivery.messages if message not in exhausted]
+        left = _without(delivery.messages, exhausted)
         return replace(delivery, messages=left)
 
     async def _defer(self, message: Message, delay: float, now: float) -> None:
         """Return a message to the stream, where it takes no room of others until it is due."""
         self._observer.deferred()
-        if message.parent is None:
+        if message.parent is None and self._order is None:
             await self._inflight.nak([message], delay)
-        else:  # the stream does not know a part of a message
+        else:  # the stream does not know a part of a message, and later ones may wait for it here
             self._retry_at(Delivery([message]), now + delay)
 
     def _retry_at(self, delivery: Delivery, due: float, *, charged: bool = False) -> None:
@@ -424,6 +483,11 @@ class Binding:
             max(self._batch_limits().max_events * (calls + 1), MIN_CAPACITY_EVENTS),
             options.batch_bytes * (calls + 1),
         )
+
+
+def _without(messages: Sequence[Message], others: Iterable[Message]) -> list[Message]:
+    apart = set(others)
+    return [message for message in messages if message not in apart]
 
 
 def _shared_call_id(messages: Sequence[Message]) -> str:

@@ -72,6 +72,8 @@ def read_specs(
             check_loops(topics, options)
             if options.result_topic is not None and settings.invoke_async:
                 raise ValueError("INVOKE_ASYNC: there is no answer for jetstream.result-topic")
+            if options.order_by:
+                options.order_by.check(topics)
             replicas = read_replica_limits(
                 function.labels, function.annotations, settings.replica_defaults()
             )

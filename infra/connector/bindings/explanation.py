@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from infra.connector.bindings.order import OrderState, order_sentences
 from infra.connector.delivery.circuit_breaker import BreakerState
 from infra.connector.delivery.pause import Pause
 
@@ -64,6 +65,7 @@ class Situation:
         rate: messages in a second of all connectors; None: no limit.
         limit: calls at the same time beyond which the function refuses more; None: it does not.
         held_back: what cannot be published, and why; None: everything is.
+        order: how messages are kept in order; None: they are not.
     """
 
     function: str
@@ -97,11 +99,13 @@ class Situation:
     max_concurrency: int | None = None
     own_part: int | None = None
     rate: float | None = None
+    order: OrderState | None = None
 
 
 def explain(now: Situation) -> list[str]:
     """Return sentences that say what is bound, what waits, and for what."""
-    return [*_bound(now), *_waiting(now), *_calls(now), *_held_back(now), *_retries(now)]
+    order = () if now.order is None else order_sentences(now.order)
+    return [*_bound(now), *_waiting(now), *order, *_calls(now), *_held_back(now), *_retries(now)]
 
 
 def length(seconds: float) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from functions.common.backoff import Backoff
 from infra.connector.delivery.filters import MessageFilter
+from infra.connector.delivery.order_key import OrderBy
 from infra.connector.jetstream.start_position import FROM_THE_BEGINNING, StartPosition
 from infra.connector.openfaas.autoscaler import ReplicaLimits
 
@@ -33,6 +34,7 @@ class DeliveryOptions:
         rate: messages in a second, of all connectors; None: no limit.
         result_topic: the subject of what it answers; None: that is not published.
         error_topic: the subject of copies of its dead letters; None: there are none.
+        order_by: messages with the same key are processed in order; None: in any order.
     """
 
     batch: bool = True
@@ -53,6 +55,7 @@ class DeliveryOptions:
     rate: float | None = None
     result_topic: str | None = None
     error_topic: str | None = None
+    order_by: OrderBy | None = None
 
 
 @dataclass(frozen=True)

@@ -43,12 +43,14 @@ class AckTokens(NamedTuple):
     Attributes:
         delivered: how often the server has delivered it.
         sequence: its sequence in the stream.
+        delivery: how many deliveries the consumer had made by then, this one included.
         time: when it was stored, in nanoseconds since 1970.
         pending: how many more the consumer had to deliver when it delivered this one.
     """
 
     delivered: int
     sequence: int
+    delivery: int
     time: int
     pending: int
 
@@ -64,8 +66,8 @@ def parse_ack_subject(reply: str) -> AckTokens:
     first = 4 if len(tokens) == 9 else 6
     if tokens[:2] != ["$JS", "ACK"] or len(tokens) < first + 5:
         raise ValueError(f"not a JetStream reply subject: {reply}")
-    delivered, sequence, _, time, pending = tokens[first : first + 5]
-    return AckTokens(int(delivered), int(sequence), int(time), int(pending))
+    delivered, sequence, delivery, time, pending = tokens[first : first + 5]
+    return AckTokens(int(delivered), int(sequence), int(delivery), int(time), int(pending))
 
 
 class Origin(NamedTuple):
@@ -104,6 +106,7 @@ class Message:
         dead: how many of its events are dead.
         known_elements: what `elements` returns, once it is known.
         recalled: whether what other connectors charged to it is known.
+        order_key: the key of a whole message, where a function gets messages in order by key.
         part_attempts: attempts charged to parts of it, by first event and number of events.
     """
 
@@ -125,6 +128,7 @@ class Message:
     dead: int = 0
     known_elements: list[bytes] | None = None
     recalled: bool = False
+    order_key: str | None = None
     part_attempts: dict[tuple[int, int], int] = field(default_factory=dict[tuple[int, int], int])
     _lower_headers: dict[str, str] | None = field(default=None, init=False)
 

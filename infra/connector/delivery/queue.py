@@ -1,6 +1,7 @@
 """Which messages are delivered next."""
 
 import heapq
+import math
 from dataclasses import replace
 from itertools import count
 
@@ -29,6 +30,16 @@ class DeliveryQueue:
         self._turns_of_new = 0
         self.events_awaiting_retry = 0
         """Events of the messages that are delivered again later."""
+
+    @property
+    def limits(self) -> BatchLimits:
+        """The limits of the batches of new messages."""
+        return self._new.limits
+
+    @property
+    def events_held_back(self) -> int:
+        """Events of the messages that are here and may not start yet."""
+        return self.events_awaiting_retry
 
     def change(self, limits: BatchLimits, concurrency: int) -> None:
         """Order by other limits from now on; the arguments are those of the constructor."""
@@ -136,6 +147,13 @@ class DeliveryQueue:
                 self.events_awaiting_retry -= delivery.events
         heapq.heapify(kept)
         self._retries = kept
+        return released
+
+    def release_all(self, now: float) -> list[tuple[Delivery, float]]:
+        """Remove and return all that can be returned to the stream, as `release_delayed` does."""
+        released = self.release_delayed(now, -math.inf)
+        if messages := self._new.take_all():
+            released.append((Delivery(messages), 0.0))
         return released
 
     def clear(self) -> None:

@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from functions.common.backoff import Backoff
 from infra.connector.delivery.adaptive_limit import AdaptiveLimit
 from infra.connector.delivery.attempts import AttemptCounter
-from infra.connector.delivery.bisect import RetryWhole, Split, after_failure, after_rejection
+from infra.connector.delivery.bisect import (
+    Halve,
+    RetryWhole,
+    Split,
+    after_failure,
+    after_rejection,
+    halves,
+)
 from infra.connector.delivery.message import Delivery, Message, MessageKey, halve
 from infra.connector.delivery.response import Failed, Fault, Rejected, Unavailable
 from infra.connector.delivery.throttle import Throttle
@@ -79,6 +86,7 @@ class RetryPolicy:
         limit: AdaptiveLimit,
         backoff: Backoff,
         chance: Callable[[], float] = random.random,
+        halve_delivery: Halve[Message] = halves,
     ) -> None:
         """Make a policy.
 
@@ -88,6 +96,7 @@ class RetryPolicy:
             limit: told of invocations that the function refuses since it has enough of them.
             backoff: delays before retries.
             chance: returns random numbers from 0 to 1.
+            halve_delivery: returns two halves of the messages of a delivery.
         """
         self._attempts = attempts
         self._throttle = throttle
@@ -95,6 +104,7 @@ class RetryPolicy:
         self.backoff = backoff
         """Delays before retries."""
         self._chance = chance
+        self._halve_delivery = halve_delivery
         self._successes = 0
 
     def succeeded(self) -> None:
@@ -167,15 +177,15 @@ class RetryPolicy:
         if self._throttle.failing and not charged:
             # every invocation fails: splitting would only make more of them
             return RetryDecision([ScheduledRetry(delivery, now + self._delay(failures))])
-        match after_failure(delivery.messages, delivery.failures):
+        match after_failure(delivery.messages, delivery.failures, self._halve_delivery):
             case RetryWhole(messages):
                 attempts = max(self._attempts.record(message.key) for message in messages)
                 again = Delivery(messages, failures, exclusive, self._successes)
                 return RetryDecision(
                     [ScheduledRetry(again, now + self._delay(attempts), charged=True)]
                 )
-            case Split(halves):
-                parts = [Delivery(half, failures, exclusive, delivery.successes) for half in halves]
+            case Split(both):
+                parts = [Delivery(half, failures, exclusive, delivery.successes) for half in both]
                 return RetryDecision([ScheduledRetry(part, now) for part in parts])
             case _:
                 return self._isolated(delivery, response, exclusive, charged, now)
@@ -183,18 +193,18 @@ class RetryPolicy:
     def rejected(self, delivery: Delivery, response: Rejected, now: float) -> RetryDecision:
         """Decide after the function rejected the messages (a 4xx), so it is available."""
         self.succeeded()
-        match after_rejection(delivery.messages):
-            case Split(halves):
+        match after_rejection(delivery.messages, self._halve_delivery):
+            case Split(both):
                 failures = delivery.failures + 1
                 parts = [
                     Delivery(half, failures, delivery.exclusive, delivery.successes)
-                    for half in halves
+                    for half in both
                 ]
                 return RetryDecision([ScheduledRetry(part, now) for part in parts])
             case _:
                 message = delivery.messages[0]
-                if halves := self._split_message(delivery, message, delivery.exclusive, now):
-                    return halves
+                if split := self._split_message(delivery, message, delivery.exclusive, now):
+                    return split
                 self._attempts.record(message.key)
                 return RetryDecision(dead=[(message, response.reason)])
 
@@ -205,9 +215,9 @@ class RetryPolicy:
         message = delivery.messages[0]
         failures = delivery.failures + 1
         if delivery.failures > 0 and (
-            halves := self._split_message(delivery, message, exclusive, now)
+            split := self._split_message(delivery, message, exclusive, now)
         ):
-            return halves
+            return split
         successes = delivery.successes
         if charged:
             successes = self._successes
@@ -221,10 +231,10 @@ class RetryPolicy:
         self, delivery: Delivery, message: Message, exclusive: bool, now: float
     ) -> RetryDecision | None:
         """Continue with the halves of a message; None if it cannot be split."""
-        halves = halve(message)
-        if halves is None:
+        both = halve(message)
+        if both is None:
             return None
-        for half in halves:
+        for half in both:
             self._attempts.inherit(message.key, half.key)
         if message.parent:
             self._attempts.reset(message.key)
@@ -232,7 +242,7 @@ class RetryPolicy:
         return RetryDecision(
             [
                 ScheduledRetry(Delivery([half], failures, exclusive, delivery.successes), now)
-                for half in halves
+                for half in both
             ]
         )
 

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from functions.common.broker import EVENTS_DLQ, BrokerSettings
+from functions.common.dead_letter import DLQ_ORDER_KEY
 from functions.common.durations import parse_duration
 from functions.common.errors import UniverseError
 from functions.common.settings import read_secret
@@ -218,6 +219,9 @@ async def show(store: DeadLetterStore, id_: int, function: str, raw: bool) -> No
             sys.stdout.buffer.flush()
             return
         console.print(_table(("header", "value"), sorted(letter.headers.items())))
+        if key := letter.headers.get(DLQ_ORDER_KEY):
+            text = f"later messages of the key {key} waited until it was dead"
+            console.print(text, markup=False)
         console.print()
         try:
             console.print_json(letter.data.decode())

@@ -129,6 +129,7 @@ def _letter(
         consumer=route.consumer,
         attempts=attempts,
         event_id=event.event_id if event else None,
+        order_key=top.order_key,
     )
     # The same id after a crash between this publish and the original's acknowledgement; another
     # for each function that fails; the time distinguishes messages of a stream that was deleted

@@ -19,7 +19,7 @@ from nats.js.errors import APIError, NotFoundError
 
 from functions.common.jetstream_errors import JetStreamErrorCode
 from functions.common.nats_client import NotPermittedError
-from infra.connector.delivery.message import Message
+from infra.connector.delivery.message import Message, parse_ack_subject
 from infra.connector.delivery.pull_sizer import PullSizer
 from infra.connector.errors import BindError
 from infra.connector.jetstream.ack_memory import AckMemory
@@ -35,6 +35,8 @@ FUNCTION_METADATA = "universe.function"
 MAX_WAITING_REQUESTS = 512
 MAX_ACK_PENDING_LIMIT = 1_000_000
 """How far the limit of unacknowledged messages grows for those that wait to be redelivered."""
+MAX_ACK_PENDING_IN_ORDER = 100_000
+"""The same where messages are kept in order: the connector remembers each of them."""
 _MAX_NAME_LENGTH = 64
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_-]+")
 _SUBJECTS_TAKEN = frozenset(
@@ -62,6 +64,7 @@ class ConsumerTarget:
             messages; empty for any other stream.
         inactive_threshold: seconds after which the server removes the consumer if no connector
             uses it; None: it stays.
+        ack_pending_limit: how far `max_ack_pending` grows for those that wait to be redelivered.
     """
 
     stream: str
@@ -74,6 +77,7 @@ class ConsumerTarget:
     made_by_others: bool = False
     redrive_prefix: str = ""
     inactive_threshold: float | None = None
+    ack_pending_limit: int = MAX_ACK_PENDING_LIMIT
 
 
 class Consumer:
@@ -117,6 +121,8 @@ class Consumer:
         self._reconnects: int = nc.stats["reconnects"]
         self._puller: Puller | None = None
         self._on_message: Callable[[Message, bool], None] | None = None
+        self.on_delivery: Callable[[int], None] | None = None
+        """Called with the number of each delivery of the durable consumer that arrives."""
         self._heartbeat: asyncio.Task[None] | None = None
         self._repetition: asyncio.Task[None] | None = None
 
@@ -250,6 +256,18 @@ class Consumer:
         """Why no messages can be pulled, if the user has no right to."""
         return self._puller.refused if self._puller else None
 
+    @property
+    def full(self) -> bool:
+        """Whether messages in flight leave no room for more."""
+        inflight = self.inflight
+        return self.sizer.next_size(len(inflight), inflight.events, inflight.size) is None
+
+    async def abandon_request(self) -> None:
+        """Take no more messages of the pull request that is at the server."""
+        if self._puller:
+            await self._puller.abandon()
+        self.inflight.forget_unsent()
+
     async def pull(self, now: float, *, failing: bool = False) -> None:
         """Send a pull request if there is none and messages in flight leave room for more.
 
@@ -292,13 +310,21 @@ class Consumer:
             if self._reconnects == reconnects:
                 self._reconnects = reconnects - 1
 
+    async def info(self) -> ConsumerInfo:
+        """Return what the server says of the durable consumer.
+
+        Raises:
+            nats.errors.Error: JetStream does not respond, or there is no such consumer.
+        """
+        return await self._js.consumer_info(self.target.stream, self.target.name)
+
     async def lag(self) -> int:
         """Return how many messages are pending or unacknowledged, of all connectors together.
 
         Raises:
             nats.errors.Error: JetStream does not respond, or there is no such consumer.
         """
-        info = await self._js.consumer_info(self.target.stream, self.target.name)
+        info = await self.info()
         await self._make_room(info)
         remaining = info.pause_remaining if info.paused else None
         self.paused_until = time.monotonic() + float(remaining or 0) / 1e9
@@ -328,8 +354,12 @@ class Consumer:
         if self.target.made_by_others:
             return
         crowded = (info.num_ack_pending or 0) * 2 > limit > 0
-        if crowded and limit < MAX_ACK_PENDING_LIMIT and self.inflight.delayed(time.monotonic()):
-            self._max_ack_pending = min(limit * 2, MAX_ACK_PENDING_LIMIT)
+        if (
+            crowded
+            and limit < self.target.ack_pending_limit
+            and self.inflight.delayed(time.monotonic())
+        ):
+            self._max_ack_pending = min(limit * 2, self.target.ack_pending_limit)
             logger.info(
                 "%s has %d unacknowledged messages, some of them deferred: raising their limit",
                 self.target.name,
@@ -352,6 +382,8 @@ class Consumer:
 
     def _receive(self, msg: Msg) -> None:
         try:
+            if self.on_delivery:
+                self.on_delivery(parse_ack_subject(msg.reply).delivery)
             tracked = self.inflight.track(msg, time.monotonic())
         except ValueError as error:
             logger.error("not a JetStream message: %s", error)

@@ -6,7 +6,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 
 from nats.errors import Error as NatsError
@@ -19,6 +19,7 @@ from infra.connector.delivery.pause import Pause
 from infra.connector.delivery.queue import DeliveryQueue
 from infra.connector.errors import BindError
 from infra.connector.jetstream.consumer import Consumer
+from infra.connector.jetstream.turn import Turn
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class Dispatcher:
         pause: Callable[[], Pause | None] = lambda: None,
         accept: Callable[[Message], bool] = lambda _: True,
         discard: Callable[[list[Message]], Awaitable[None]] | None = None,
+        turn: Turn | None = None,
     ) -> None:
         """Make a dispatcher.
 
@@ -61,6 +63,7 @@ class Dispatcher:
             pause: returns what keeps deliveries from being started.
             accept: returns whether a message is delivered.
             discard: ends the others; by default they are acknowledged.
+            turn: whether this connector may deliver, where only one may; None: it may.
         """
         self.fault: str | None = "not bound yet"
         """Why no messages are pulled; None while bound."""
@@ -68,6 +71,8 @@ class Dispatcher:
         """Deliveries that may run at the same time."""
         self.stopping = False
         self.running: dict[asyncio.Task[None], Delivery] = {}
+        self.cut = False
+        """Whether deliveries were cancelled at the end."""
         self.consumer = consumer
         self._queue = queue
         self._gate = gate
@@ -77,6 +82,7 @@ class Dispatcher:
         self._accept = accept
         self._discard = discard or consumer.inflight.ack
         self._unwanted: list[Message] = []
+        self._turn = turn
         self._rebind = False
         self._patient = False
         self._exclusive: Delivery | None = None
@@ -97,7 +103,10 @@ class Dispatcher:
                     continue
                 now = time.monotonic()
                 await self._discard_unwanted()
-                await self._release_delayed(now)
+                if self._turn:
+                    await self._keep_turn(self._turn, now)
+                else:
+                    await self._release_delayed(now)
                 # others have all the calls, or nobody has any
                 idle = self._gate.shared.part() == 0 or self._pause() is not None
                 if idle and len(self.consumer.inflight):
@@ -174,6 +183,7 @@ class Dispatcher:
                 await asyncio.wait_for(self._wake.wait(), min(ends - now, MAX_WAIT_SECONDS))
             self._wake.clear()
             await self._return_waiting()
+        self.cut = bool(self.running)
         for task in list(self.running):
             task.cancel()
         if self.running:
@@ -184,6 +194,8 @@ class Dispatcher:
     async def _return_waiting(self) -> None:
         """Return the messages that are not being delivered to the stream."""
         self._queue.clear()
+        if self._turn:
+            self._turn.count_again()
         delivering = {
             message.top.key for delivery in self.running.values() for message in delivery.messages
         }
@@ -210,10 +222,12 @@ class Dispatcher:
         elif self.consumer.missing:
             self.fault = f"the consumer {self.consumer.target.name} does not exist any more"
             logger.warning("%s: %s", self.consumer.target.function, self.fault)
-        elif not self.stopping and self._may_pull():
+        elif not self.stopping and self._may_pull(now):
             await self.consumer.pull(now, failing=self._gate.failing)
 
-    def _may_pull(self) -> bool:
+    def _may_pull(self, now: float) -> bool:
+        if self._turn and not self._turn.may_pull(now):
+            return False
         pause = self._pause()
         # a server that is resumed sends what it was asked for before
         return self._gate.shared.calls() != 0 and (pause is None or pause.in_nats)
@@ -222,13 +236,28 @@ class Dispatcher:
         """Return messages that wait long for a retry while they take the room of others."""
         crowded = self._queue.events_awaiting_retry * 2 >= self.consumer.sizer.max_events
         if crowded and self._gate.open(now):
-            for delivery, delay in self._queue.release_delayed(now, MIN_RELEASE_DELAY_SECONDS):
-                await self.consumer.inflight.nak(delivery.messages, delay)
+            await self._nak(self._queue.release_delayed(now, MIN_RELEASE_DELAY_SECONDS))
+
+    async def _nak(self, released: Iterable[tuple[Delivery, float]]) -> None:
+        for delivery, delay in released:
+            await self.consumer.inflight.nak(delivery.messages, delay)
+
+    async def _keep_turn(self, turn: Turn, now: float) -> None:
+        """Return messages to the stream that others are to deliver, or that would take all room."""
+        if not turn.owned(now):
+            if len(self.consumer.inflight):
+                await self._return_waiting()
+        elif not turn.complete:
+            if self.consumer.full:
+                await self._nak(self._queue.release_all(now))
+        elif self.consumer.full and self._gate.open(now):
+            await self._nak(self._queue.release_delayed(now, MIN_RELEASE_DELAY_SECONDS))
 
     async def _wait(self, now: float) -> None:
         """Wait until there may be something to do."""
         until = now + MAX_WAIT_SECONDS
-        if len(self.running) < self.concurrency:
+        may_start = self._turn is None or self._turn.may_start(now)
+        if may_start and len(self.running) < self.concurrency:
             next_at = self._queue.next_at(busy=bool(self.running))
             if next_at is not None:
                 until = min(until, max(next_at, self._gate.resume_at))
@@ -270,6 +299,7 @@ class Dispatcher:
             or self._exclusive is not None
             or self._pause() is not None
             or not self._gate.may_invoke(now, running)
+            or not (self._turn is None or self._turn.may_start(now))
         ):
             return None
         return self._queue.take(now, busy=running > 0, one=self._gate.trial(now))
@@ -278,19 +308,19 @@ class Dispatcher:
         started = time.monotonic()
         try:
             await self._deliver(delivery)
+        except Exception:
+            logger.exception("unexpected error in delivery; messages requeued")
+            inflight = self.consumer.inflight
+            left = [message for message in delivery.messages if message.top in inflight]
+            if left:
+                again = replace(delivery, messages=left)
+                self._queue.retry_at(again, time.monotonic() + REQUEUE_DELAY_SECONDS)
         finally:
             now = time.monotonic()
             self._queue.invoked(delivery, now - started, now)
             self.end_exclusive(delivery)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        delivery = self.running.pop(task)
+        del self.running[task]
         self._gate.shared.ended(len(self.running))
-        if not task.cancelled() and (error := task.exception()):
-            logger.error("unexpected error in delivery; messages requeued", exc_info=error)
-            inflight = self.consumer.inflight
-            left = [message for message in delivery.messages if message.top in inflight]
-            if left:
-                again = replace(delivery, messages=left)
-                self._queue.retry_at(again, time.monotonic() + REQUEUE_DELAY_SECONDS)
         self._wake.set()

@@ -184,6 +184,10 @@ class InFlightMessages:
             for reply, payload in unsent:
                 await self._send(reply, payload)
 
+    def forget_unsent(self) -> None:
+        """Send no acknowledgement any more that could not be sent by now."""
+        self._unsent.clear()
+
     async def re_ack(self, stream_created: float) -> None:
         """Acknowledge again the remembered messages that belong to the stream as it is now.
 

@@ -125,6 +125,12 @@ class Puller:
             self._remaining = 0
             logger.warning("cannot send a pull request to %s: %s", self._name, error)
 
+    async def abandon(self) -> None:
+        """End the request, and listen for responses to others."""
+        await self.stop()
+        self._inbox = self._nc.new_inbox()
+        await self.start()
+
     async def stop(self) -> None:
         """End the request; messages that the server has sent by then are still received."""
         subscription, self._subscription = self._subscription, None

@@ -10,6 +10,7 @@ from functions.common.backoff import Backoff
 from functions.common.durations import parse_duration
 from infra.connector.bindings.spec import DeliveryOptions
 from infra.connector.delivery.filters import parse_filter
+from infra.connector.delivery.order_key import parse_order_by
 from infra.connector.delivery.pause import parse_paused
 from infra.connector.jetstream.start_position import parse_start
 from infra.connector.jetstream.subjects import parse_publish_subject, parse_topics
@@ -53,6 +54,8 @@ ANNOTATIONS = {
     " acknowledged (NATS_FILTER)",
     "jetstream.paused": "true, or a time such as 2026-01-31T12:00:00Z: nothing is delivered, or"
     " not before (NATS_PAUSED)",
+    "jetstream.order-by": "messages with the same key are processed in order: subject,"
+    " subject-token-N, header:NAME or json:/POINTER (NATS_ORDER_BY)",
     "jetstream.consumer": "an existing durable consumer, which is used as it is",
     "jetstream.lag-per-replica": "events of lag for each of which one replica is requested"
     " (LAG_PER_REPLICA)",
@@ -132,6 +135,7 @@ def read_delivery_options(
         "filter": ("filter", parse_filter),
         "result-topic": ("result_topic", parse_publish_subject),
         "error-topic": ("error_topic", parse_publish_subject),
+        "order-by": ("order_by", parse_order_by),
     }
     values: dict[str, Any] = {}
     for key, (attribute, parse) in parsers.items():

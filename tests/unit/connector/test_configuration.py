@@ -16,6 +16,7 @@ from functions.common.settings import is_secret_file
 from infra.connector.bindings.spec import DeliveryOptions
 from infra.connector.command_line.help_text import help_text
 from infra.connector.command_line.settings_page import page
+from infra.connector.delivery.order_key import OrderBy
 from infra.connector.jetstream.consumer import consumer_name
 from infra.connector.jetstream.start_position import StartPosition, parse_start
 from infra.connector.openfaas.annotations import (
@@ -164,11 +165,23 @@ def test_annotations() -> None:
         "jetstream.max-ack-pending": "900",
         "jetstream.timeout": "5s",
         "jetstream.batch-min": "50",
+        "jetstream.order-by": "header:Tenant",
         "unrelated": "x",
     }
     assert read_topics(annotations) == ("events.>",)
     assert read_delivery_options(annotations, DEFAULTS) == DeliveryOptions(
-        True, 100, 2000, 0.25, 3, 60.0, 7, Backoff((1.0, 2.0)), 900, 5.0, batch_min=50
+        True,
+        100,
+        2000,
+        0.25,
+        3,
+        60.0,
+        7,
+        Backoff((1.0, 2.0)),
+        900,
+        5.0,
+        batch_min=50,
+        order_by=OrderBy("header:Tenant", header="tenant"),
     )
     assert set(annotations) - {"unrelated"} <= set(ANNOTATIONS)
 
@@ -197,6 +210,7 @@ def test_without_one_messages_come_singly() -> None:
         ("backoff", ""),
         ("backoff", "1s,"),
         ("max-deliver", "none"),
+        ("order-by", "key"),
     ],
 )
 def test_a_senseless_annotation_is_named(key: str, value: str) -> None:

@@ -122,7 +122,7 @@ def test_topics() -> None:
 
 
 def test_reply_subjects() -> None:
-    expected = AckTokens(3, 1042, 1700, 17)
+    expected = AckTokens(3, 1042, 9, 1700, 17)
     assert parse_ack_subject("$JS.ACK.EVENTS.fn.3.1042.9.1700.17") == expected
     assert parse_ack_subject("$JS.ACK.hub.ACCOUNT.EVENTS.fn.3.1042.9.1700.17") == expected
     assert parse_ack_subject("$JS.ACK.hub.ACCOUNT.EVENTS.fn.3.1042.9.1700.17.x") == expected
