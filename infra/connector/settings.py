@@ -64,7 +64,7 @@ Delays = Annotated[Backoff, NoDecode, BeforeValidator(_parse_delays)]
 Topics = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parse_topics)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parse_names)]
 
-Filter = Annotated[MessageFilter, NoDecode, BeforeValidator(_parse_filter)]
+Filter = Annotated[MessageFilter | None, NoDecode, BeforeValidator(_parse_filter)]
 Start = Annotated[StartPosition, NoDecode, BeforeValidator(_parse_start)]
 Order = Annotated[OrderBy | None, NoDecode, BeforeValidator(_parse_order)]
 
@@ -144,7 +144,7 @@ class ConnectorSettings(BrokerSettings):
         description="true, or a time such as 2026-01-31T12:00:00Z: nothing is delivered, or"
         " not before",
     )
-    nats_filter: Filter | None = Field(
+    nats_filter: Filter = Field(
         default=None,
         description="pattern of the messages that are delivered, as JSON; others are acknowledged",
     )

@@ -16,6 +16,7 @@ from functions.common.settings import is_secret_file
 from infra.connector.bindings.spec import DeliveryOptions
 from infra.connector.command_line.help_text import help_text
 from infra.connector.command_line.settings_page import page
+from infra.connector.delivery.filters import parse_filter
 from infra.connector.delivery.order_key import OrderBy
 from infra.connector.jetstream.consumer import consumer_name
 from infra.connector.jetstream.start_position import StartPosition, parse_start
@@ -76,6 +77,28 @@ def test_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert settings().http_port == 10
 
 
+def test_what_goes_on_and_what_is_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings().delivery_defaults() == DeliveryOptions()
+    pattern = '{"data": {"total": [1]}}'
+    for name, value in {
+        "NATS_FILTER": pattern,
+        "NATS_PAUSED": "1970-01-01T00:01:00Z",
+        "NATS_MAX_CONCURRENCY": "3",
+        "NATS_RATE": "0.5",
+        "RESULT_TOPIC": "out.a",
+        "ERROR_TOPIC": "failed",
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert settings().delivery_defaults() == DeliveryOptions(
+        filter=parse_filter(pattern),
+        paused_until=60.0,
+        max_concurrency=3,
+        rate=0.5,
+        result_topic="out.a",
+        error_topic="failed",
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -89,6 +112,12 @@ def test_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("DLQ_SUBJECT", "dlq.x"),
         ("DLQ_SUBJECT", "{other}.{subject}"),
         ("DLQ_SUBJECT", "..{subject}"),
+        ("NATS_FILTER", "{}"),
+        ("NATS_PAUSED", "soon"),
+        ("NATS_MAX_CONCURRENCY", "0"),
+        ("NATS_RATE", "0"),
+        ("RESULT_TOPIC", "out.*"),
+        ("ERROR_TOPIC", "$JS.API.INFO"),
     ],
 )
 def test_nonsense_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
