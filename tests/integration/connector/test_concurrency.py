@@ -53,10 +53,10 @@ async def test_connectors_share_a_limit(
             return connector.bindings()[0]["ownPart"]
 
         one = start("one")
-        await publish(js, *(event(f"a{n}") for n in range(60)))
+        await publish(js, *(event(f"a{n}") for n in range(40)))
         two = start("two")  # while the first one is busy
         wait_until(lambda: (part(one), part(two)) == (2, 1))
-        await publish(js, *(event(f"b{n}") for n in range(60)))
+        await publish(js, *(event(f"b{n}") for n in range(40)))
         await drained(js)
         assert two.metrics()["done_messages_total"] > 0
         (binding,) = two.bindings()
@@ -65,10 +65,10 @@ async def test_connectors_share_a_limit(
         assert text in binding["explanation"]
         one.kill()
         wait_until(lambda: part(two) == 3)
-        await publish(js, *(event(f"c{n}") for n in range(30)))
+        await publish(js, *(event(f"c{n}") for n in range(20)))
         await drained(js)
         assert max(call["inflight"] for call in function.requests()) == 3
-        assert len(set(function.done())) == 150
+        assert len(set(function.done())) == 100
 
 
 @pytest.mark.slow
