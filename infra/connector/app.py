@@ -343,13 +343,18 @@ class Connector:
         found: dict[BindingKey, BindingSpec] = {}
         for key, spec in wanted.items():
             consumer = self._consumer_of(spec)
-            if (key.stream, consumer) in waiting:
+            if (key.stream, consumer) in waiting and not self._paused(key):
                 stream = redrive_stream(key.stream)
                 topics = (redrive_subject(key.stream, consumer),)
                 found[BindingKey(key.function, stream)] = replace(
                     spec, stream=stream, topics=topics, redrive_of=key.stream
                 )
         return found
+
+    def _paused(self, key: BindingKey) -> bool:
+        """Return whether a function gets nothing of a stream, so nothing replayed of it either."""
+        running = self._running.get(key)
+        return running is not None and running.binding.pause() is not None
 
     def _reconcile(
         self,

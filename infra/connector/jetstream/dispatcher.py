@@ -83,6 +83,7 @@ class Dispatcher:
         self._discard = discard or consumer.inflight.ack
         self._unwanted: list[Message] = []
         self._turn = turn
+        self._returning = False
         self._rebind = False
         self._patient = False
         self._exclusive: Delivery | None = None
@@ -107,9 +108,8 @@ class Dispatcher:
                     await self._keep_turn(self._turn, now)
                 else:
                     await self._release_delayed(now)
-                # others have all the calls, or nobody has any
-                idle = self._gate.shared.part() == 0 or self._pause() is not None
-                if idle and len(self.consumer.inflight):
+                returned, self._returning = self._returning, self._must_return()
+                if (returned or self._returning) and len(self.consumer.inflight):
                     await self._return_waiting()
                 self._start_deliveries(now)
                 await self._pull(now)
@@ -190,6 +190,15 @@ class Dispatcher:
             await asyncio.wait(self.running)
         await inflight.nak(inflight.all())
         await inflight.flush_acks()
+
+    def _must_return(self) -> bool:
+        """Return whether what waits goes back to the stream: others have all calls, or nobody."""
+        if self._gate.shared.part() == 0 or self._pause() is not None:
+            return True
+        # other parts of a message that is being delivered in parts went away: so does the message
+        return self._returning and any(
+            message.parent for delivery in self.running.values() for message in delivery.messages
+        )
 
     async def _return_waiting(self) -> None:
         """Return the messages that are not being delivered to the stream."""
@@ -297,7 +306,7 @@ class Dispatcher:
         if (
             running >= self.concurrency
             or self._exclusive is not None
-            or self._pause() is not None
+            or self._returning
             or not self._gate.may_invoke(now, running)
             or not (self._turn is None or self._turn.may_start(now))
         ):

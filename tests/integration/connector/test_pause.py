@@ -1,17 +1,17 @@
 """A function that is paused gets nothing, by any connector, and what runs ends in peace."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from nats.js import JetStreamContext
 
 from infra.connector.command_line.commands import connector as commands
+from infra.connector.dlq.command import dlq
+from tests.support.commands import invoke
 from tests.support.connector import ConnectorProcess
 from tests.support.fakes import FakeFunction, FakeGateway, deployed, jetstream_annotations
-from tests.support.jetstream import backlog, drained, event, publish
+from tests.support.jetstream import backlog, dead_letters, drained, event, publish
 from tests.support.net import wait_until
 
 
@@ -33,9 +33,8 @@ async def test_pause_and_resume_by_command(
     gateway.serve(deployed("fn", function.url, annotations=given))
     connector.bound()
 
-    async def run(*arguments: str, status: int = 0) -> str:
-        given = [*arguments, "--nats-url", nats_url]
-        result = await asyncio.to_thread(CliRunner().invoke, commands, given)
+    def run(*arguments: str, status: int = 0) -> str:
+        result = invoke(commands, *arguments, environment={"NATS_URL": nats_url})
         assert result.exit_code == status, result.output
         return result.output
 
@@ -43,7 +42,7 @@ async def test_pause_and_resume_by_command(
     function.mode(until=str(go_on))
     await publish(js, event("running"), event("waiting"), event("later"))
     wait_until(lambda: len(function.calls()) == 1)
-    assert await run("pause", "fn") == "paused consumer fn of stream EVENTS until `resume`\n"
+    assert run("pause", "fn") == "paused consumer fn of stream EVENTS until `resume`\n"
     wait_until(lambda: connector.bindings()[0]["paused"] == {"by": "nats", "until": None})
     assert connector.metrics()["delivery_paused"] == 2
     assert any("resume fn, or nats consumer" in s for s in connector.bindings()[0]["explanation"])
@@ -51,15 +50,16 @@ async def test_pause_and_resume_by_command(
     await drained(js, left=2)
     wait_until(lambda: connector.bindings()[0]["messagesInFlight"] == 0)
     assert (len(function.calls()), function.done()) == (1, ["running"])
-    assert "resumed consumer fn" in await run("resume", "fn")
+    assert "resumed consumer fn" in run("resume", "fn")
     await drained(js)
     assert sorted(function.done()) == ["later", "running", "waiting"]
     assert connector.bindings()[0]["paused"] is None
-    assert "for 10m" in await run("pause", "fn", "--for", "10m")
+    assert "for 10m" in run("pause", "fn", "--for", "10m")
     wait_until(lambda: (connector.bindings()[0]["paused"] or {}).get("until"))
-    assert "no connector has made a consumer for nobody" in await run("pause", "nobody", status=1)
+    assert "no connector has made a consumer for nobody" in run("pause", "nobody", status=1)
 
 
+@pytest.mark.slow
 async def test_pause_by_annotation(
     js: JetStreamContext, function: FakeFunction, gateway: FakeGateway, connector: ConnectorProcess
 ) -> None:
@@ -85,3 +85,62 @@ async def test_pause_by_annotation(
     assert function.done() == ["a"]
     serve("soon")
     wait_until(lambda: "not true, false, or a time" in connector.state()["unbound"].get("fn", ""))
+
+
+@pytest.mark.slow
+async def test_a_message_that_is_split_is_not_lost_by_a_short_pause(
+    js: JetStreamContext,
+    function: FakeFunction,
+    gateway: FakeGateway,
+    connector: ConnectorProcess,
+    tmp_path: Path,
+) -> None:
+    """One half of it runs from before the pause until after it, the other half waits."""
+
+    def serve(paused: str) -> None:
+        given = jetstream_annotations(paused=paused, concurrency="1", batch_size="10")
+        gateway.serve(deployed("fn", function.url, annotations={"topic": "events.>", **given}))
+        wait_until(lambda: [bool(b["paused"]) for b in connector.bindings()] == [paused == "true"])
+
+    gates = [tmp_path / f"gate-{number}" for number in range(3)]
+    function.mode(until=str(gates[0]))
+    serve("false")
+    await publish(js, [event("a"), event("bad", "status:500")], counted=True)
+    for number in (1, 2):
+        wait_until(lambda number=number: len(function.calls()) == number)
+        function.mode(until=str(gates[number]))
+        gates[number - 1].touch()
+    wait_until(lambda: ["EVENTS:1/0-0"] in function.calls())
+    serve("true")
+    serve("false")
+    gates[2].touch()
+    await drained(js)
+    assert len(await dead_letters(js)) == 1
+    assert "a" in function.done()
+
+
+@pytest.mark.slow
+async def test_what_is_replayed_waits_as_well(
+    js: JetStreamContext,
+    function: FakeFunction,
+    gateway: FakeGateway,
+    connector: ConnectorProcess,
+    nats_url: str,
+) -> None:
+    def serve(rate: str) -> None:
+        """Change something, to see that the connector has looked for functions."""
+        given = {"topic": "events.>", **jetstream_annotations(rate=rate, batch_size="10")}
+        gateway.serve(deployed("fn", function.url, annotations=given))
+        wait_until(lambda: [b["rate"] for b in connector.bindings()] == [float(rate)])
+
+    environment = {"NATS_URL": nats_url}
+    serve("1000")
+    await publish(js, event("bad", "once:dead-message"))
+    await drained(js)
+    assert invoke(commands, "pause", "fn", environment=environment).exit_code == 0
+    wait_until(lambda: connector.bindings()[0]["paused"])
+    assert invoke(dlq, "replay", "--id", "1", environment=environment).exit_code == 0
+    serve("2000")
+    assert (await backlog(js, "EVENTS_REDRIVE"), len(function.calls())) == (1, 1)
+    assert invoke(commands, "resume", "fn", environment=environment).exit_code == 0
+    wait_until(lambda: len(function.calls()) == 2)
