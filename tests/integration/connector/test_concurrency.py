@@ -12,6 +12,9 @@ from tests.support.fakes import FakeFunction
 from tests.support.jetstream import drained, event, publish
 from tests.support.net import wait_until
 
+LIMITED = {"DELIVERY": "single", "NATS_MAX_CONCURRENCY": "3", "SCALE_INTERVAL": "1s"}
+"""They forget each other after three silent intervals: on a busy machine, not too soon."""
+
 
 @pytest.mark.parametrize(
     "headers", [{}, pytest.param({"Retry-After": "1"}, marks=pytest.mark.slow)]
@@ -42,7 +45,7 @@ async def test_connectors_share_a_limit(
     js: JetStreamContext, function: FakeFunction, nats_url: str, tmp_path: Path
 ) -> None:
     """Three calls at once, of one connector, two, and after a kill."""
-    settings = {"DELIVERY": "single", "NATS_CONCURRENCY": "4", "NATS_MAX_CONCURRENCY": "3"}
+    settings = {**LIMITED, "NATS_CONCURRENCY": "4"}
     function.mode(delay=0.05)
     with ExitStack() as stack:
 
@@ -99,14 +102,13 @@ async def test_connectors_share_a_rate(
 async def test_the_limit_holds_while_connectors_come_and_go(
     js: JetStreamContext, function: FakeFunction, nats_url: str, tmp_path: Path
 ) -> None:
-    settings = {"DELIVERY": "single", "NATS_MAX_CONCURRENCY": "3", "SCALE_INTERVAL": "1s"}
     function.mode(delay=0.03)
     number = 400
     await publish(js, *(event(f"{n}") for n in range(number)))
     with ExitStack() as stack:
 
         def start(name: str) -> ConnectorProcess:
-            return stack.enter_context(connector_to(function, tmp_path, nats_url, name, **settings))
+            return stack.enter_context(connector_to(function, tmp_path, nats_url, name, **LIMITED))
 
         def called(calls: int) -> None:
             wait_until(lambda: len(function.calls()) >= calls)
@@ -121,7 +123,8 @@ async def test_the_limit_holds_while_connectors_come_and_go(
         called(240)
         start("e")
         await drained(js)
-        assert set(function.done()) == {f"{n}" for n in range(number)}
+        # a connector that was killed may have sent half a request, too
+        assert {f"{n}" for n in range(number)} <= set(function.done())
         assert max(call["inflight"] for call in function.requests()) == 3
         for each in connectors[2:]:
             assert each.metrics()["done_messages_total"] > 0
