@@ -182,12 +182,14 @@ class Binding:
             self.consumer.paused_until - time.monotonic(),
         )
 
-    def measured(self) -> None:
+    async def measured(self) -> None:
         """Look whether the consumer has been paused or resumed in NATS, as its `lag` tells."""
         paused = self.pause() is not None
         if paused != self._was_paused:
             self._was_paused = paused
             self._dispatcher.wake()
+            if not paused:
+                await self.consumer.resumed()
 
     @property
     def _timeout(self) -> float:

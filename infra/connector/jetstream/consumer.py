@@ -289,6 +289,11 @@ class Consumer:
         else:
             await puller.request(*size)
 
+    async def resumed(self) -> None:
+        """Get at once what the server has held back during a pause."""
+        if self._puller:
+            await self._puller.nudge()
+
     def re_ack_after_reconnect(self) -> None:
         """After a lost connection, begin to repeat the last acknowledgements (see `re_ack`)."""
         reconnects = self._nc.stats["reconnects"]

@@ -5,6 +5,7 @@ a task for each message; here the subscription's callback gets them. When nats-p
 whether its `PullMessageStream` does the same: it has heartbeats and `max_bytes`, too.
 """
 
+import contextlib
 import json
 import logging
 import time
@@ -21,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 EXPIRES_SECONDS = 30.0
 HEARTBEAT_SECONDS = 5.0
+NUDGE_SECONDS = 1.0
 MAX_MISSED_HEARTBEATS = 2.5
 _EXPIRED_STATUSES = frozenset({"404", "408"})
 _EXPECTED_ENDS = frozenset({"batch completed"})
@@ -130,6 +132,17 @@ class Puller:
         await self.stop()
         self._inbox = self._nc.new_inbox()
         await self.start()
+
+    async def nudge(self) -> None:
+        """Let the server look for messages: after a pause it waits for a heartbeat, 5 s, to do so.
+
+        Messages that were returned to it meanwhile are delivered then, by the request before.
+        """
+        body = {"batch": 1, "expires": int(NUDGE_SECONDS * 1e9)}
+        with contextlib.suppress(Error):  # it looks later
+            await self._nc.publish(
+                self._api_subject, json.dumps(body).encode(), reply=f"{self._inbox}.nudge"
+            )
 
     async def stop(self) -> None:
         """End the request; messages that the server has sent by then are still received."""

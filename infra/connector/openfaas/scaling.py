@@ -90,7 +90,7 @@ class Scaling:
             return None
         if key in self._running:  # it may have ended meanwhile
             metrics.LAG.labels(*key).set(lag)
-        binding.measured()
+        await binding.measured()
         return 0 if binding.pause() else lag  # nobody needs replicas for what is not delivered
 
     def _scale(self, key: BindingKey, binding: Binding, lag: float) -> None:
