@@ -73,9 +73,12 @@ async def work(
         await eventually(settled)
     told = command(operator, *replay, "--to-stream", **settings)
     assert REFUSED not in told
-    assert (await js.stream_info(STREAM)).state.messages == 1
-    told = command(operator, "forget", "function", "--stream", STREAM, **settings)
-    assert "removed consumer function" in told
+    left = (await js.stream_info(STREAM)).state.messages
+    assert left == 1, f"{left} messages: {told}"
+    # in another domain a pull request outlives its connector for up to 30 s, and counts as one
+    forget = ("forget", "function", "--stream", STREAM, *(["--force"] if settings else []))
+    told = command(operator, *forget, **settings)
+    assert "removed consumer function" in told, told
     told = command(operator, "dlq", "purge", "--all", "--yes", "--stream", DLQ, **settings)
     assert REFUSED not in told
     return connector

@@ -43,6 +43,7 @@ async def test_jetstream_of_another_domain(hub_has_jetstream: bool, tmp_path: Pa
         await nc.close()
 
 
+@pytest.mark.slow
 async def test_jetstream_of_another_account(tmp_path: Path) -> None:
     """NATS_JS_API_PREFIX: the connector's account imports the API of the streams' account."""
     services = {
@@ -51,6 +52,7 @@ async def test_jetstream_of_another_account(tmp_path: Path) -> None:
         "$JS.ACK.>": "$JS.ACK.>",
         "dlq.>": "dlq.>",
         "redrive.>": "redrive.>",
+        "orders.>": "orders.>",
     }
     config = {
         "accounts": {

@@ -31,7 +31,9 @@ def write(folder: Path, files: dict[str, str]) -> str:
     return str(folder)
 
 
-@pytest.mark.parametrize("prepare", [password, token, nkey, creds, tls, mutual_tls])
+@pytest.mark.parametrize(
+    "prepare", [password, token, nkey, creds, pytest.param(tls, marks=pytest.mark.slow), mutual_tls]
+)
 async def test_credentials_come_from_secret_files(prepare: Prepare, tmp_path: Path) -> None:
     protected = prepare(tmp_path)
     with server(tmp_path, protected) as url, FakeFunction(tmp_path).start().ready() as function:
@@ -75,7 +77,14 @@ async def test_wrong_credentials_are_told(tmp_path: Path) -> None:
             assert connector.stop() == 0
 
 
-REFUSALS = [password, token, nkey, tls, mutual_tls, mutual_tls_without_certificate]
+REFUSALS = [
+    password,
+    pytest.param(token, marks=pytest.mark.slow),
+    pytest.param(nkey, marks=pytest.mark.slow),
+    pytest.param(tls, marks=pytest.mark.slow),
+    pytest.param(mutual_tls, marks=pytest.mark.slow),
+    mutual_tls_without_certificate,
+]
 
 
 @pytest.mark.parametrize("prepare", REFUSALS)

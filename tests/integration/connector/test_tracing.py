@@ -81,6 +81,7 @@ async def test_spans_that_nobody_takes_hold_up_nothing(
         assert connector.stop(15) == 0
 
 
+@pytest.mark.slow
 def test_nothing_is_imported_where_it_is_off() -> None:
     """Neither time nor memory without a receiver."""
     code = "import sys, infra.connector.app; sys.exit('opentelemetry' in sys.modules)"
