@@ -193,6 +193,8 @@ class Dispatcher:
 
     def _must_return(self) -> bool:
         """Return whether what waits goes back to the stream: others have all calls, or nobody."""
+        if self._turn:
+            return False  # the stream would not give it back in order
         if self._gate.shared.part() == 0 or self._pause() is not None:
             return True
         # other parts of a message that is being delivered in parts went away: so does the message
@@ -307,6 +309,7 @@ class Dispatcher:
             running >= self.concurrency
             or self._exclusive is not None
             or self._returning
+            or self._pause() is not None
             or not self._gate.may_invoke(now, running)
             or not (self._turn is None or self._turn.may_start(now))
         ):

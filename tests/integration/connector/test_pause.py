@@ -144,3 +144,31 @@ async def test_what_is_replayed_waits_as_well(
     assert (await backlog(js, "EVENTS_REDRIVE"), len(function.calls())) == (1, 1)
     assert invoke(commands, "resume", "fn", environment=environment).exit_code == 0
     wait_until(lambda: len(function.calls()) == 2)
+
+
+@pytest.mark.slow
+async def test_order_is_kept_over_a_pause(
+    js: JetStreamContext,
+    function: FakeFunction,
+    gateway: FakeGateway,
+    connector: ConnectorProcess,
+    tmp_path: Path,
+) -> None:
+    """The first message of a key fails during the pause, after the second had begun to wait."""
+
+    def serve(paused: str) -> None:
+        given = jetstream_annotations(paused=paused, order_by="subject", batch_size="1")
+        gateway.serve(deployed("fn", function.url, annotations={"topic": "events.>", **given}))
+        wait_until(lambda: [bool(b["paused"]) for b in connector.bindings()] == [paused == "true"])
+
+    go_on = tmp_path / "go-on"
+    function.mode(until=str(go_on))
+    serve("false")
+    await publish(js, event("a", "once:retry"), *(event(f"{n}") for n in range(9)))
+    wait_until(lambda: len(function.calls()) == 1)
+    serve("true")
+    go_on.touch()
+    wait_until(lambda: connector.bindings()[0]["invocations"] == 0)
+    serve("false")
+    await drained(js)
+    assert function.done() == ["a", *(f"{n}" for n in range(9))]
