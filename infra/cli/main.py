@@ -3,6 +3,7 @@
 import importlib
 from dataclasses import dataclass
 from importlib.metadata import version
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -72,10 +73,11 @@ class LazyGroup(click.Group):
 @click.pass_context
 def main(context: click.Context) -> None:
     """Serverless event processing: webhooks in, analytics out."""
-    context.obj = _platform_broker  # where `dlq` looks without NATS_URL
+    # where `dlq` and `connector` look without NATS_URL and CONNECTOR_URL
+    context.obj = SimpleNamespace(
+        broker=lambda: _option("platform_broker"), connector_url=lambda: _option("connector_url")
+    )
 
 
-def _platform_broker() -> Any:
-    from infra.cli.options import platform_broker  # noqa: PLC0415
-
-    return platform_broker()
+def _option(name: str) -> Any:
+    return getattr(importlib.import_module("infra.cli.options"), name)()

@@ -60,6 +60,15 @@ def platform_broker() -> BrokerSettings:
     return state_dir.broker_settings(folder)
 
 
+def connector_url() -> str:
+    """Return where the connector of the platform that runs with STATE_DIR listens.
+
+    Raises:
+        PlatformError: no platform runs.
+    """
+    return state_dir.load_addresses(platform_settings().state_dir).connector_url
+
+
 def first_secret(name: str) -> str | None:
     """Return the first line of a secret of the platform with STATE_DIR; None if there is none.
 

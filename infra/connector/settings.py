@@ -19,6 +19,9 @@ from infra.connector.jetstream.subjects import is_subject, parse_publish_subject
 from infra.connector.openfaas.annotations import parse_backoff
 from infra.connector.openfaas.autoscaler import ReplicaLimits
 
+DEFAULT_PORT = 8083
+"""The port of health and metrics; 8081 is that of faasd's provider."""
+
 
 def _parse_delays(value: object) -> object:
     return parse_backoff(value) if isinstance(value, str) else value
@@ -279,7 +282,7 @@ class ConnectorSettings(BrokerSettings):
         description="port for health and metrics; overrides METRICS_PORT",
     )
     metrics_port: int = Field(
-        default=8083, ge=0, lt=65536, description="port for health and metrics"
+        default=DEFAULT_PORT, ge=0, lt=65536, description="port for health and metrics"
     )
     host: str = Field(
         default="0.0.0.0",  # noqa: S104

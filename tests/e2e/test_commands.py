@@ -52,6 +52,8 @@ def test_publish_tells_what_became_of_the_events(up: RunningPlatform) -> None:
     assert summary["accepted"] + summary["rejected"] == 500
     human = up.run("publish", *options)
     assert "accepted" in human.stdout
+    explained = invoke(main, "connector", "explain", "process-batch", environment=up.variables)
+    assert "process-batch is bound to events.> of stream EVENTS" in explained.stdout
     migrations = invoke(main, "migrate", "--status", environment=up.variables)
     assert migrations.stdout.startswith("applied")
 

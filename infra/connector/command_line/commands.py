@@ -14,8 +14,8 @@ from functions.common.broker import BrokerSettings
 from functions.common.durations import parse_duration
 from functions.common.errors import UniverseError
 from infra.connector.bindings.orphans import FunctionConsumer, function_consumers, remove_consumers
+from infra.connector.command_line.program import default_broker, default_connector_url
 from infra.connector.delivery.pause import FOREVER_SECONDS
-from infra.connector.dlq.command import default_broker
 from infra.connector.jetstream.connection import connect_once
 from infra.connector.openfaas.presence import ask_to_look
 
@@ -99,12 +99,15 @@ def resume(function: str, **where: str | None) -> None:
 @click.option(
     "--url",
     envvar="CONNECTOR_URL",
-    default="http://127.0.0.1:8083",
-    show_default=True,
-    help="A connector.  [env: CONNECTOR_URL]",
+    help="A connector; by default that of the running platform, or of this machine."
+    "  [env: CONNECTOR_URL]",
 )
-def explain_function(function: str, url: str) -> None:
+def explain_function(function: str, url: str | None) -> None:
     """Say why FUNCTION gets messages or does not, as the connector at --url sees it."""
+    try:
+        url = url or default_connector_url()
+    except UniverseError as error:
+        raise click.ClickException(f"{error}, or name a connector with --url") from error
     try:
         state = asyncio.run(_state(url))
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:

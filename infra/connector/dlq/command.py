@@ -18,7 +18,7 @@ from functions.common.broker import EVENTS_DLQ, BrokerSettings
 from functions.common.dead_letter import DLQ_ORDER_KEY
 from functions.common.durations import parse_duration
 from functions.common.errors import UniverseError
-from functions.common.settings import read_secret
+from infra.connector.command_line.program import default_broker
 from infra.connector.dlq.pace import Pace
 from infra.connector.dlq.store import (
     DeadLetterFilter,
@@ -135,19 +135,6 @@ async def _store(stream: str, nats_url: str | None) -> AsyncGenerator[DeadLetter
     settings = BrokerSettings(nats_url=nats_url) if nats_url else default_broker()
     async with open_store(settings, stream, "universe-dlq") as (_, store):
         yield store
-
-
-def default_broker() -> BrokerSettings:
-    """Return the broker that the calling program knows of: it puts a function into `obj`.
-
-    Without such a program, it is in the secret file nats-url, as the connector has it in a cluster.
-    """
-    find_broker: Callable[[], BrokerSettings] | None = click.get_current_context().obj
-    if find_broker is None:
-        if read_secret("nats-url"):
-            return BrokerSettings()
-        raise DeadLetterStoreError("name the NATS server with --nats-url or NATS_URL")
-    return find_broker()
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

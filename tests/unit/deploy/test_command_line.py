@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
 
 from infra.cli.main import COMMANDS, main
+from tests.support.commands import invoke
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -42,3 +44,10 @@ def test_an_unknown_command_is_told_with_one_that_is_like_it() -> None:
     assert done.returncode == 2
     assert "Did you mean 'status'?" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_without_a_platform_a_connector_has_to_be_named(tmp_path: Path) -> None:
+    told = invoke(main, "connector", "explain", "fn", environment={"STATE_DIR": str(tmp_path)})
+    assert told.exit_code == 1
+    assert "no platform runs with the state folder" in told.output
+    assert "or name a connector with --url" in told.output
