@@ -189,6 +189,8 @@ async def connect(settings: BrokerSettings, name: str, *, forever: bool = True) 
     async def on_reconnect() -> None:
         on_change.recovered("error")
         logger.info("NATS connection is back")
+        for listener in list(nc.on_reconnect):
+            listener()
 
     servers = [url.strip() for url in settings.nats_url.split(",")]
     nc = NatsClient(settings.api_prefix)

@@ -4,7 +4,7 @@ import asyncio
 import re
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import Any
 
@@ -53,6 +53,8 @@ class NatsClient(Client):
         """
         super().__init__()
         self.api_prefix = api_prefix
+        self.on_reconnect: set[Callable[[], None]] = set()
+        """Called when a lost connection is back."""
         self._asking: dict[str, list[asyncio.Timeout]] = {}
         self._refused_inbox: str | None = None
         self.refused: dict[str, NotPermittedError] = {}

@@ -37,6 +37,9 @@ MAX_ACK_PENDING_LIMIT = 1_000_000
 """How far the limit of unacknowledged messages grows for those that wait to be redelivered."""
 MAX_ACK_PENDING_IN_ORDER = 100_000
 """The same where messages are kept in order: the connector remembers each of them."""
+MAX_NOT_ASKED = 5
+"""Of so many measurements of the lag in a row the server is not asked while nothing arrives: what
+another connector has in flight, and that the consumer is paused in NATS, is found out later."""
 _MAX_NAME_LENGTH = 64
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_-]+")
 _SUBJECTS_TAKEN = frozenset(
@@ -114,6 +117,7 @@ class Consumer:
         self._nc = nc
         self._js = js
         self.oldest = OldestMessage(nc, target.stream)
+        self._not_asked = 0
         self.last_lag: int | None = None
         """The lag when it was measured last; None before that."""
         self.paused_until = 0.0
@@ -257,6 +261,11 @@ class Consumer:
         return self._puller.refused if self._puller else None
 
     @property
+    def idle(self) -> bool:
+        """Whether no message has come for a while, and nothing is to be done before one comes."""
+        return self._puller is not None and self._puller.idle and not len(self.inflight)
+
+    @property
     def full(self) -> bool:
         """Whether messages in flight leave no room for more."""
         inflight = self.inflight
@@ -329,6 +338,10 @@ class Consumer:
         Raises:
             nats.errors.Error: JetStream does not respond, or there is no such consumer.
         """
+        if self.idle and self.last_lag == 0 and self._not_asked < MAX_NOT_ASKED:
+            self._not_asked += 1  # a message would have been sent to the waiting request
+            return 0
+        self._not_asked = 0
         info = await self.info()
         await self._make_room(info)
         remaining = info.pause_remaining if info.paused else None
@@ -403,6 +416,7 @@ class Consumer:
 
     async def _send_in_progress_forever(self) -> None:
         while True:
+            await self.inflight.busy.wait()
             await asyncio.sleep(min(self.inflight.ack_wait / 6, 1.0))
             try:
                 await self.inflight.send_in_progress(time.monotonic())

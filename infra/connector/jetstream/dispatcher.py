@@ -28,6 +28,8 @@ REQUEUE_DELAY_SECONDS = 5.0
 MIN_RELEASE_DELAY_SECONDS = 2.0
 """Retries that are due later than this may be returned to the stream meanwhile."""
 MAX_WAIT_SECONDS = 1.0
+IDLE_WAIT_SECONDS = 10.0
+"""With nothing in flight and a pull request at the server: then only a lost request is noticed."""
 
 
 class Dispatcher:
@@ -266,7 +268,8 @@ class Dispatcher:
 
     async def _wait(self, now: float) -> None:
         """Wait until there may be something to do."""
-        until = now + MAX_WAIT_SECONDS
+        idle = self.consumer.idle and not self._gate.shared.active
+        until = now + (IDLE_WAIT_SECONDS if idle else MAX_WAIT_SECONDS)
         may_start = self._turn is None or self._turn.may_start(now)
         if may_start and len(self.running) < self.concurrency:
             next_at = self._queue.next_at(busy=bool(self.running))

@@ -56,6 +56,8 @@ class InFlightMessages:
         self._redrive_prefix = redrive_prefix
         self._unsent: list[tuple[str, bytes]] = []
         self._delayed: dict[MessageKey, float] = {}
+        self.busy = asyncio.Event()
+        """Set while `send_in_progress` may have something to do."""
         self.events = 0
         """Events of the messages in flight."""
         self.size = 0
@@ -118,7 +120,7 @@ class InFlightMessages:
         if sent is not None and parse_ack_subject(sent).time == tokens.time:
             # the acknowledgement was lost with a connection
             self._redelivered.inc()
-            self._unsent.append((msg.reply, ACK))
+            self._keep_unsent(msg.reply, ACK)
             return None
         self._delayed.pop(key, None)
         headers, origin = msg.headers or {}, None
@@ -139,6 +141,7 @@ class InFlightMessages:
             origin=origin,
         )
         self._messages[key] = message
+        self.busy.set()
         self.events += events
         self.size += message.size
         self._fetched.inc()
@@ -164,12 +167,15 @@ class InFlightMessages:
                 self._returned_events.inc(message.unresolved)
                 if delay > 0:
                     self._delayed[message.key] = time.monotonic() + delay
+                    self.busy.set()
                 await self._send(message.reply, payload)
 
     async def send_in_progress(self, now: float) -> None:
         """Tell the server that messages are in progress, each once in a third of ack_wait."""
         self.delayed(now)  # forgets those that are not delayed any more
         await self.flush_acks()
+        if not (self._messages or self._unsent or self._delayed):
+            self.busy.clear()
         if not self._nc.is_connected:
             return
         for message in self.all():
@@ -216,14 +222,18 @@ class InFlightMessages:
         self.size -= message.size
         return True
 
+    def _keep_unsent(self, reply: str, payload: bytes) -> None:
+        self._unsent.append((reply, payload))
+        self.busy.set()
+
     async def _send(self, reply: str, payload: bytes) -> None:
         if not self._nc.is_connected:
             if payload is not IN_PROGRESS:
-                self._unsent.append((reply, payload))
+                self._keep_unsent(reply, payload)
             return
         try:
             await self._nc.publish(reply, payload)
         except Error as error:
             logger.debug("an acknowledgement is sent later: %s", error)
             if payload is not IN_PROGRESS:
-                self._unsent.append((reply, payload))
+                self._keep_unsent(reply, payload)

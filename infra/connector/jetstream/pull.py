@@ -20,8 +20,9 @@ from functions.common.nats_client import NatsClient, NotPermittedError, api_subj
 
 logger = logging.getLogger(__name__)
 
-EXPIRES_SECONDS = 30.0
-HEARTBEAT_SECONDS = 5.0
+EXPIRES_SECONDS, HEARTBEAT_SECONDS = 30.0, 5.0
+IDLE_EXPIRES_SECONDS, IDLE_HEARTBEAT_SECONDS = 120.0, 10.0
+"""After a request that no message has come for: hundreds of idle functions cost little so."""
 NUDGE_SECONDS = 1.0
 MAX_MISSED_HEARTBEATS = 2.5
 _EXPIRED_STATUSES = frozenset({"404", "408"})
@@ -61,6 +62,7 @@ class Puller:
         self._delivered = 0
         self._last_heard = 0.0
         self._reconnects = 0
+        self._idle = False
         self.next_too_large = False
         """The next message is larger than the last request allowed."""
         self.consumer_missing = False
@@ -68,6 +70,8 @@ class Puller:
 
     async def start(self) -> None:
         """Subscribe to the responses to pull requests."""
+        if isinstance(self._nc, NatsClient):
+            self._nc.on_reconnect.add(self._on_request_end)
         self._subscription = await self._nc.subscribe(  # pyright: ignore[reportUnknownMemberType] - untyped arguments in nats-py
             f"{self._inbox}.*",
             cb=self._receive,
@@ -75,6 +79,14 @@ class Puller:
             pending_msgs_limit=0,
             pending_bytes_limit=0,
         )
+
+    @property
+    def idle(self) -> bool:
+        """Whether no message came for the last request, and the server has another one.
+
+        `on_request_end` is called when it has ended, or a lost connection is back.
+        """
+        return self._idle and self.requested and isinstance(self._nc, NatsClient)
 
     @property
     def requested(self) -> bool:
@@ -91,9 +103,11 @@ class Puller:
         """Forget the request if the server cannot have it any more; return whether that was so."""
         if not self.requested:
             return False
-        silent = now - self._last_heard > HEARTBEAT_SECONDS * MAX_MISSED_HEARTBEATS
+        heartbeat = IDLE_HEARTBEAT_SECONDS if self._idle else HEARTBEAT_SECONDS
+        silent = now - self._last_heard > heartbeat * MAX_MISSED_HEARTBEATS
         if silent or self._nc.stats["reconnects"] != self._reconnects:
             self._remaining = 0
+            self._idle = False
             return True
         return False
 
@@ -114,8 +128,10 @@ class Puller:
         self.next_too_large = False
         body: dict[str, int] = {
             "batch": messages,
-            "expires": int(EXPIRES_SECONDS * 1e9),
-            "idle_heartbeat": int(HEARTBEAT_SECONDS * 1e9),
+            "expires": int((IDLE_EXPIRES_SECONDS if self._idle else EXPIRES_SECONDS) * 1e9),
+            "idle_heartbeat": int(
+                (IDLE_HEARTBEAT_SECONDS if self._idle else HEARTBEAT_SECONDS) * 1e9
+            ),
         }
         if size is not None:
             body["max_bytes"] = size
@@ -148,6 +164,8 @@ class Puller:
         """End the request; messages that the server has sent by then are still received."""
         subscription, self._subscription = self._subscription, None
         self._remaining = 0
+        if isinstance(self._nc, NatsClient):
+            self._nc.on_reconnect.discard(self._on_request_end)
         if subscription is None:
             return
         try:
@@ -164,6 +182,7 @@ class Puller:
             self._delivered += 1
             if self._remaining > 0:
                 self._remaining -= 1
+            self._idle = False
             self._on_message(msg)
             if self._remaining == 0:
                 self._on_request_end()
@@ -177,6 +196,7 @@ class Puller:
         if status == "100" or not msg.subject.endswith(f".{self._request}"):
             return  # a heartbeat, or about a request that was replaced
         self._remaining = 0
+        self._idle = status in _EXPIRED_STATUSES and self._delivered == 0
         if status == "503" or "consumer deleted" in description or "consumer is" in description:
             self.consumer_missing = True
         elif status == "409" and "maxbytes" in description and self._delivered == 0:
