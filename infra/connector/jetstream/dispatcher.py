@@ -199,6 +199,8 @@ class Dispatcher:
             return False  # the stream would not give it back in order
         if self._gate.shared.part() == 0 or self._pause() is not None:
             return True
+        if self._turn and not self._turn.owned(time.monotonic()):
+            return True
         # other parts of a message that is being delivered in parts went away: so does the message
         return self._returning and any(
             message.parent for delivery in self.running.values() for message in delivery.messages
@@ -256,11 +258,8 @@ class Dispatcher:
             await self.consumer.inflight.nak(delivery.messages, delay)
 
     async def _keep_turn(self, turn: Turn, now: float) -> None:
-        """Return messages to the stream that others are to deliver, or that would take all room."""
-        if not turn.owned(now):
-            if len(self.consumer.inflight):
-                await self._return_waiting()
-        elif not turn.complete:
+        """Return messages to the stream that have to wait and would take all room."""
+        if not turn.complete:
             if self.consumer.full:
                 await self._nak(self._queue.release_all(now))
         elif self.consumer.full and self._gate.open(now):
