@@ -46,7 +46,7 @@ class UserSketches:
             zip(self._keys, map(list, zip(*added, strict=True)), strict=True)
         )
         width = len(self._keys)
-        rows = connection.execute(self._statements.read.encode(), params)
+        rows = connection.execute(self._statements.read.encode(), params, binary=True)
         stored = {row[:width]: row[width:] for row in rows}
         nothing = (None,) * len(self._measures)
         for place, measure in enumerate(self._measures):
