@@ -202,10 +202,17 @@ def test_the_page_is_light_and_asks_for_its_figures_first(page: Page, live: Anal
     assert sum(each["transferSize"] for each in assets) == 0  # no request: they are immutable
 
 
+def query_from(address: str) -> str:
+    return dict(parse_qsl(urlsplit(address).query))["from"]
+
+
 def test_a_question_is_asked_once(page: Page, live: Analytics) -> None:
     visit(page, live, "?range=30d")
     questions = [each["name"] for each in loads(page) if "/analytics/" in each["name"]]
-    assert len({question.split("?")[0] for question in questions}) == len(questions) - 1
+    # once for the range, and once for the period to compare it with
+    asked = {(question.split("?")[0], query_from(question)) for question in questions}
+    assert len(asked) == len(questions)
+    assert len({start for _, start in asked}) == 2
     assert sum("/analytics/overview" in question for question in questions) == 2  # and before
 
 
@@ -232,6 +239,67 @@ def test_change_is_against_the_period_before(page: Page, live: Analytics) -> Non
     shown = re.search(r"[\d.]+%", change)
     assert shown
     assert abs(float(shown[0][:-1]) / 100 - abs(now - before) / before) < 0.0006
+
+
+@pytest.mark.parametrize(("how", "days"), [("week", 7), ("date", 4)])
+def test_what_to_compare_with_is_chosen(page: Page, live: Analytics, how: str, days: int) -> None:
+    """Figures, curves and tables are compared with the same period."""
+    visit(page, live, "?range=yesterday&interval=hour")
+    Select(page.one("#compare")).select_by_value(how)
+    day = midnight(1 + days).date()
+    if how == "date":
+        page.script(
+            "const i = document.querySelector('#compare-from'); i.value = arguments[0];"
+            "i.dispatchEvent(new Event('change'))",
+            str(day),
+        )
+    wait_until(lambda: query_of(page).get("compare") == (how if how == "week" else str(day)))
+    loaded(page)
+    now = within(midnight(1), midnight(0))
+    then = within(midnight(1 + days), midnight(days))
+    change = page.one("[data-total=events] .change").text
+    shown = re.search(r"([\d.]+)%", change)
+    assert shown
+    assert abs(float(shown[1]) / 100 - abs(len(now) - len(then)) / len(then)) < 0.0006
+    assert change.endswith("vs the week before" if how == "week" else f"vs {day}")
+    assert page.all(card("events-over-time", "path.before"))
+    page.one(card("countries", "[title='Show as a table']")).click()
+    of = oracle.grouped((f for f in then if f.country), lambda fact: fact.country)
+    names = page.texts(card("countries", "thead th"))
+    place = next(index for index, name in enumerate(names) if name.startswith("Events, "))
+    for row in page.all(card("countries", "tbody tr")):
+        cells = [cell.text for cell in row.find_elements("css selector", "th, td")]
+        code = next(f.country for f in now if f.country and REGIONS.get(f.country) == cells[0])
+        assert number(cells[place]) == len(of.get(code, []))
+    assert page.texts(card("campaigns", "thead th span:first-child"))[-1] == "Revenue change"
+
+
+REGIONS = {
+    "US": "United States", "DE": "Germany", "GB": "United Kingdom", "FR": "France", "BR": "Brazil",
+    "IN": "India", "JP": "Japan", "UA": "Ukraine", "PL": "Poland", "ES": "Spain",
+}  # fmt: skip
+
+
+def test_curves_by_the_week_and_calendar_ranges(page: Page, live: Analytics) -> None:
+    visit(page, live, "?range=30d&compare=none")
+    Select(page.one("#interval")).select_by_value("week")
+    wait_until(lambda: query_of(page).get("interval") == "week")
+    loaded(page)
+    assert not page.all("path.before")
+    page.one(card("events-over-time", "[title='Show as a table']")).click()
+    some = within(midnight(29), NOW + timedelta(minutes=5))
+    weeks = oracle.grouped(some, lambda fact: oracle.week_of(fact.at, ZoneInfo("UTC")))
+    counts = [
+        sum(int(number(cell.text)) for cell in row.find_elements("css selector", "td"))
+        for row in page.all(card("events-over-time", "tbody tr"))
+    ]
+    assert [count for count in counts if count] == [len(weeks[week]) for week in sorted(weeks)]
+    page.one("#range").click()
+    page.one("[data-preset=year]").click()
+    wait_until(lambda: query_of(page).get("range") == "year")
+    loaded(page)
+    start = midnight(0).replace(month=1, day=1)
+    check_totals(page, within(start, NOW + timedelta(minutes=5)))
 
 
 def test_change_of_a_rate_is_in_percentage_points(page: Page, live: Analytics) -> None:

@@ -1,12 +1,12 @@
 // What each card shows of its report.
 
 import { bars } from "./bars.js";
-import { meaning } from "./definitions.js";
+import { meaning, title } from "./definitions.js";
 import { element, scrolling } from "./dom.js";
 import * as format from "./format.js";
 import { endsOf } from "./intervals.js";
 import { sortedTable } from "./sorted_table.js";
-import { bounds } from "./totals.js";
+import { bounds, delta } from "./totals.js";
 import { zoneName } from "./zone.js";
 
 const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
@@ -19,8 +19,36 @@ const seriesName = (split) => (key) =>
   split === "eventType" && key ? format.eventType(key)
     : split === "country" ? format.country(key) : format.name(key);
 
+/** A curve to compare with: the total of a timeseries of another period; null where there is none. */
+function course(before, figure) {
+  const points = before?.report.series[0]?.points;
+  if (!points) return null;
+  const texts = points.map((point) => point[figure]);
+  return { name: before.name, times: points.map((point) => point.time), values: texts.map(Number), texts };
+}
+
+/** A table with what some of its figures were in another period, and their change, beside it. */
+function compare(table, before, figures) {
+  if (!before) return table;
+  const places = figures.map((figure) => table.columns.findIndex((column) => column.name === figure));
+  const key = (row) => row.filter((_, index) => !table.columns[index].number).join("\n");
+  const then = new Map(before.table.rows.map((row) => [key(row), row]));
+  return {
+    columns: [...table.columns, ...figures.flatMap((figure, index) => [
+      { ...table.columns[places[index]], name: `${figure}Before`, title: `${title(figure)}, ${before.name}` },
+      { name: `${figure}Change`, title: `${title(figure)}, change`, number: true, format: signed },
+    ])],
+    rows: table.rows.map((row) => [...row, ...places.flatMap((place) => {
+      const old = then.get(key(row))?.[place] ?? 0;
+      return [old, delta(row[place], old)];
+    })]),
+  };
+}
+
+const signed = (rate) => (rate === null ? "new" : `${rate > 0 ? "+" : rate < 0 ? "−" : ""}${format.change(rate)}`);
+
 /** Events over time; series too many to tell apart become "Others". */
-export function eventsOverTime(report, zoom) {
+export function eventsOverTime(report, zoom, before) {
   const name = seriesName(report.split);
   const series = report.series.map(({ key, points }) => ({
     key, name: name(key), times: points.map((p) => p.time), values: points.map((p) => p.events),
@@ -35,22 +63,24 @@ export function eventsOverTime(report, zoom) {
   }
   const total = sum(series.flatMap((one) => one.values));
   const times = series[0]?.times ?? [];
+  const past = course(before, "events");
   return {
     empty: total === 0,
     sub: `${format.count(total)} events, by ${report.interval}`,
     table: {
-      columns: [{ name: "time", title: `Time (${zoneName()})`, format: format.time }, ...series.map((one) => ({ name: one.name, ...number }))],
-      rows: times.map((time, index) => [time, ...series.map((one) => one.values[index])]),
+      columns: [{ name: "time", title: `Time (${zoneName()})`, format: format.time }, ...series.map((one) => ({ name: one.name, ...number })), ...(past ? [{ name: "totalBefore", title: `Total, ${past.name}`, ...number }] : [])],
+      rows: times.map((time, index) => [time, ...series.map((one) => one.values[index]), ...(past ? [past.values[index] ?? null] : [])]),
     },
     chart: (body, charts) => charts.overTime(body, {
       label: `Events over time: ${shown.map((one) => `${one.name} ${format.count(sum(one.values))}`).join(", ")}`,
-      interval: report.interval, series: shown, show: format.count, ends: endsOf(times, report.interval), zoom,
+      interval: report.interval, series: shown, show: format.count, ends: endsOf(times, report.interval), zoom, before: past,
     }),
   };
 }
 
 /** Revenue over time by source, with the average order. */
-export function revenueOverTime(report, bySource, zoom) {
+export function revenueOverTime(report, bySource, zoom, before) {
+  const past = course(before, "revenue");
   const series = bySource.series.map(({ key, points }) => ({
     key, name: format.name(key), times: points.map((p) => p.time), values: points.map((p) => p.revenue),
   })).filter((one) => one.values.some((value) => Number(value) !== 0));
@@ -61,19 +91,19 @@ export function revenueOverTime(report, bySource, zoom) {
     table: {
       columns: [
         { name: "time", title: `Time (${zoneName()})`, format: format.time }, { name: "purchases", ...number }, { name: "revenue", ...amount },
-        { name: "averageOrderValue", ...amount },
+        { name: "averageOrderValue", ...amount }, ...(past ? [{ name: "revenueBefore", title: `Revenue, ${past.name}`, ...amount }] : []),
       ],
-      rows: report.points.map((p) => [p.time, p.purchases, p.revenue, p.averageOrderValue]),
+      rows: report.points.map((p, index) => [p.time, p.purchases, p.revenue, p.averageOrderValue, ...(past ? [past.texts[index] ?? null] : [])]),
     },
     chart: (body, charts) => charts.overTime(body, {
       label: `Revenue over time: ${format.money(report.revenue)} in total`,
       interval: report.interval, series, show: (value) => format.money(value),
-      ends: endsOf(report.points.map((p) => p.time), report.interval), zoom,
+      ends: endsOf(report.points.map((p) => p.time), report.interval), zoom, before: past,
     }),
   };
 }
 
-export function funnel(report, purchases) {
+export function funnel(report, purchases, before) {
   const steps = ["Top", "Bottom", "Purchase"];
   const unknown = [report.top === null, report.bottom === null, report.bottom === null && purchases.purchases === 0];
   const bought = Object.fromEntries(purchases.bySource.map((one) => [one.source, one.purchases]));
@@ -86,7 +116,7 @@ export function funnel(report, purchases) {
   return {
     empty: !report.top && !report.bottom,
     sub: report.clickThroughRate === null ? "" : `Click-through ${format.percent(report.clickThroughRate)}: events at the bottom per event at the top`,
-    table: {
+    table: compare({
       columns: [
         { name: "source", format: format.name }, { name: "top", ...number }, { name: "bottom", ...number },
         { name: "clickThroughRate", number: true, format: format.percent },
@@ -95,7 +125,7 @@ export function funnel(report, purchases) {
       rows: report.bySource.map((one) => [
         one.source, one.top, one.bottom, one.clickThroughRate, bought[one.source] ?? (one.bottom === null ? null : 0), one.revenue,
       ]),
-    },
+    }, before && { name: before.name, table: funnel(before.report, { purchases: 0, bySource: [] }, null).table }, ["top", "bottom", "revenue"]),
     chart: (body, charts) => {
       charts.funnel(body, {
         label: `Funnel: ${steps.map((step, index) => `${step} ${orDash(format.count)(totals[index])}`).join(", ")}`,
@@ -121,7 +151,7 @@ export function funnel(report, purchases) {
   };
 }
 
-export function countries(report, picked, pick) {
+export function countries(report, picked, pick, before) {
   const all = sum(report.items.map((item) => item.events)) + report.unknown.events;
   const known = report.items.length + report.omitted;
   return {
@@ -129,7 +159,7 @@ export function countries(report, picked, pick) {
     sub: (known === 1 ? "1 country" : `${known} countries`)
       + (report.unknown.events ? `; ${format.count(report.unknown.events)} events without one, `
         + `${format.money(report.unknown.revenue)} revenue` : ""),
-    table: {
+    table: compare({
       columns: [
         { name: "country", format: format.country }, { name: "events", ...number },
         { name: "uniqueUsers", ...number }, { name: "purchases", ...number },
@@ -138,7 +168,7 @@ export function countries(report, picked, pick) {
       rows: report.items.map((item) => [
         item.country, item.events, item.uniqueUsers, item.purchases, item.revenue, item.clickThroughRate,
       ]),
-    },
+    }, before && { name: before.name, table: countries(before.report, "", null, null).table }, ["events", "revenue"]),
     draw: (body) => body.replaceChildren(bars({
       caption: "Events by country", head: ["Country", "Events"],
       items: report.items.slice(0, 10).map((item) => ({
@@ -153,7 +183,9 @@ export function countries(report, picked, pick) {
   };
 }
 
-export function campaigns(report, { picked, pick, sort, onsort }) {
+export function campaigns(report, { picked, pick, sort, onsort }, before) {
+  const then = new Map(before?.report.items.map((row) => [row.campaignId, row]));
+  const changed = (row) => delta(row.revenue, then.get(row.campaignId)?.revenue ?? "0");
   const columns = [
     {
       key: "campaignId", title: "Campaign", value: (row) => row.campaignId,
@@ -169,14 +201,18 @@ export function campaigns(report, { picked, pick, sort, onsort }) {
     { key: "purchaseRate", number: true, value: (row) => row.purchaseRate ?? -1, show: (row) => format.percent(row.purchaseRate) },
     { key: "revenue", number: true, value: (row) => Number(row.revenue), show: (row) => format.money(row.revenue) },
     { key: "averageOrderValue", number: true, value: (row) => Number(row.averageOrderValue ?? -1), show: (row) => format.money(row.averageOrderValue) },
+    ...(before ? [{
+      key: "revenueChange", title: "Revenue change", number: true, value: (row) => changed(row) ?? Infinity,
+      show: (row) => element("span", { title: `Revenue, ${before.name}: ${format.money(then.get(row.campaignId)?.revenue ?? "0")}` }, signed(changed(row))),
+    }] : []),
   ];
   return {
     empty: report.items.length === 0,
     sub: `${report.items.length + report.omitted} campaigns`,
-    table: {
-      columns: columns.map(({ key, number: numeric }) => ({ name: key, number: numeric })),
-      rows: report.items.map((row) => columns.map(({ key }) => row[key])),
-    },
+    table: compare({
+      columns: columns.slice(0, 7).map(({ key, number: numeric }) => ({ name: key, number: numeric })),
+      rows: report.items.map((row) => columns.slice(0, 7).map(({ key }) => row[key])),
+    }, before && { name: before.name, table: campaigns(before.report, { sort }, null).table }, ["events", "purchases", "revenue"]),
     draw: (body) => {
       const focused = body.querySelector(":focus")?.dataset?.sort;
       body.replaceChildren(sortedTable({
@@ -196,7 +232,7 @@ const lowest = (group) => {
   return Number(digits) * ({ K: 1e3, M: 1e6 }[unit] ?? 1);
 };
 
-export function audience(report) {
+export function audience(report, before) {
   const dimensions = report.dimensions
     .filter(({ dimension }) => dimension !== "country")
     .toSorted((a, b) => a.source.localeCompare(b.source)
@@ -204,14 +240,14 @@ export function audience(report) {
   return {
     empty: dimensions.length === 0,
     sub: "Events by what the sources tell about people",
-    table: {
+    table: compare({
       columns: [
         { name: "source", format: format.name }, { name: "dimension", format: format.name },
         { name: "value" }, { name: "events", ...number }, { name: "revenue", ...amount },
       ],
       rows: report.dimensions.flatMap(({ source, dimension, items }) =>
         items.map((item) => [source, dimension, item.value, item.events, item.revenue])),
-    },
+    }, before && { name: before.name, table: audience(before.report, null).table }, ["events", "revenue"]),
     draw: (body) => body.replaceChildren(element("div", { class: "audience" },
       ...dimensions.map(({ source, dimension, items }) => {
         const total = sum(items.map((item) => item.events));

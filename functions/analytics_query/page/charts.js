@@ -56,6 +56,10 @@ const STEPS = { minute: [1, 2, 5, 10, 15, 30, 60, 120], hour: [1, 2, 3, 6, 12, 2
 
 /** The points that get a label below the axis, at most so many, at round times. */
 function labels(times, interval, most) {
+  if (!STEPS[interval]) {
+    const each = Math.ceil(times.length / most);
+    return times.flatMap((time, index) => (index % each ? [] : [[index, format.dayOf(time, interval !== "week")]]));
+  }
   const found = STEPS[interval].find((each) => times.length / each <= most);
   const step = found ?? Math.ceil(times.length / most);
   const long = times.length * LENGTH[interval] > 300 * DAY;
@@ -74,7 +78,7 @@ function labels(times, interval, most) {
  * Stacked bars over time, or areas where there are many points. What is not over is drawn dashed.
  * @param {{label: string, interval: string, series: {key: string, name: string, times: string[],
  *   values: (number | string)[]}[], show: (value: number) => string, ends: number[],
- *   zoom: (from: number, to: number) => void}} options `ends`: when each interval ends, ms;
+ *   zoom: (from: number, to: number) => void, before: {name: string, times: string[], values: number[]} | null}} options `ends`: when each interval ends, ms;
  *   `zoom` is told which range, in ms, was drawn with the mouse
  */
 export function overTime(body, options) {
@@ -85,7 +89,7 @@ export function overTime(body, options) {
   box.render();
 }
 
-function drawOverTime(box, { interval, series, show, ends, zoom }) {
+function drawOverTime(box, { interval, series, show, ends, zoom, before }) {
   const plot = box.querySelector(".plot");
   const [width, height] = [plot.clientWidth, plot.clientHeight];
   const times = series[0]?.times ?? [];
@@ -93,7 +97,7 @@ function drawOverTime(box, { interval, series, show, ends, zoom }) {
   if (!times.length || wide <= 0 || height <= MARGIN.top + MARGIN.bottom) return; // not laid out yet
   const band = wide / times.length;
   const totals = times.map((_, index) => sum(box.data.map(({ y }) => y[index])));
-  const steps = ticks(Math.max(...totals));
+  const steps = ticks(Math.max(...totals, ...(before?.values.slice(0, times.length) ?? [])));
   const x = (index) => MARGIN.left + band * (index + 0.5);
   const y = (value) => height - MARGIN.bottom - (value / steps.at(-1)) * (height - MARGIN.top - MARGIN.bottom);
   const open = overBy(ends); // the first that is not over
@@ -136,6 +140,10 @@ function drawOverTime(box, { interval, series, show, ends, zoom }) {
     }
     root.append(group);
   });
+  if (before) {
+    const line = before.values.slice(0, times.length).map((value, index) => `${x(index).toFixed(1)},${y(value).toFixed(1)}`);
+    if (line.length) root.append(svg("path", { class: "before", d: `M${line.join(" L")}` }));
+  }
   const tip = element("div", { class: "tip", hidden: true });
   const selection = svg("rect", { class: "selection", y: MARGIN.top, height: height - MARGIN.top - MARGIN.bottom, visibility: "hidden" });
   root.append(selection);
@@ -149,7 +157,7 @@ function drawOverTime(box, { interval, series, show, ends, zoom }) {
     const index = indexAt(event);
     hover.setAttribute("x", x(index) - band / 2);
     hover.setAttribute("visibility", "visible");
-    fillTip(tip, { interval, times, index, series, box, totals, show, unfinished: index >= open });
+    fillTip(tip, { interval, times, index, series, box, totals, show, unfinished: index >= open, before });
     tip.hidden = false;
     const left = x(index) + 14 + tip.offsetWidth > width ? x(index) - 14 - tip.offsetWidth : x(index) + 14;
     tip.style.setProperty("left", `${Math.max(0, left)}px`);
@@ -189,18 +197,19 @@ function drag(plot, down, { selection, band, indexAt, done }) {
   addEventListener("keydown", (event) => { if (event.key === "Escape") give(); }, { signal });
 }
 
-function fillTip(tip, { interval, times, index, series, box, totals, show, unfinished }) {
+function fillTip(tip, { interval, times, index, series, box, totals, show, unfinished, before }) {
   const total = totals[index];
-  const row = (name, value, mark) => element("tr", {},
+  const row = (name, value, mark, share = series.length > 1 && total > 0, kind = null) => element("tr", { class: kind },
     element("th", {}, mark ? element("i", { style: { background: mark } }) : null, name),
     element("td", {}, show(value)),
-    element("td", { class: "muted" }, series.length > 1 && total > 0 ? format.percent(value / total) : ""));
+    element("td", { class: "muted" }, share ? format.percent(value / total) : ""));
   tip.replaceChildren(
     element("strong", {}, format.interval(times[index], interval)),
     unfinished ? element("span", { class: "muted" }, " not over yet") : "",
     element("table", {}, element("tbody", {},
       ...series.map(({ key, name }, number) => row(name, box.data[number].y[index], colour(key, number))),
-      series.length > 1 ? row("Total", total, null) : null)));
+      series.length > 1 ? row("Total", total, null, total > 0, "whole") : null,
+      before && index < before.values.length ? row(`${before.name}, ${format.interval(before.times[index], interval)}`, before.values[index], "var(--muted)", false, "then") : null)));
 }
 
 /** Steps of a funnel, one below the other, one colour a source. */

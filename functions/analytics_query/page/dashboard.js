@@ -8,9 +8,9 @@ import { download, fileName } from "./csv.js";
 import { FIGURES } from "./definitions.js";
 import { byId, element } from "./dom.js";
 import * as format from "./format.js";
-import { endsOf, intervalOf, intervalOfMoney, overBy } from "./intervals.js";
+import { chosenInterval, endsOf, intervalOf, intervalOfMoney, overBy } from "./intervals.js";
 import { RangePicker } from "./range_picker.js";
-import { instant, parseTime, resolve } from "./ranges.js";
+import { COMPARISONS, instant, parseTime, resolve } from "./ranges.js";
 import { showLeftOut } from "./left_out.js";
 import { read, write } from "./state.js";
 import { hideStart, showStart } from "./start.js";
@@ -91,7 +91,7 @@ async function load() {
   }, PATIENCE_MS);
   attempt.signal.addEventListener("abort", () => clearTimeout(patience));
   attempt.answered = () => clearTimeout(patience);
-  range = resolve(state.range);
+  range = resolve(state.range, state.compare);
   const { from, to } = range;
   const query = {
     from, to, ...filters(), countryOf: state.country && state.countryOf === "event" ? "event" : null,
@@ -134,27 +134,30 @@ function askOverview(attempt, get) {
   loadingTotals(byId("totals"));
   for (const each of Object.values(card)) each.loading();
   const overview = get("overview");
-  const before = range.previous ? get("overview", range.previous) : Promise.resolve(null);
-  const interval = intervalOf(range);
-  const money = intervalOfMoney(range);
+  const earlier = range.previous && { from: range.previous.from, to: range.previous.to };
+  const past = (report, params) => (earlier ? get(report, { ...params, ...earlier })
+    .then((found) => ({ name: range.previous.name, report: found })) : Promise.resolve(null));
+  const before = earlier ? get("overview", earlier) : Promise.resolve(null);
+  const interval = chosenInterval(state.interval, range, intervalOf(range));
+  const money = chosenInterval(state.interval, range, intervalOfMoney(range));
   const bySource = get("timeseries", { split: "source", interval });
   const series = get("timeseries", { split: state.split, interval });
   const revenue = get("revenue", { interval: money });
   const revenueBySource = get("timeseries", { split: "source", interval: money });
   const reports = {
-    events: [[series], (report) => cards.eventsOverTime(report, zoom)],
-    funnel: [[get("funnel"), revenue], (report, money) => cards.funnel(report, money)],
-    revenue: [[revenue, revenueBySource], (report, split) => cards.revenueOverTime(report, split, zoom)],
-    countries: [[get("countries")], showCountries],
-    campaigns: [[get("campaigns")], showCampaigns],
-    audience: [[get("demographics")], cards.audience],
+    events: [[series, past("timeseries", { split: "none", interval })], (report, then) => cards.eventsOverTime(report, zoom, then)],
+    funnel: [[get("funnel"), revenue, past("funnel")], (report, money, then) => cards.funnel(report, money, then)],
+    revenue: [[revenue, revenueBySource, past("timeseries", { split: "none", interval: money })], (report, split, then) => cards.revenueOverTime(report, split, zoom, then)],
+    countries: [[get("countries"), past("countries")], showCountries],
+    campaigns: [[get("campaigns"), past("campaigns")], showCampaigns],
+    audience: [[get("demographics"), past("demographics")], cards.audience],
     latest: [[get("events", { limit: LATEST, countryOf: null })], (page) => cards.latest(page, exportButtons())],
   };
   const parts = Object.entries(reports).map(([name, [pending, show]]) =>
     settle(attempt, pending, (...reports) => card[name].show(show(...reports)), (error) => card[name].fail(error, attempt.keep)));
   parts.push(settle(attempt, [overview, before, bySource],
     (now, then, split) => {
-      showTotals(byId("totals"), now, then, allPoints(split), overIn(split));
+      showTotals(byId("totals"), now, then, allPoints(split), overIn(split), range.previous?.name);
       showNothing(now.totals.events === 0, attempt);
       showLeftOut(byId("left-out"), now.leftOut, (countryOf) => change({ countryOf }));
     },
@@ -229,13 +232,13 @@ function refresh() {
   else load();
 }
 
-function showCountries(report) {
+function showCountries(report, before) {
   if (!state.country) known.country = new Set(report.items.map((item) => item.country));
   showChoices("country", "All countries", format.country);
-  return cards.countries(report, state.country, (country) => change({ country }));
+  return cards.countries(report, state.country, (country) => change({ country }), before);
 }
 
-function showCampaigns(report) {
+function showCampaigns(report, before) {
   if (!state.campaign) known.campaign = new Set(report.items.map((item) => item.campaignId));
   showChoices("campaign", "All campaigns", (name) => name);
   return cards.campaigns(report, {
@@ -245,9 +248,9 @@ function showCampaigns(report) {
     onsort: (sort) => {
       state = { ...state, sort };
       history.replaceState(null, "", write(state));
-      card.campaigns.show(showCampaigns(report));
+      card.campaigns.show(showCampaigns(report, before));
     },
-  });
+  }, before);
 }
 
 function showChoices(name, all, title) {
@@ -332,6 +335,11 @@ function showControls() {
   showViewInWords();
   picker.show(state.range);
   byId("split").value = state.split;
+  byId("interval").value = state.interval;
+  const named = Object.hasOwn(COMPARISONS, state.compare);
+  byId("compare").value = named ? state.compare : "date";
+  byId("compare-from").hidden = named;
+  byId("compare-from").value = named ? "" : state.compare;
   byId("live").setAttribute("aria-pressed", String(state.live));
   byId("source").value = state.source;
   byId("source").classList.toggle("active", Boolean(state.source));
@@ -344,7 +352,16 @@ async function start() {
   for (const name of ["source", "country", "campaign"]) {
     byId(name).addEventListener("change", (event) => change({ [name]: event.target.value }));
   }
-  for (const name of ["split", "cohort", "by", "returns"]) {
+  byId("compare").append(...Object.entries(COMPARISONS).map(([how, name]) => new Option(`vs ${name.toLowerCase()}`, how)), new Option("vs the period from …", "date"));
+  byId("compare").addEventListener("change", ({ target: { value } }) => {
+    if (value !== "date") change({ compare: value });
+    else {
+      byId("compare-from").hidden = false;
+      byId("compare-from").focus();
+    }
+  });
+  byId("compare-from").addEventListener("change", ({ target: { value } }) => { if (value) change({ compare: value }); });
+  for (const name of ["split", "interval", "cohort", "by", "returns"]) {
     byId(name).addEventListener("change", (event) => change({ [name]: event.target.value }));
   }
   for (const tab of document.querySelectorAll("[data-view]")) {

@@ -18,6 +18,7 @@ const STYLES = {
   dayTimeYear: { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" },
   clock: { hour: "2-digit", minute: "2-digit", second: "2-digit" },
   clockShort: { hour: "2-digit", minute: "2-digit" },
+  month: { month: "long", year: "numeric" },
   weekday: { weekday: "short", day: "numeric", month: "short", year: "numeric" },
 };
 const made = new Map();
@@ -50,7 +51,8 @@ export const clockOf = (text) => dates("clockShort").format(new Date(text));
 /** Milliseconds since the day of a time began. */
 export const sinceMidnight = (text) => wall(Date.parse(text)) % DAY;
 /** An interval by its start. */
-export const interval = (text, unit) => dates(unit === "day" ? "weekday" : "dayTime").format(new Date(text));
+export const interval = (text, unit) =>
+  unit === "week" ? `Week of ${dates("dayYear").format(new Date(text))}` : unit === "month" ? dates("month").format(new Date(text)) : dates(unit === "day" ? "weekday" : "dayTime").format(new Date(text));
 
 /** A range in a few words: its last moment is shown, not the one after. */
 export function range(from, to) {

@@ -22,6 +22,9 @@ export function intervalOfMoney(range) {
   return Date.parse(range.to) - Date.parse(range.from) > 3 * LENGTH.day ? "day" : "hour";
 }
 
+/** The interval that was chosen, as far as it can be: no hours of a time without an end. */
+export const chosenInterval = (chosen, range, usual) => (chosen && (chosen !== "hour" || range.from) ? chosen : usual);
+
 /** When each interval ends, in ms. */
 export function endsOf(times, interval) {
   const end = (time) => (CALENDAR[interval] ? shift(Date.parse(time), CALENDAR[interval]) : Date.parse(time) + LENGTH[interval]);

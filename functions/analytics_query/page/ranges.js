@@ -10,6 +10,9 @@ const startOfMonth = (ms, months = 0) => {
   const date = new Date(wall(ms));
   return moment(Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + months, 1));
 };
+const monthOf = (ms) => new Date(wall(ms)).getUTCMonth();
+const startOfQuarter = (ms, months = 0) => startOfMonth(ms, months - (monthOf(ms) % 3));
+const startOfYear = (ms, months = 0) => startOfMonth(ms, months - monthOf(ms));
 // weeks start on Monday
 const startOfWeek = (ms, weeks = 0) => startOfDay(ms, 7 * weeks - ((new Date(wall(ms)).getUTCDay() + 6) % 7));
 const lastDays = (days) => (now) => [startOfDay(now, 1 - days), nextMinute(now), { days }];
@@ -31,6 +34,10 @@ export const PRESETS = {
   lastweek: { name: "Last week", span: (now) => [startOfWeek(now, -1), startOfWeek(now), { days: 7 }] },
   month: { name: "This month", span: (now) => [startOfMonth(now), nextMinute(now), { months: 1 }] },
   lastmonth: { name: "Last month", span: (now) => [startOfMonth(now, -1), startOfMonth(now), { months: 1 }] },
+  quarter: { name: "This quarter", span: (now) => [startOfQuarter(now), nextMinute(now), { months: 3 }] },
+  lastquarter: { name: "Last quarter", span: (now) => [startOfQuarter(now, -3), startOfQuarter(now), { months: 3 }] },
+  year: { name: "This year", span: (now) => [startOfYear(now), nextMinute(now), { months: 12 }] },
+  lastyear: { name: "Last year", span: (now) => [startOfYear(now, -12), startOfYear(now), { months: 12 }] },
   all: { name: "All time", span: () => [null, null, null] },
 };
 
@@ -46,27 +53,40 @@ export const parseTime = (text) =>
 const back = (ms, { ms: length = 0, days = 0, months = 0 }) =>
   (length ? ms - length : shift(ms, { days: -days, months: -months }));
 
-/** Resolves a state's range: {name, from, to, previous: {from, to} | null}, times as text or null. */
-export function resolve(range, now = Date.now()) {
+/** What a range may be compared with; or with the period of its length from a date on. */
+export const COMPARISONS = { previous: "Previous period", week: "Same weekdays before", year: "Last year", none: "Nothing" };
+
+/**
+ * The period that a range is compared with, and what it is called; null: with none.
+ * It ends where as much of it has passed as of the range.
+ */
+function compared(from, to, step, how) {
+  if (how === "none") return null;
+  const period = (move, name) => ({ from: instant(move(from)), to: instant(move(to)), name });
+  if (how === "year") return period((ms) => shift(ms, { months: -12 }), "last year");
+  if (how === "week") { // as few whole weeks back as it takes not to overlap
+    const days = 7 * Math.max(1, Math.ceil((to - from) / (7 * DAY) - 0.01));
+    return period((ms) => shift(ms, { days: -days }), days === 7 ? "the week before" : "weeks before");
+  }
+  if (how === "previous") return { from: instant(back(from, step)), to: instant(Math.min(back(to, step), from)), name: "previous" };
+  const days = Math.floor(wall(parseTime(how)) / DAY) - Math.floor(wall(from) / DAY);
+  return period((ms) => shift(ms, { days }), how);
+}
+
+/**
+ * Resolves a state's range: {name, from, to, previous: {from, to, name} | null}, times as text or null.
+ * @param {string} how what it is compared with: one of COMPARISONS, or a date
+ */
+export function resolve(range, how = "previous", now = Date.now()) {
   if (range.preset) {
     const { name, span } = PRESETS[range.preset];
     const [from, to, step] = span(now);
     if (from === null) return { name, from: null, to: null, previous: null };
-    return {
-      name,
-      from: instant(from),
-      to: instant(to),
-      previous: { from: instant(back(from, step)), to: instant(Math.min(back(to, step), from)) },
-    };
+    return { name, from: instant(from), to: instant(to), previous: compared(from, to, step, how) };
   }
   const from = parseTime(range.from);
   const to = parseTime(range.to);
   const days = (wall(to) - wall(from)) / DAY;
   const step = Number.isInteger(days) ? { days } : { ms: to - from };
-  return {
-    name: "Custom",
-    from: instant(from),
-    to: instant(to),
-    previous: { from: instant(back(from, step)), to: instant(from) },
-  };
+  return { name: "Custom", from: instant(from), to: instant(to), previous: compared(from, to, step, how) };
 }

@@ -1,11 +1,15 @@
 // What the page shows, kept in the URL so that a view can be shared and the back button works.
 
-import { DEFAULT_PRESET, parseTime, PRESETS } from "./ranges.js";
+import { COMPARISONS, DEFAULT_PRESET, parseTime, PRESETS } from "./ranges.js";
 import { isZone, useZone, WORKSPACE_ZONE } from "./zone.js";
 
 export const VIEWS = ["overview", "funnels", "retention"];
 /** What a view has chosen, with what may be chosen; the first is the default. */
-const CHOICES = { cohort: ["week", "day", "month"], by: ["none", "source", "campaignId"], returns: ["any", "same"], each: ["none", "source", "campaignId", "country"] };
+const CHOICES = {
+  cohort: ["week", "day", "month"], by: ["none", "source", "campaignId"], returns: ["any", "same"], each: ["none", "source", "campaignId", "country"],
+  interval: ["", "hour", "day", "week", "month"],
+};
+const isComparison = (text) => Object.hasOwn(COMPARISONS, text) || /^\d{4}-\d\d-\d\d$/.test(text) && isTime(text);
 const WINDOW = "7d";
 const SPLITS = ["source", "funnelStage", "eventType", "country", "none"];
 const isTime = (text) => text !== null && !Number.isNaN(parseTime(text));
@@ -35,6 +39,7 @@ export function read(search = location.search) {
     view: VIEWS.includes(given.get("view")) ? given.get("view") : VIEWS[0],
     ...Object.fromEntries(Object.entries(CHOICES).map(([name, all]) => [name, all.includes(given.get(name)) ? given.get(name) : all[0]])),
     timezone,
+    compare: isComparison(given.get("compare") ?? "") ? given.get("compare") : "previous",
     steps: given.get("steps") || "",
     window: given.get("window") || WINDOW,
   };
@@ -58,6 +63,7 @@ export function write(state) {
     query.set("sort", state.sort.column + (state.sort.ascending ? ".up" : ""));
   }
   if (state.view !== VIEWS[0]) query.set("view", state.view);
+  if (state.compare !== "previous") query.set("compare", state.compare);
   if (state.steps) query.set("steps", state.steps);
   if (state.window !== WINDOW) query.set("window", state.window);
   for (const [name, [usual]] of Object.entries(CHOICES)) {

@@ -25,7 +25,7 @@ const parts = ({ buyers, buyersAccuracy, uniqueUsers, uniqueUsersAccuracy }) =>
   `${buyersAccuracy.exact ? "" : "About "}${format.count(buyers)} of ${uniqueUsersAccuracy.exact ? "" : "about "}${format.count(uniqueUsers)} people.`;
 
 /** The change relative to the value before; of a rate the difference. */
-function delta(now, before, rate) {
+export function delta(now, before, rate) {
   if (before === null || before === undefined || now === null) return null;
   const [a, b] = [Number(now), Number(before)];
   if (rate) return a - b;
@@ -33,7 +33,7 @@ function delta(now, before, rate) {
   return (a - b) / b;
 }
 
-function changeTag(change, previous, write) {
+function changeTag(change, previous, write, name) {
   if (!previous) return element("span", { class: "change none" }, "\u00a0");
   if (change === null) return element("span", { class: "change none" }, "no data before");
   const direction = Math.abs(change) < 0.0005 ? "flat" : change > 0 ? "up" : "down";
@@ -43,7 +43,7 @@ function changeTag(change, previous, write) {
     element("span", { "aria-hidden": "true" }, `${arrow} `),
     element("span", { class: "hidden" }, `${words} `),
     write(change),
-    element("span", { class: "change-note" }, " vs previous"));
+    element("span", { class: "change-note" }, ` vs ${name}`));
 }
 
 /** The course of a figure in small; the interval that is not over is dashed. */
@@ -71,8 +71,8 @@ export function loadingTotals(root) {
     element("div", { class: "skeleton line" }), element("div", { class: "skeleton figure" }))));
 }
 
-/** Shows the totals: `before` is the overview of the period before or null, `points` the course, of which `over` are over. */
-export function showTotals(root, overview, before, points, over) {
+/** Shows the totals: `before` is the overview of the period to compare with or null, `name` what that is called, `points` the course, of which `over` are over. */
+export function showTotals(root, overview, before, points, over, name) {
   root.removeAttribute("aria-busy");
   root.classList.remove("stale");
   root.replaceChildren(...FIGURES.map(({ key, show, exact, accuracy, bound, rate, course: kind }) => {
@@ -88,7 +88,7 @@ export function showTotals(root, overview, before, points, over) {
       element("h2", {}, title(key)),
       element("p", { class: "figure" }, show(now),
         estimated ? element("span", { class: "about", "aria-label": "estimated" }, "≈") : null),
-      changeTag(delta(now, then, rate), before !== null, rate ? format.points : format.change),
+      changeTag(delta(now, then, rate), before !== null, rate ? format.points : format.change, name),
       kind && points ? course(points.map((point) => point[kind]), over) : null);
   }));
 }
