@@ -124,6 +124,7 @@ async def test_a_result_that_nats_cannot_store_is_a_dead_letter(
     assert "NATS stores 400 in out" in letter.headers["Dlq-Reason"]
 
 
+@pytest.mark.slow
 async def test_topics_that_cannot_work_are_faults(
     nc: Client, function: FakeFunction, gateway: FakeGateway, connector: ConnectorProcess
 ) -> None:
