@@ -196,10 +196,11 @@ class Dispatcher:
     def _must_return(self) -> bool:
         """Return whether what waits goes back to the stream: others have all calls, or nobody."""
         if self._turn:
-            return False  # the stream would not give it back in order
-        if self._gate.shared.part() == 0 or self._pause() is not None:
-            return True
-        if self._turn and not self._turn.owned(time.monotonic()):
+            # not by a pause: the stream would not give it back in order
+            lost = not self._turn.owned(time.monotonic())
+        else:
+            lost = self._gate.shared.part() == 0 or self._pause() is not None
+        if lost:
             return True
         # other parts of a message that is being delivered in parts went away: so does the message
         return self._returning and any(
