@@ -241,7 +241,9 @@ def test_change_is_against_the_period_before(page: Page, live: Analytics) -> Non
     assert abs(float(shown[0][:-1]) / 100 - abs(now - before) / before) < 0.0006
 
 
-@pytest.mark.parametrize(("how", "days"), [("week", 7), ("date", 4)])
+@pytest.mark.parametrize(
+    ("how", "days"), [pytest.param("week", 7, marks=pytest.mark.slow), ("date", 4)]
+)
 def test_what_to_compare_with_is_chosen(page: Page, live: Analytics, how: str, days: int) -> None:
     """Figures, curves and tables are compared with the same period."""
     visit(page, live, "?range=yesterday&interval=hour")

@@ -29,6 +29,14 @@ QUESTIONS: list[dict[str, str]] = [
     {"country": "Atlantis"},
 ]
 
+each_question = pytest.mark.parametrize(
+    "question",
+    [
+        pytest.param(question, id=str(question), marks=[pytest.mark.slow] if place > 1 else [])
+        for place, question in enumerate(QUESTIONS)
+    ],
+)
+
 
 @pytest.fixture(scope="module")
 def live(
@@ -76,7 +84,7 @@ def midnight(day: str, zone: ZoneInfo) -> str:
     return offset[19:]
 
 
-@pytest.mark.parametrize("question", QUESTIONS, ids=str)
+@each_question
 @pytest.mark.parametrize(
     ("split", "returns"), [("none", "any"), ("source", "same"), ("campaignId", "any")]
 )
@@ -142,7 +150,7 @@ def matcher(step: dict[str, Any]) -> Callable[[oracle.Fact], bool]:
     )
 
 
-@pytest.mark.parametrize("question", QUESTIONS, ids=str)
+@each_question
 @pytest.mark.parametrize("split", ["none", "source", "campaignId", "country"])
 def test_steps(live: Analytics, question: dict[str, str], split: str) -> None:
     for names, objects, window, length in FUNNELS:
