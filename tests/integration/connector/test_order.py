@@ -1,5 +1,6 @@
 """Order by key: `jetstream.order-by`."""
 
+import json
 import random
 from collections import defaultdict
 from collections.abc import Collection, Sequence
@@ -225,3 +226,34 @@ async def test_a_connector_that_stops_hands_over(
         await emptied(keys)
         assert check_order(function.entries(), lanes) == lanes.keys()
         assert len(function.done()) == len(lanes)
+
+
+@pytest.mark.slow
+async def test_a_connector_that_loses_its_lease_returns_what_waits(
+    keys: JetStreamContext,
+    function: FakeFunction,
+    gateway: FakeGateway,
+    connector: ConnectorProcess,
+    tmp_path: Path,
+) -> None:
+    """And goes on in order when it has it again."""
+
+    async def own(owner: str) -> None:
+        value = json.dumps({"owner": owner, "busy": 0, "seconds": 600})
+        await keys.publish("$KV.connector-owners.KEYS.fn", value.encode())
+
+    go_on = tmp_path / "go-on"
+    function.mode(until=str(go_on))
+    lanes = {n: "ab"[n % 2] for n in range(1, 41)}
+    await publish_in_order(keys, lanes, ["", "once:retry"])
+    gateway.serve(fn(function, batch_size="4", max_deliver="9"))
+    wait_until(lambda: function.calls() and connector.bindings()[0]["messagesInFlight"] == 40)
+    await own("another")
+    wait_until(lambda: not order_of(connector)["here"])
+    running = sum(map(len, function.calls()))
+    wait_until(lambda: connector.bindings()[0]["messagesInFlight"] == running)
+    go_on.touch()
+    wait_until(lambda: connector.bindings()[0]["messagesInFlight"] == 0)
+    await own("")
+    await emptied(keys)
+    assert check_order(function.entries(), lanes) == lanes.keys()
