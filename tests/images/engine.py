@@ -39,9 +39,8 @@ class Engine:
     """
 
     def __init__(self, host: str | None = None) -> None:
-        self._env = {**os.environ, "DOCKER_BUILDKIT": "0"}
-        if host:
-            self._env["DOCKER_HOST"] = host
+        self.environment = {"DOCKER_BUILDKIT": "0", **({"DOCKER_HOST": host} if host else {})}
+        """Variables by which programs find it."""
 
     def run(self, *arguments: str, seconds: float = 60, check: bool = True) -> str:
         """Run a command of docker and return what it printed.
@@ -51,7 +50,7 @@ class Engine:
         """
         done = subprocess.run(
             ["docker", *arguments],
-            env=self._env,
+            env={**os.environ, **self.environment},
             capture_output=True,
             text=True,
             timeout=seconds,
