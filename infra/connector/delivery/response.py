@@ -81,6 +81,11 @@ class Success:
     )
     results: Mapping[str, tuple[Result, ...]] = field(default_factory=dict[str, tuple[Result, ...]])
 
+    @property
+    def all_done(self) -> bool:
+        """Whether nothing is said of any message."""
+        return not (self.retry or self.deferred or self.dead or self.dead_events or self.results)
+
 
 @dataclass(frozen=True)
 class Unavailable:

@@ -98,6 +98,8 @@ class OutcomeHandler:
             What is done and dead, and what the function asked to get again; a failure if the
             response names an event that does not exist.
         """
+        if response.all_done:
+            return Outcome(done=list(messages)), []
         outcome = Outcome()
         requests: list[RetryRequest] = []
         for message in messages:

@@ -57,7 +57,7 @@ def _own_attributes(message: Message, headers: Mapping[str, str]) -> dict[str, A
         message: the message.
         headers: its headers by their names in lower case.
     """
-    if _is_structured(message, headers):
+    if "content-type" in headers and _is_structured(message, headers):
         event = orjson.loads(message.data)
         return cast("dict[str, Any]", event) if _is_event(event) else None
     if "ce-specversion" not in headers:
