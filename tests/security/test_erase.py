@@ -155,6 +155,7 @@ def test_every_report_equals_the_events_that_stay(live: Analytics) -> None:
     check(live, remaining(EVENTS + LATE))
 
 
+@pytest.mark.slow
 def test_only_events_of_one_source(live: Analytics) -> None:
     sources = {event["source"] for event in EVENTS if user_of(event) == PERSON}
     (source,) = sources  # generated users have one source: give this one events of the other

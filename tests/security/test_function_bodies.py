@@ -73,7 +73,7 @@ def test_a_body_that_does_not_come_is_ended(function: Function) -> None:
 @pytest.mark.parametrize(
     "request_bytes",
     [
-        KNOWN.replace(b"100000", b"1000000") + b"x" * 300_000,
+        pytest.param(KNOWN.replace(b"100000", b"1000000") + b"x" * 300_000, marks=pytest.mark.slow),
         CHUNKED + b"493e0\r\n" + b"x" * 300_000 + b"\r\n",
     ],
     ids=["length", "chunks"],

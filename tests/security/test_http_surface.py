@@ -256,6 +256,7 @@ def test_no_request_makes_an_error(surface: Surface, sequence: list[Sent]) -> No
 
 @pytest.mark.parametrize("name", BOMBS)
 @pytest.mark.parametrize("function", ["ingest", "process-batch", "analytics-query"])
+@pytest.mark.slow
 def test_no_small_body_takes_much_memory(surface: Surface, function: str, name: str) -> None:
     """Bodies that decompress to a lot are refused or taken within the bounds."""
     for path in (
@@ -266,6 +267,7 @@ def test_no_small_body_takes_much_memory(surface: Surface, function: str, name: 
     surface.check_memory()
 
 
+@pytest.mark.slow
 def test_process_batch_refuses_without_the_secret(surface: Surface) -> None:
     """process-batch takes nothing from an outsider, in any form."""
     event = json.dumps(EXAMPLES[0])
@@ -318,6 +320,7 @@ def schemathesis(surface: Surface, folder: Path, *options: str) -> None:
     surface.check_memory()
 
 
+@pytest.mark.slow
 def test_ingest_keeps_its_document(surface: Surface, tmp_path: Path) -> None:
     """Schemathesis runs against a real ingest, shortly."""
     schemathesis(surface, tmp_path, "--phases=examples,fuzzing", "--max-examples=2")

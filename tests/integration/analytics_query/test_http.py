@@ -286,6 +286,7 @@ def test_a_slow_report_is_cut_off_with_a_clear_message(
         assert live.get("overview").status_code == 200
 
 
+@pytest.mark.slow
 def test_a_database_that_comes_back_is_used_again(
     postgres_server: EmbeddedPostgres, tmp_path: Path
 ) -> None:

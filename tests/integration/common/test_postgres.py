@@ -57,6 +57,7 @@ def terminate(database: Database) -> None:
         )
 
 
+@pytest.mark.slow
 def test_a_connection_that_the_server_closed_is_replaced(database: Database) -> None:
     settings = PoolSettings(db_pool_min=3, db_pool_max=3)
     with open_pool(settings, database.url, name="test", session={}, gauge=gauge()) as pool:

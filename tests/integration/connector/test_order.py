@@ -184,6 +184,7 @@ async def run_and_kill(
     assert check_order(function.entries(), lanes) == lanes.keys()
 
 
+@pytest.mark.slow
 async def test_a_connector_that_is_killed(
     keys: JetStreamContext, nats_url: str, tmp_path: Path
 ) -> None:

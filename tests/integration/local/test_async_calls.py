@@ -182,6 +182,7 @@ async def test_a_callback_is_tried_again(gateway: RunningGateway, receiver: Rece
     assert (await gateway.status())["invocationCount"] == 1
 
 
+@pytest.mark.slow
 async def test_stored_calls_survive_platform_and_broker(
     tmp_path: Path, nats_server: EmbeddedNats, receiver: Receiver
 ) -> None:

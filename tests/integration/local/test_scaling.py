@@ -202,6 +202,7 @@ async def test_a_start_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
             assert answer.status in {503, 504}
 
 
+@pytest.mark.slow
 async def test_functions_that_hang_at_start_hold_up_no_other(tmp_path: Path) -> None:
     async with running_gateway(tmp_path, parallel_starts=1) as gateway:
         for number in range(2):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, NotRequired
 
 import orjson
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import Field, StringConstraints
 from typing_extensions import TypedDict
@@ -20,6 +20,7 @@ from functions.ingest.body import iter_events
 from functions.ingest.quick_check import check_plain
 from functions.ingest.validation import EventValidator
 from infra.cli.load.event_generator import Mix, generate
+from tests.support import kinds
 
 VALID = [each.event for each in generate(400, seed=3, mix=Mix(days=3))]
 ONE_OF_A_KIND = list({(e["source"], e["funnelStage"], e["eventType"]): e for e in VALID}.values())
@@ -98,6 +99,7 @@ def changed_events(draw: st.DrawFn) -> bytes:
 
 @given(changed_events())
 @example(b'{"eventId":"1","timestamp":"2026-02-30T00:00:00Z"}')
+@settings(max_examples=kinds.examples(quick=30))
 def test_whatever_it_returns_the_contract_returns(text: bytes) -> None:
     found = check_plain(text)
     if found is not None:
