@@ -66,12 +66,13 @@ def status(database_url: str, folder: Path = MIGRATIONS) -> Status:
     """Compare a database with the migrations of this code.
 
     Raises:
-        DatabaseError: the database is away, or too old.
+        DatabaseError: the database is away, too old, or not in UTF8.
     """
     known = {file.name[:14] for file in folder.glob("[0-9]*.sql")}
     try:
         with psycopg.connect(database_url, connect_timeout=CONNECT_SECONDS) as connection:
             refuse_old_servers(connection.info.server_version)
+            _refuse_other_encodings(connection.info.parameter_status("server_encoding"))
             rows = connection.execute("SELECT version FROM public.schema_migrations").fetchall()
     except errors.UndefinedTable:
         rows = []
@@ -119,6 +120,15 @@ def refuse_old_servers(version: int) -> None:
         raise DatabaseError(
             f"the database is PostgreSQL {major}: Universe needs {MIN_SERVER} or newer. "
             "Use a newer server"
+        )
+
+
+def _refuse_other_encodings(encoding: str | None) -> None:
+    """Raise `DatabaseError` if a database cannot hold every text, before events fail one by one."""
+    if encoding != "UTF8":
+        raise DatabaseError(
+            f"the database stores texts as {encoding}: Universe needs UTF8. Create it with "
+            "ENCODING 'UTF8' TEMPLATE template0"
         )
 
 

@@ -122,6 +122,22 @@ def test_database_of_an_older_version_is_refused_and_stays(empty_urls: list[str]
     assert status(url).applied == tuple(OLDER)
 
 
+def test_a_database_of_other_texts_is_refused(postgres: EmbeddedPostgres) -> None:
+    """Texts that are not ASCII would be refused event by event, or stored and never found."""
+    name = "migrations_ascii"
+    with psycopg.connect(postgres.url(database="postgres"), autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE IF EXISTS {name}".encode())
+        connection.execute(
+            f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' TEMPLATE template0 LOCALE 'C'".encode()
+        )
+    with pytest.raises(DatabaseError) as refused:
+        migrate(postgres.url(database=name))
+    assert str(refused.value) == (
+        "the database stores texts as SQL_ASCII: Universe needs UTF8. Create it with "
+        "ENCODING 'UTF8' TEMPLATE template0"
+    )
+
+
 def test_schema_file_is_what_the_migrations_make(empty_urls: list[str]) -> None:
     url = empty_urls[0]
     migrate(url)
