@@ -27,7 +27,7 @@ STAND_IN_SECONDS = 400
 STAND_IN_PACKAGES = (
     "base-files,base-passwd,bash,ca-certificates,coreutils,dash,findutils,grep,libc-bin,"
     "libstdc++6,"
-    "python3,python3-distutils,python3-pip,python3-venv,sed"
+    "python3,python3-distutils,python3-pip,python3-venv,sed,tzdata"
 )
 
 
@@ -250,7 +250,7 @@ def _debian_with_python(archive: Path) -> None:
     if not shutil.which("mmdebstrap"):
         pytest.skip(f"{PYTHON} cannot be pulled, and there is no mmdebstrap to make a stand-in")
     archive.parent.mkdir(parents=True, exist_ok=True)
-    made = archive.with_suffix(".part")
+    made = archive.with_suffix(f".{os.getpid()}.part")  # another worker may make it too
     release = dict(
         line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if line
     )

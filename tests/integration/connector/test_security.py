@@ -94,9 +94,16 @@ async def test_what_is_wrong_is_told(
     """A refusal says what the server said, and which setting to look at."""
     protected = prepare(tmp_path)
     monkeypatch.setenv("SECRETS_DIR", write(tmp_path / "secrets", protected.wrong))
-    with server(tmp_path, protected) as url, pytest.raises(NatsConnectError) as refused:
-        await connect(BrokerSettings(nats_url=url, nats_connect_timeout=0.5), "test")
-    assert protected.told in str(refused.value)
+    told = ""
+    with server(tmp_path, protected) as url:
+        # now and then the server resets the connection before it is heard; components ask again
+        for _ in range(10):
+            with pytest.raises(NatsConnectError) as refused:
+                await connect(BrokerSettings(nats_url=url, nats_connect_timeout=0.5), "test")
+            told = str(refused.value)
+            if "reset by peer" not in told:
+                break
+    assert protected.told in told
 
 
 async def test_an_address_without_a_server_is_told() -> None:

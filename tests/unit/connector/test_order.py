@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from functions.common.broker import EVENT_COUNT
@@ -251,6 +251,8 @@ class World:
             self.queue.add(again, self.now, more_to_come=False)
 
 
+# an example takes as long as ten of another property
+@settings(max_examples=settings().max_examples // 5)
 @given(st.randoms(use_true_random=False), st.integers(1, 25), st.integers(1, 5))
 def test_whatever_happens_keys_stay_in_order_and_all_is_settled(
     chance: random.Random, number: int, keys: int
