@@ -35,7 +35,7 @@ demo: setup ## start the platform, send events, print a report; DEMO_ARGS=--exit
 PYTEST = env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest
 
 test: setup-dev ## run the tests that take minutes; TEST_ARGS="-k name" to choose
-	@$(PYTEST) -n 4 $(TEST_ARGS)
+	@$(PYTEST) -n 5 $(TEST_ARGS)
 
 test-all: setup-dev ## run the slow ones: chaos, outages, images, long properties
 	@$(PYTEST) -n 2 -m slow $(TEST_ARGS)
