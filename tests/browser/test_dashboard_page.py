@@ -282,6 +282,7 @@ REGIONS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_curves_by_the_week_and_calendar_ranges(page: Page, live: Analytics) -> None:
     visit(page, live, "?range=30d&compare=none")
     Select(page.one("#interval")).select_by_value("week")
@@ -429,7 +430,14 @@ def test_revenue_by_campaign_of_last_week_as_csv(page: Page, live: Analytics) ->
     assert revenue == {name: oracle.amount(of) for name, of in expected.items()}
 
 
-@pytest.mark.parametrize("name", [name for name in CARDS if name != "campaigns"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name == "funnel" else pytest.mark.slow)
+        for name in CARDS
+        if name != "campaigns"
+    ],
+)
 def test_every_chart_is_a_table_and_a_csv_too(page: Page, live: Analytics, name: str) -> None:
     visit(page, live)
     page.one(card(name, "[title='Download as CSV']")).click()
@@ -441,6 +449,7 @@ def test_every_chart_is_a_table_and_a_csv_too(page: Page, live: Analytics, name:
     assert page.all(card(name, ".chart, .bars"))
 
 
+@pytest.mark.slow
 def test_raw_events_of_the_view_as_a_file(page: Page, live: Analytics) -> None:
     visit(page, live, "?range=yesterday&source=tiktok")
     page.one(card("latest", ".exports button")).click()
@@ -568,6 +577,7 @@ def test_who_comes_back(page: Page, live: Analytics) -> None:
     shows(page, **question)
 
 
+@pytest.mark.slow
 def test_a_range_that_ends_before_it_starts_is_refused(page: Page, live: Analytics) -> None:
     visit(page, live)
     page.one("#range").click()
@@ -577,6 +587,7 @@ def test_a_range_that_ends_before_it_starts_is_refused(page: Page, live: Analyti
     assert query_of(page) == {}
 
 
+@pytest.mark.slow
 def test_dragging_over_a_chart_zooms_in(page: Page, live: Analytics) -> None:
     """Nine days are drawn by the day: what is touched is in the range, from midnight on."""
     visit(page, live, f"?from={oracle.utc(midnight(11))}&to={oracle.utc(midnight(2))}")
@@ -600,6 +611,7 @@ def test_dragging_over_a_chart_zooms_in(page: Page, live: Analytics) -> None:
     check_totals(page, within(midnight(8), midnight(5)))
 
 
+@pytest.mark.slow
 def test_a_chart_tells_the_figures_below_the_mouse(page: Page, live: Analytics) -> None:
     visit(page, live, f"?from={oracle.utc(midnight(11))}&to={oracle.utc(midnight(2))}")
     bar = page.one(card("events-over-time", ".bar"))
@@ -691,6 +703,7 @@ def test_an_empty_range_says_so_once(page: Page, live: Analytics) -> None:
     assert page.all(card("revenue-over-time", ".line, .bar"))
 
 
+@pytest.mark.slow
 def test_an_empty_database_offers_a_first_event(
     page: Page, postgres: EmbeddedPostgres, migrated_template: str, tmp_path: Path
 ) -> None:
@@ -958,7 +971,8 @@ def test_it_fits_any_screen(page: Page, live: Analytics, width: int) -> None:
     assert not covered
 
 
-@pytest.mark.parametrize("slash", [pytest.param("", marks=pytest.mark.slow), "/"])
+@pytest.mark.parametrize("slash", ["", "/"])
+@pytest.mark.slow
 def test_it_works_below_any_path(page: Page, live: Analytics, slash: str) -> None:
     with mounted(live.function.url, "/function/analytics-query") as url:
         page.driver.get(url + slash + "?range=24h")

@@ -216,6 +216,7 @@ def test_killing_replicas_loses_and_doubles_nothing(up: RunningPlatform) -> None
     assert status["rowsStored"] == before + len(generated)
 
 
+@pytest.mark.slow
 def test_data_survives_a_restart(up: RunningPlatform, e2e_folder: Path) -> None:
     # exact: an estimate may change when deltas that wait are folded, as they are at the end
     before = up.report("overview", exact="true")["totals"]

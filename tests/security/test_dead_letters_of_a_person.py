@@ -186,6 +186,7 @@ async def wait_for_record(database: Database, number: int) -> None:
     await asyncio.to_thread(wait_until, lambda: ask(database, count) == [(number,)], 30)
 
 
+@pytest.mark.slow
 async def test_export_has_every_event_of_the_person_and_no_other(
     nats_url: str, database: Database, tmp_path: Path
 ) -> None:

@@ -305,6 +305,7 @@ def test_killed_at_any_moment_while_events_come_and_reports_run(live: Analytics)
     assert records[0][1] == len(oracle.facts(mine))
 
 
+@pytest.mark.slow
 def test_events_written_between_the_steps_are_counted_once(live: Analytics) -> None:
     """Writers commit, and compaction tries to run, in the middle of a day's transaction."""
     fresh = remaining(generated(300, seed=24, mix=Mix(days=6, users=100)))

@@ -83,10 +83,6 @@ INGEST_BODIES: dict[str, Callable[[], tuple[bytes, str, int]]] = {
 }
 
 
-WORST_BODIES = ("lines", "one long text")
-"""What takes most of an array and of a long text; the others run with the slow tests."""
-
-
 def gzipped(body: bytes, kind: str) -> dict[str, Any]:
     headers = {"Content-Type": kind or "application/json", "Content-Encoding": "gzip"}
     return {"content": gzip.compress(body, mtime=0), "headers": headers}
@@ -98,13 +94,8 @@ def post_at_once(url: str, request: dict[str, Any]) -> list[httpx.Response]:
         return [future.result() for future in futures]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        name if name in WORST_BODIES else pytest.param(name, marks=pytest.mark.slow)
-        for name in INGEST_BODIES
-    ],
-)
+@pytest.mark.parametrize("name", INGEST_BODIES)
+@pytest.mark.slow
 def test_a_small_request_does_not_fill_the_memory_of_ingest(ingest: Function, name: str) -> None:
     """8 KB of gzip: ingest stays below 150 MB, and its answers below 1 MB, three at once."""
     body, kind, status = INGEST_BODIES[name]()

@@ -346,6 +346,7 @@ def test_the_contract_is_valid_and_its_examples_fit(live: Analytics) -> None:
         TypeAdapter(REPORTS_BY_NAME[operation["operationId"]].response).validate_python(example)
 
 
+@pytest.mark.slow
 def test_the_live_function_keeps_its_contract(live: Analytics, tmp_path: Path) -> None:
     """Schemathesis makes up requests from the contract and checks every answer against it."""
     schemathesis(live, tmp_path, "--phases=examples,fuzzing", "--max-examples=2")

@@ -98,6 +98,7 @@ async def test_a_consumer_that_is_paused_in_nats(
     wait_until(lambda: "paused" not in said(connector))
 
 
+@pytest.mark.slow
 async def test_what_is_not_bound(
     log: JetStreamContext, function: FakeFunction, gateway: FakeGateway, connector: ConnectorProcess
 ) -> None:

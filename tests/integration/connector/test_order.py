@@ -100,6 +100,7 @@ def fn(function: FakeFunction, **options: str) -> dict[str, Any]:
     return deployed("fn", function.url, annotations=annotations)
 
 
+@pytest.mark.slow
 async def test_a_failing_key_holds_up_only_itself(
     keys: JetStreamContext,
     function: FakeFunction,

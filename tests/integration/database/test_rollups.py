@@ -231,6 +231,7 @@ def test_strange_texts_survive_the_rollups(database: Database, compacted: bool) 
     assert_rollups_exact(database)
 
 
+@pytest.mark.slow
 def test_unique_users_are_estimated_within_the_bound(database: Database) -> None:
     events = generated(20_000, mix=Mix(days=1, users=8000))
     with writer_to(database) as writer:
