@@ -47,7 +47,7 @@ from infra.connector.jetstream.attempt_store import AttemptStore
 from infra.connector.jetstream.consumer import Consumer, ConsumerTarget
 from infra.connector.jetstream.dispatcher import Dispatcher
 from infra.connector.jetstream.lease import Lease
-from infra.connector.jetstream.results import ResultPublisher
+from infra.connector.jetstream.result_publisher import ResultPublisher
 from infra.connector.jetstream.turn import Turn
 from infra.connector.openfaas.presence import Presence
 

@@ -24,7 +24,7 @@ from infra.connector.dlq.publisher import (
 )
 from infra.connector.jetstream.inflight import InFlightMessages
 from infra.connector.jetstream.outgoing import Outgoing
-from infra.connector.jetstream.results import ResultPublisher
+from infra.connector.jetstream.result_publisher import ResultPublisher
 
 logger = logging.getLogger(__name__)
 
