@@ -10,6 +10,9 @@ CALL_ID: ContextVar[str] = ContextVar("call_id", default="")
 
 CALL_ID_HEADER = "X-Call-Id"
 
+TRACE_HEADERS = ("traceparent", "tracestate")
+"""W3C Trace Context: a call belongs to the trace in which its message was published."""
+
 _SAFE = re.compile(r"[\x21-\x7e]{1,128}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 

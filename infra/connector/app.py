@@ -161,10 +161,8 @@ class Connector:
         )
         connections = Connections(nc, js, session, gateway, streams, self._orphans, presence)
         scaling = Scaling(self._running, presence, self._autoscaler)
-        tasks = [
-            asyncio.create_task(presence.run()),
-            asyncio.create_task(scaling.run(settings.scale_interval)),
-        ]
+        announcing = asyncio.create_task(presence.run())
+        measuring = asyncio.create_task(scaling.run(settings.scale_interval))
         try:
             while not self._stopped.is_set() and not nc.is_closed:
                 try:
@@ -174,11 +172,11 @@ class Connector:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stopped.wait(), settings.discovery_interval)
         finally:
-            tasks[1].cancel()
-            await asyncio.wait(tasks[1:])
+            measuring.cancel()
+            await asyncio.wait((measuring,))
             await self._stop_bindings()
-            tasks[0].cancel()
-            await asyncio.wait(tasks[:1])
+            announcing.cancel()  # the other connectors hear of what still runs until it has ended
+            await asyncio.wait((announcing,))
             await session.close()
             if nc.is_closed:
                 logger.error("the NATS connection was closed for good: %s", nc.last_error)

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from functions.common.correlation import TRACE_HEADERS
 from infra.connector.errors import MalformedResponseError
 
 CONTENT_TYPE = "Content-Type"
 JSON_TYPE = "application/json"
 _CE = "ce-"
-_TRACE = frozenset({"traceparent", "tracestate"})
 _SERVER_PREFIX = "nats-"
 _is_header_name = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 
@@ -45,7 +45,7 @@ def single_result(headers: Mapping[str, str], body: bytes) -> tuple[Result, ...]
     kept = {
         name.lower(): value
         for name, value in headers.items()
-        if name.lower() in _TRACE or name.lower().startswith(_CE)
+        if name.lower() in TRACE_HEADERS or name.lower().startswith(_CE)
     }
     if content_type := headers.get(CONTENT_TYPE):
         kept[CONTENT_TYPE] = content_type

@@ -10,9 +10,9 @@ from urllib.parse import quote, unquote
 
 import orjson
 
-from functions.common.correlation import CALL_ID_HEADER
+from functions.common.correlation import CALL_ID_HEADER, TRACE_HEADERS
 from infra.connector.delivery.message import Message
-from infra.connector.http.headers import TRACE_HEADERS, passed_on
+from infra.connector.http.headers import passed_on
 
 BATCH_CONTENT_TYPE = "application/cloudevents-batch+json"
 STRUCTURED_TYPE = "application/cloudevents+json"

@@ -5,10 +5,8 @@ from collections.abc import Collection, Sequence
 from urllib.parse import quote
 
 from functions.common import signature
+from functions.common.correlation import TRACE_HEADERS
 from infra.connector.delivery.message import Message
-
-TRACE_HEADERS = ("traceparent", "tracestate")
-"""W3C Trace Context: a call belongs to the trace in which its message was published."""
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _NOT_PASSED = frozenset(

@@ -12,7 +12,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from functions.common import signature
-from functions.common.correlation import CALL_ID_HEADER
+from functions.common.correlation import CALL_ID_HEADER, TRACE_HEADERS
 from infra.connector.delivery.message import Message
 from infra.connector.delivery.response import (
     Failed,
@@ -28,7 +28,7 @@ from infra.connector.http.cloudevents import (
     identifiers,
     request_headers,
 )
-from infra.connector.http.headers import TRACE_HEADERS, shared_trace
+from infra.connector.http.headers import shared_trace
 
 if TYPE_CHECKING:
     from infra.connector.http.tracing import Tracing

@@ -8,7 +8,7 @@ from nats.js import JetStreamContext
 from nats.js.errors import APIError
 
 from functions.common.broker import MSG_ID
-from functions.common.correlation import CALL_ID, CALL_ID_HEADER
+from functions.common.correlation import CALL_ID, CALL_ID_HEADER, TRACE_HEADERS
 from infra.connector import metrics
 from infra.connector.delivery.message import Message
 from infra.connector.delivery.results import Result
@@ -18,7 +18,6 @@ from infra.connector.jetstream.streams import stream_names
 
 RESULT_OF = "Result-Of"
 RESULT_FUNCTION = "Result-Function"
-_TRACE = ("traceparent", "tracestate")
 
 
 class ResultPublisher:
@@ -94,7 +93,9 @@ class ResultPublisher:
         assert self._target is not None
         top = message.top
         identity = f"result:{self._consumer}:{message.id}:{top.key.time}"
-        carried = {name: value for name in _TRACE if (value := message.lower_headers.get(name))}
+        carried = {
+            name: value for name in TRACE_HEADERS if (value := message.lower_headers.get(name))
+        }
         carried[CALL_ID_HEADER] = message.headers.get(CALL_ID_HEADER) or CALL_ID.get()
         fixed = {RESULT_OF: message.id, RESULT_FUNCTION: self._function}
         return [
