@@ -1,21 +1,21 @@
 // The dashboard: fetches the reports that the state in the URL names, and shows them.
 
-import { address, ApiError, fetchReport, fetchExport, rememberKey } from "./api.js";
-import { hideBanner, showBanner, showWaiting } from "./banner.js";
-import { Card, loadCharts } from "./card.js";
-import * as cards from "./cards.js";
-import { download, fileName } from "./csv.js";
-import { FIGURES } from "./definitions.js";
-import { byId, element } from "./dom.js";
-import * as format from "./format.js";
-import { chosenInterval, endsOf, intervalOf, intervalOfMoney, overBy } from "./intervals.js";
-import { RangePicker } from "./range_picker.js";
-import { COMPARISONS, instant, parseTime, resolve } from "./ranges.js";
-import { showLeftOut } from "./left_out.js";
+import { address, ApiError, fetchReport, fetchExport, rememberKey } from "./lib/api.js";
+import { hideBanner, showBanner, showWaiting } from "./notices/banner.js";
+import { Card, loadCharts } from "./cards/card.js";
+import * as cards from "./cards/cards.js";
+import { download, fileName } from "./lib/csv.js";
+import { FIGURES } from "./lib/definitions.js";
+import { byId, element } from "./lib/dom.js";
+import * as format from "./lib/format.js";
+import { chosenInterval, endsOf, intervalOf, intervalOfMoney, overBy } from "./lib/intervals.js";
+import { RangePicker } from "./filters/range_picker.js";
+import { COMPARISONS, instant, parseTime, resolve } from "./lib/ranges.js";
+import { showLeftOut } from "./notices/left_out.js";
 import { read, write } from "./state.js";
-import { hideStart, showStart } from "./start.js";
-import { failTotals, loadingTotals, showTotals, waitForTotals } from "./totals.js";
-import { moment, useZone, wall, WORKSPACE_ZONE, zoneName } from "./zone.js";
+import { hideStart, showStart } from "./notices/start.js";
+import { failTotals, loadingTotals, showTotals, waitForTotals } from "./cards/totals.js";
+import { moment, useZone, wall, WORKSPACE_ZONE, zoneName } from "./lib/zone.js";
 
 const REFRESH_MS = 5000;
 /** After so long without any answer it is said that there is none. */
@@ -43,8 +43,8 @@ const card = {
 };
 /** The views besides the overview: a card, and the module that fills it, which is loaded when it is opened. */
 const views = {
-  funnels: { card: new Card("steps", options), load: () => import("./steps.js") },
-  retention: { card: new Card("retention", options), load: () => import("./retention.js") },
+  funnels: { card: new Card("steps", options), load: () => import("./views/steps.js") },
+  retention: { card: new Card("retention", options), load: () => import("./views/retention.js") },
 };
 
 /** Changes the state, its address in the browser, and what is shown. */

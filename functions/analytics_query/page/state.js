@@ -1,7 +1,7 @@
 // What the page shows, kept in the URL so that a view can be shared and the back button works.
 
-import { COMPARISONS, DEFAULT_PRESET, parseTime, PRESETS } from "./ranges.js";
-import { isZone, useZone, WORKSPACE_ZONE } from "./zone.js";
+import { COMPARISONS, DEFAULT_PRESET, parseTime, PRESETS } from "./lib/ranges.js";
+import { isZone, useZone, WORKSPACE_ZONE } from "./lib/zone.js";
 
 export const VIEWS = ["overview", "funnels", "retention"];
 /** What a view has chosen, with what may be chosen; the first is the default. */

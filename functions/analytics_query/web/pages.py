@@ -26,13 +26,17 @@ DASHBOARD = "/"
 
 PAGE_FILES = {
     "icon.svg": swagger_ui.files()["icon.svg"],
-    **{file.name: file for file in PAGE_FOLDER.iterdir() if file.suffix in (".js", ".css")},
+    **{
+        file.relative_to(PAGE_FOLDER).as_posix(): file
+        for file in PAGE_FOLDER.rglob("*.*")
+        if file.suffix in (".js", ".css")
+    },
 }
-"""The paths of the dashboard's files by their names."""
+"""The paths of the dashboard's files by their names, which begin with their folders."""
 FILES = {**swagger_ui.files(), **PAGE_FILES}
 """The paths of the static files by their names below `/assets/`."""
-LATER = ("theme.js", "charts.js", "retention.js", "steps.js")
-"""Modules that the browser need not load before the page asks for its figures."""
+LATER = ("theme.js", "charts/", "views/")
+"""Modules, and folders of them, that the browser need not load before the page asks for figures."""
 
 
 def _version() -> str:
@@ -77,7 +81,7 @@ CONTENT_SECURITY_POLICY = swagger_ui.content_security_policy([_inline_script_has
 @functools.cache
 def _page() -> CacheableBody:
     assets = VERSION_FOLDER.removeprefix("/")
-    modules = sorted(n for n in PAGE_FILES if n.endswith(".js") and n not in LATER)
+    modules = sorted(n for n in PAGE_FILES if n.endswith(".js") and not n.startswith(LATER))
     preloads = "\n".join(f'<link rel="modulepreload" href="{assets}{name}">' for name in modules)
     text = (PAGE_FOLDER / "index.html").read_text(encoding="utf-8")
     text = text.replace("{assets}", assets).replace("{preloads}", preloads)

@@ -381,7 +381,7 @@ def schemathesis(live: Analytics, folder: Path, *options: str) -> None:
     assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]
 
 
-@pytest.mark.parametrize("name", ["charts.js", "swagger-ui-bundle.js", "swagger-ui.css"])
+@pytest.mark.parametrize("name", ["charts/charts.js", "swagger-ui-bundle.js", "swagger-ui.css"])
 def test_assets_are_served_locally(live: Analytics, name: str) -> None:
     answer = live.client.get(f"/assets/{name}", headers={"Accept-Encoding": "gzip"})
     assert answer.status_code == 200
@@ -400,11 +400,11 @@ def test_the_files_of_the_page_are_kept(live: Analytics) -> None:
     page = live.client.get("/").text
     paths = re.findall(r'(?:href|src)="(assets/[^"]+)"', page)
     assert len(paths) > 10
-    for path in {*paths, paths[0].rsplit("/", 1)[0] + "/charts.js"}:
+    for path in {*paths, paths[0].rsplit("/", 1)[0] + "/charts/charts.js"}:
         answer = live.client.get("/" + path)
         assert answer.status_code == 200, path
         assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
-    old = live.client.get("/assets/0123456789abcdef/charts.js")
+    old = live.client.get("/assets/0123456789abcdef/charts/charts.js")
     assert old.status_code == 200
     assert old.headers["cache-control"] == "private, no-cache"
     assert live.client.get("/assets/0123456789abcdef/nothing.js").status_code == 404

@@ -9,7 +9,7 @@ PAGE = ROOT / "functions" / "analytics_query" / "page"
 
 def test_every_figure_is_defined_once_and_everywhere_the_same() -> None:
     figures = re.findall(
-        r'^  (\w+): \["(.+)", "(.+)"\],$', (PAGE / "definitions.js").read_text(), re.M
+        r'^  (\w+): \["(.+)", "(.+)"\],$', (PAGE / "lib/definitions.js").read_text(), re.M
     )
     assert len(figures) > 10
     rows = {

@@ -1,8 +1,8 @@
 // The one place that says that the database is away, and when it is asked again.
 
-import { byId, element } from "./dom.js";
-import * as format from "./format.js";
-import { zoneName } from "./zone.js";
+import { byId, element } from "../lib/dom.js";
+import * as format from "../lib/format.js";
+import { zoneName } from "../lib/zone.js";
 
 /** Longest pause between two attempts, in seconds. */
 const MAX_PAUSE = 15;

@@ -1,9 +1,9 @@
 // The time range: presets and a custom range, in a panel.
 
-import { byId, element } from "./dom.js";
-import * as format from "./format.js";
-import { instant, PRESETS, resolve } from "./ranges.js";
-import { moment, wall, WORKSPACE_ZONE, zoneName } from "./zone.js";
+import { byId, element } from "../lib/dom.js";
+import * as format from "../lib/format.js";
+import { instant, PRESETS, resolve } from "../lib/ranges.js";
+import { moment, wall, WORKSPACE_ZONE, zoneName } from "../lib/zone.js";
 
 export class RangePicker {
   /**

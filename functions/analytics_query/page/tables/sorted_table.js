@@ -1,7 +1,7 @@
 // A table that is sorted by its headings.
 
-import { meaning, title } from "./definitions.js";
-import { element, scrolling } from "./dom.js";
+import { meaning, title } from "../lib/definitions.js";
+import { element, scrolling } from "../lib/dom.js";
 
 /**
  * @param {{caption: string, columns: {key: string, title?: string, number?: boolean,

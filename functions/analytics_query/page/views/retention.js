@@ -1,8 +1,8 @@
 // The view of retention: who comes back, one row a cohort.
 
-import { element, scrolling } from "./dom.js";
-import * as format from "./format.js";
-import { endsOf, overBy } from "./intervals.js";
+import { element, scrolling } from "../lib/dom.js";
+import * as format from "../lib/format.js";
+import { endsOf, overBy } from "../lib/intervals.js";
 
 const UNITS = { day: "Day", week: "Week", month: "Month" };
 

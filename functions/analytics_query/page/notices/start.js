@@ -1,6 +1,6 @@
 // What stands in the place of the cards while there is nothing to show.
 
-import { byId, element } from "./dom.js";
+import { byId, element } from "../lib/dom.js";
 
 /** An event that any ingest takes, sent by curl. */
 export function firstEvent(now = new Date(), place = location) {

@@ -1,7 +1,7 @@
 // What the filters leave out, or count by another rule: said above the figures.
 
-import { element } from "./dom.js";
-import * as format from "./format.js";
+import { element } from "../lib/dom.js";
+import * as format from "../lib/format.js";
 
 const much = ({ events, purchases, revenue }) => `${format.count(events)} ${events === 1 ? "event" : "events"}`
   + (purchases ? ` (${format.count(purchases)} purchases, ${format.money(revenue)})` : "");

@@ -1,8 +1,8 @@
 // The view of funnels: steps that are chosen here, counted in people.
 
-import { byId, element, scrolling } from "./dom.js";
-import * as format from "./format.js";
-import { bounds } from "./totals.js";
+import { byId, element, scrolling } from "../lib/dom.js";
+import * as format from "../lib/format.js";
+import { bounds } from "../cards/totals.js";
 
 const MAX_STEPS = 8;
 const STAGES = { "stage:top": "Any event at the top", "stage:bottom": "Any event at the bottom" };

@@ -1,8 +1,8 @@
 // A card of the page: loading, empty and failed; its data as a chart or as a table, and as CSV.
 
-import { download, fileName, toCsv } from "./csv.js";
-import { meaning, title } from "./definitions.js";
-import { element, scrolling, svg } from "./dom.js";
+import { download, fileName, toCsv } from "../lib/csv.js";
+import { meaning, title } from "../lib/definitions.js";
+import { element, scrolling, svg } from "../lib/dom.js";
 
 const icon = (path) => svg("svg", { viewBox: "0 0 20 20", "aria-hidden": "true" }, svg("path", { d: path }));
 const TABLE = "M3.5 4.5h13v11h-13zM3.5 8.2h13M3.5 11.8h13M8 8.2v7.3";
@@ -13,7 +13,7 @@ let loading = null;
 
 /** Loads the code of charts, once; null: it cannot be loaded now. */
 export function loadCharts() {
-  loading ??= import("./charts.js").then((loaded) => (charts = loaded), () => (loading = null));
+  loading ??= import("../charts/charts.js").then((loaded) => (charts = loaded), () => (loading = null));
   return loading;
 }
 

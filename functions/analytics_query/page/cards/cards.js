@@ -1,13 +1,13 @@
 // What each card shows of its report.
 
-import { bars } from "./bars.js";
-import { meaning, title } from "./definitions.js";
-import { element, scrolling } from "./dom.js";
-import * as format from "./format.js";
-import { endsOf } from "./intervals.js";
-import { sortedTable } from "./sorted_table.js";
+import { bars } from "../tables/bars.js";
+import { meaning, title } from "../lib/definitions.js";
+import { element, scrolling } from "../lib/dom.js";
+import * as format from "../lib/format.js";
+import { endsOf } from "../lib/intervals.js";
+import { sortedTable } from "../tables/sorted_table.js";
 import { bounds, delta } from "./totals.js";
-import { zoneName } from "./zone.js";
+import { zoneName } from "../lib/zone.js";
 
 const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
 /** A figure of which nothing can be known is null: a dash, not 0. */

@@ -1,9 +1,9 @@
 // Charts over time and the funnel, drawn as SVG: colours come from the style sheet, so that a theme
 // or paper changes them. The page asks for this module after it has asked for its figures.
 
-import { element, svg } from "./dom.js";
-import * as format from "./format.js";
-import { LENGTH, overBy } from "./intervals.js";
+import { element, svg } from "../lib/dom.js";
+import * as format from "../lib/format.js";
+import { LENGTH, overBy } from "../lib/intervals.js";
 
 const PALETTE = 8;
 const FIXED = { facebook: "--facebook", tiktok: "--tiktok", top: "--series-1", bottom: "--series-3", all: "--series-1" };

@@ -1,6 +1,6 @@
 // Lists of bars: figures by name, as a table that draws itself.
 
-import { element } from "./dom.js";
+import { element } from "../lib/dom.js";
 
 /**
  * @param {{items: {label: string, mark?: string, value: number, text: string, title?: string,

@@ -1,8 +1,8 @@
 // The row of totals: a figure, its change against the period before, its course.
 
-import { meaning, title } from "./definitions.js";
-import { element, svg } from "./dom.js";
-import * as format from "./format.js";
+import { meaning, title } from "../lib/definitions.js";
+import { element, svg } from "../lib/dom.js";
+import * as format from "../lib/format.js";
 
 const FIGURES = [
   { key: "events", show: format.compact, exact: format.count, course: "events" },
