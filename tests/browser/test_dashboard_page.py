@@ -996,6 +996,11 @@ def test_swagger_ui_asks_the_live_function(page: Page, live: Analytics) -> None:
     with mounted(live.function.url, "/function/analytics-query") as url:
         page.driver.get(url + "/api")
         check_swagger(page)
+        colour = "return getComputedStyle(document.querySelector('.swagger-ui')).backgroundColor"
+        page.script("document.documentElement.dataset.theme === 'dark' || theme.click()")
+        assert page.script(colour) == "rgb(12, 14, 22)"
+        page.one("#theme").click()
+        assert page.script(colour) == "rgb(245, 246, 250)"
         page.one("#operations-analytics-funnel .opblock-summary-control").click()
         execute = wait_until(lambda: page.all("#operations-analytics-funnel .execute"))[0]
         page.script("arguments[0].scrollIntoView({block: 'center'}); arguments[0].click()", execute)

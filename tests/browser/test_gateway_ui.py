@@ -114,3 +114,26 @@ async def test_what_is_wrong_is_shown(browser: WebDriver, gateway: RunningGatewa
     await shows(browser, "tr[data-function=broken] .problem", "exited with status 1")
     await gateway.server.stop()
     await shows(browser, "#connection", "no connection")
+
+
+@pytest.mark.slow
+async def test_the_theme_of_the_system_is_shown_and_can_be_switched(
+    browser: WebDriver, gateway: RunningGateway
+) -> None:
+    def colours() -> list[str]:
+        return browser.execute_script(
+            "const style = getComputedStyle(document.body);"
+            "return [document.documentElement.dataset.theme, style.backgroundColor, style.color];"
+        )
+
+    browser.execute_cdp_cmd(  # type: ignore[attr-defined]
+        "Emulation.setEmulatedMedia",
+        {"features": [{"name": "prefers-color-scheme", "value": "dark"}]},
+    )
+    await open_page(browser, gateway)
+    assert colours() == ["dark", "rgb(12, 14, 22)", "rgb(236, 238, 247)"]
+    await click(browser, "#theme")
+    light = ["light", "rgb(245, 246, 250)", "rgb(23, 26, 43)"]
+    assert colours() == light
+    await open_page(browser, gateway)
+    assert colours() == light

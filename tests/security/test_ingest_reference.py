@@ -13,6 +13,7 @@ import pytest
 from openapi_spec_validator import validate
 
 from functions.common.events import SOURCES
+from functions.common.http import swagger_ui
 from functions.common.paths import ROOT
 from functions.ingest.api import schemas
 from functions.ingest.settings import IngestSettings
@@ -235,7 +236,7 @@ def test_swagger_ui_needs_no_other_host(live: httpx.Client) -> None:
         assert page.headers["referrer-policy"] == "no-referrer"
         assert page.headers["x-content-type-options"] == "nosniff"
         assert "//" not in page.text.replace("</", "")
-        for link in ("swagger-ui.css", "swagger-ui-bundle.js", "swagger.js", "icon.svg"):
+        for link in swagger_ui.FILE_NAMES:
             assert f'"assets/{link}"' in page.text
             packed = client.get(f"{url}/assets/{link}", headers={"Accept-Encoding": "gzip"})
             assert packed.status_code == 200

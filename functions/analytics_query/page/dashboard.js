@@ -372,11 +372,6 @@ async function start() {
     byId("source").focus();
   });
   byId("live").addEventListener("click", () => change({ live: !state.live }));
-  byId("theme").addEventListener("click", () => {
-    const theme = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
-    document.documentElement.dataset.theme = theme;
-    try { localStorage.setItem("theme", theme); } catch { /* for this page only */ }
-  });
   byId("share").addEventListener("click", async () => {
     try {
       await navigator.clipboard.writeText(location.href);

@@ -12,7 +12,7 @@ from pathlib import Path
 import flask
 import orjson
 
-from functions.common.http import swagger_ui
+from functions.common.http import look, swagger_ui
 from functions.common.http.cacheable import IMMUTABLE, CacheableBody, read_file, respond
 from functions.common.http.front_door import READ_METHODS, Route
 from functions.common.http.swagger_ui import API, ASSETS, OPENAPI_JSON
@@ -25,7 +25,7 @@ PAGE_FOLDER = Path(__file__).resolve().parent.parent / "page"
 DASHBOARD = "/"
 
 PAGE_FILES = {
-    "icon.svg": swagger_ui.files()["icon.svg"],
+    **look.FILES,
     **{
         file.relative_to(PAGE_FOLDER).as_posix(): file
         for file in PAGE_FOLDER.rglob("*.*")
@@ -35,8 +35,8 @@ PAGE_FILES = {
 """The paths of the dashboard's files by their names, which begin with their folders."""
 FILES = {**swagger_ui.files(), **PAGE_FILES}
 """The paths of the static files by their names below `/assets/`."""
-LATER = ("theme.js", "charts/", "views/")
-"""Modules, and folders of them, that the browser need not load before the page asks for figures."""
+LATER = (*look.FILES, "charts/", "views/")
+"""Scripts, and folders of them, that the browser need not load before the page asks for figures."""
 
 
 def _version() -> str:

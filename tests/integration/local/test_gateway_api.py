@@ -324,6 +324,9 @@ async def test_the_page_and_its_state_are_served(gateway: RunningGateway) -> Non
         ("/", "text/html"),
         ("/ui/page.js", "text/javascript"),
         ("/ui/page.css", "text/css"),
+        ("/ui/look.css", "text/css"),
+        ("/ui/theme.js", "text/javascript"),
+        ("/ui/icon.svg", "image/svg+xml"),
     ):
         async with gateway.client.get(gateway.url + path) as answer:
             assert answer.status == 200

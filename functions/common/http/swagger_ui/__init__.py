@@ -10,13 +10,14 @@ from functools import cache
 from pathlib import Path
 
 from functions.common.correlation import HeaderLookup
+from functions.common.http import look
 from functions.common.http.cacheable import CacheableBody, read_file, respond
 from functions.common.http.front_door import RawResponse
 
 API = "/api"
 OPENAPI_JSON = "/openapi.json"
 ASSETS = "/assets/"
-FILE_NAMES = ("swagger-ui.css", "swagger-ui-bundle.js", "swagger.js", "icon.svg")
+FILE_NAMES = (*look.FILES, "swagger-ui.css", "swagger-ui-bundle.js", "swagger.css", "swagger.js")
 """The files that the page needs, by their names below `/assets/`."""
 
 FOLDER = Path(__file__).resolve().parent
@@ -34,8 +35,12 @@ def package_file(package: str, *path: str) -> Path:
 def files() -> dict[str, Path]:
     """Return the paths of `FILE_NAMES`."""
     package = package_file("flask_openapi3_swagger", "templates", "swagger")
-    paths = (package / "css", package / "js", FOLDER, FOLDER)
-    return {name: folder / name for name, folder in zip(FILE_NAMES, paths, strict=True)}
+    return {
+        **look.FILES,
+        "swagger-ui.css": package / "css" / "swagger-ui.css",
+        "swagger-ui-bundle.js": package / "js" / "swagger-ui-bundle.js",
+        **{name: FOLDER / name for name in ("swagger.css", "swagger.js")},
+    }
 
 
 def content_security_policy(scripts: Iterable[str] = ()) -> str:

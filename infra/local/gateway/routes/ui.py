@@ -1,30 +1,29 @@
 """`/ui/`: the platform page, and the state that it shows."""
 
+import mimetypes
 import time
 from pathlib import Path
 
 from aiohttp import web
 
 from functions.common.broker import EVENTS, EVENTS_DLQ
+from functions.common.http import look
 from infra.local.async_calls.queue import AsyncCallQueue
 from infra.local.async_calls.worker import ASYNC_CALLS
 from infra.local.functions.function import Function
 from infra.local.functions.registry import Registry
 from infra.local.gateway.routes.info import release
 
-_FILES = {
-    "": ("index.html", "text/html"),
-    "page.js": ("page.js", "text/javascript"),
-    "page.css": ("page.css", "text/css"),
-}
 _FOLDER = Path(__file__).parents[1] / "ui"
+_FILES = {**{file.name: file for file in _FOLDER.iterdir()}, **look.FILES}
+_INDEX = "index.html"
 _TITLES = {
     EVENTS: "Event backlog",
     EVENTS_DLQ: "Dead letters",
     ASYNC_CALLS: "Asynchronous calls",
 }
 _HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; img-src data:; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-cache",
 }
@@ -37,7 +36,8 @@ class UiRoutes:
         self._registry = registry
         self._calls = calls
         self._files = {
-            name: ((_FOLDER / file).read_bytes(), kind) for name, (file, kind) in _FILES.items()
+            name: (file.read_bytes(), mimetypes.guess_type(name)[0] or "text/plain")
+            for name, file in _FILES.items()
         }
 
     async def redirect(self, _: web.Request) -> web.Response:
@@ -46,7 +46,7 @@ class UiRoutes:
 
     async def file(self, request: web.Request) -> web.Response:
         """GET /ui/ and the files of the page."""
-        found = self._files.get(request.match_info["file"])
+        found = self._files.get(request.match_info["file"] or _INDEX)
         if found is None:
             raise web.HTTPNotFound
         return web.Response(body=found[0], content_type=found[1], charset="utf-8", headers=_HEADERS)

@@ -34,6 +34,7 @@ function status(name, text) {
 
 function show(state) {
   find("#version").textContent = state.version;
+  find("#analytics").hidden = !state.functions.some((each) => each.name === "analytics-query");
   find("#functions tbody").replaceChildren(...state.functions.map((each) => functionRow(each, state)));
   find("#streams").replaceChildren(...state.streams.map(streamCount));
   find("#events tbody").replaceChildren(...state.events.map(eventRow));
@@ -64,7 +65,7 @@ function replicas(each) {
   const text = each.desired ? `${each.available} of ${each.desired}` : "asleep";
   const cell = element("td", { className: each.desired ? "replicas" : "replicas asleep" }, text);
   for (const [sign, count] of [["−", each.desired - 1], ["+", each.desired + 1]]) {
-    const button = element("button", { type: "button", disabled: count < 0 }, sign);
+    const button = element("button", { type: "button", className: "button", disabled: count < 0 }, sign);
     button.setAttribute("aria-label", `${each.name}: ${count} replicas`);
     button.addEventListener("click", () => scale(each.name, count));
     cell.append(button);
