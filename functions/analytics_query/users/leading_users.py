@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 import numpy as np
-import numpy.typing as npt
 
 from ..database import Row, Snapshot
 from ..query.statements import Statements
+from .totals import MARGIN, Amounts, Numbers, Totals, add_up, possible_entries
 
 SQL = Statements("report_users.sql")
 
@@ -23,12 +23,6 @@ UNLISTED_EVENTS = 2
 MAX_TIED = 2_000
 """So many users beyond the limit are looked at; more are as many as cannot be told apart."""
 _MIN_REVENUE = 0.01
-_MARGIN = 1e-6
-"""Sums in floating point are off by far less, relatively."""
-
-Hashes = npt.NDArray[np.int64]
-Amounts = npt.NDArray[np.float64]
-Numbers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -47,25 +41,8 @@ class Candidates:
         """Return whether these are the same amounts, by user: then no two users share a hash."""
         counted = np.sort(np.array(exact, np.float64))
         return len(counted) == len(self.listed) and np.allclose(
-            counted, np.sort(self.listed), rtol=_MARGIN, atol=0
+            counted, np.sort(self.listed), rtol=MARGIN, atol=0
         )
-
-
-@dataclass(frozen=True)
-class _Totals:
-    """What each user has in all lists.
-
-    Attributes:
-        hashes: one a user.
-        amounts: the sum of the user's entries.
-        listed: how many of these are of lists, and not of loose events.
-        first: the place of the user's first entry among all.
-    """
-
-    hashes: Hashes
-    amounts: Amounts
-    listed: Numbers
-    first: Numbers
 
 
 def find_candidates(snapshot: Snapshot, params: Row, limit: int, slots: int) -> Candidates | None:
@@ -79,12 +56,18 @@ def find_candidates(snapshot: Snapshot, params: Row, limit: int, slots: int) -> 
     """
     lists = snapshot.rows(SQL["listed_amounts"], params, binary=True)
     [loose] = snapshot.rows(SQL["loose_amounts"], params, binary=True)
-    totals = _add_up(lists, loose)
+    parts = [*lists, loose] if loose["hashes"] else lists
+    # as int8send() and float8send() write them
+    hashes = np.frombuffer(b"".join(row["hashes"] for row in parts), ">i8").astype(np.int64)
+    amounts = np.frombuffer(b"".join(row["amounts"] for row in parts), ">f8").astype(np.float64)
+    unlisted = 0 if params["by"] == "revenue" else UNLISTED_EVENTS * slots
+    places = possible_entries(hashes, amounts, limit, unlisted)
+    totals = add_up(hashes, amounts, places, _list_ends(lists)[-1])
     if len(totals.hashes) < limit:
         return None
     last_one = float(np.partition(totals.amounts, -limit)[-limit])
     if params["by"] == "revenue":
-        chosen = totals.amounts >= last_one * (1 - _MARGIN)
+        chosen = totals.amounts >= last_one * (1 - MARGIN)
         known = last_one > _MIN_REVENUE
     else:
         missing = UNLISTED_EVENTS * (slots - totals.listed)
@@ -97,33 +80,13 @@ def find_candidates(snapshot: Snapshot, params: Row, limit: int, slots: int) -> 
     return Candidates(user_ids, totals.amounts[places])
 
 
-def _add_up(lists: list[Row], loose: Row) -> _Totals:
-    parts = [*lists, loose] if loose["hashes"] else lists
-    # as int8send() and float8send() write them
-    hashes = np.frombuffer(b"".join(row["hashes"] for row in parts), ">i8").astype(np.int64)
-    amounts = np.frombuffer(b"".join(row["amounts"] for row in parts), ">f8").astype(np.float64)
-    if not len(hashes):
-        return _Totals(hashes, amounts, hashes, hashes)
-    # stable: lists come first, in their order, and each is in the order of its hashes
-    order = np.argsort(hashes, kind="stable")
-    ordered = hashes[order]
-    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
-    of_lists = order < _list_ends(lists)[-1]
-    return _Totals(
-        ordered[starts],
-        np.add.reduceat(amounts[order], starts),
-        np.add.reduceat(of_lists.astype(np.int64), starts),
-        order[starts],
-    )
-
-
 def _list_ends(lists: list[Row]) -> Numbers:
     """Return where each list ends among all entries; before them the number 0."""
     return np.cumsum([0, *(len(row["hashes"]) // 8 for row in lists)])
 
 
 def _names(
-    snapshot: Snapshot, params: Row, lists: list[Row], totals: _Totals, places: Numbers
+    snapshot: Snapshot, params: Row, lists: list[Row], totals: Totals, places: Numbers
 ) -> list[str]:
     ends = _list_ends(lists)
     first = totals.first[places]
