@@ -59,6 +59,8 @@ class NatsClient(Client):
         self._refused_inbox: str | None = None
         self.refused: dict[str, NotPermittedError] = {}
         """By subject, what was published without the right to it since the connection was made."""
+        self.tolerated: set[str] = set()
+        """Subjects of requests that may be refused: only who sends the request hears of it."""
 
     def jetstream(self, **opts: Any) -> JetStreamContext:
         """Return a JetStream context that uses this connection's API."""
@@ -105,6 +107,8 @@ class NatsClient(Client):
         if verb == b"Publish":
             self._end_requests(self._asking.get(subject, ()))
             error = self.refused[subject] = NotPermittedError("publish to", subject)
+            if subject in self.tolerated:
+                return
         elif subject.startswith(self._inbox_prefix.decode()):
             self._refused_inbox = subject
             self._end_requests(chain.from_iterable(self._asking.values()))

@@ -313,7 +313,10 @@ class Connector:
         self._discovery_fault = None
         if self._discoveries % LOOK_AGAIN == 0:
             known = {spec.function for spec in specs}
-            await connections.orphans.look(lambda consumer: self._is_wanted(consumer, known))
+            await connections.orphans.look(
+                lambda consumer: self._is_wanted(consumer, known),
+                {key.stream for key in self._running},
+            )
         self._discoveries += 1
 
     def _is_wanted(self, consumer: FunctionConsumer, known: set[str]) -> bool:

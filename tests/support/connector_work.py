@@ -26,23 +26,16 @@ def command(url: str, *arguments: str, **settings: str) -> str:
     return invoke(group, *rest, environment=environment).output
 
 
-async def work(
-    nc: Client, url: str, folder: Path, *, operator: str = "", **settings: str
-) -> ConnectorProcess:
+async def work(nc: Client, url: str, folder: Path, **settings: str) -> None:
     """Let a connector do all of it; everything has to succeed.
 
     Args:
         nc: a client where the stream ORDERS is to be.
-        url: where the connector connects.
+        url: where the connector and the commands connect.
         folder: for its log.
-        operator: where the commands connect; by default where the connector does.
         settings: how both reach JetStream.
-
-    Returns:
-        The connector, which has ended.
     """
     js = nc.jetstream()
-    operator = operator or url
     await js.add_stream(name=STREAM, subjects=["orders.>"], retention="workqueue")
 
     async def settled() -> bool:
@@ -63,22 +56,21 @@ async def work(
         charged = (await js.stream_info("KV_connector-attempts")).state
         assert charged.messages >= 1, "attempts are kept on that side, too"
         wait_until(lambda: connector.metrics().get("lag_messages", 1.0) == 0.0)
-        assert "told to refuse" in command(operator, "dlq", "list", "--stream", DLQ, **settings)
+        assert "told to refuse" in command(url, "dlq", "list", "--stream", DLQ, **settings)
         replay = ("dlq", "replay", "--all", "--stream", DLQ)
         calls = len(function.calls())
-        told = command(operator, *replay, **settings)
+        told = command(url, *replay, **settings)
         assert "1" in told
         assert REFUSED not in told
         wait_until(lambda: len(function.calls()) > calls)
         await eventually(settled)
-    told = command(operator, *replay, "--to-stream", **settings)
+    told = command(url, *replay, "--to-stream", **settings)
     assert REFUSED not in told
     left = (await js.stream_info(STREAM)).state.messages
     assert left == 1, f"{left} messages: {told}"
     # in another domain a pull request outlives its connector for up to 30 s, and counts as one
     forget = ("forget", "function", "--stream", STREAM, *(["--force"] if settings else []))
-    told = command(operator, *forget, **settings)
+    told = command(url, *forget, **settings)
     assert "removed consumer function" in told, told
-    told = command(operator, "dlq", "purge", "--all", "--yes", "--stream", DLQ, **settings)
+    told = command(url, "dlq", "purge", "--all", "--yes", "--stream", DLQ, **settings)
     assert REFUSED not in told
-    return connector

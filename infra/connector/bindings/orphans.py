@@ -6,15 +6,16 @@ queue its messages wait for it, and a stream with interest retention keeps them 
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerInfo
 from nats.js.errors import NotFoundError
 
+from functions.common.log_on_change import LogOnChange
+from functions.common.nats_client import NatsClient, NotPermittedError, api_subject
 from infra.connector import metrics
 from infra.connector.jetstream.consumer import FUNCTION_METADATA, consumer_name
 from infra.connector.jetstream.streams import stream_names
@@ -43,9 +44,22 @@ class FunctionConsumer:
     since: float = 0.0
 
 
+@dataclass(frozen=True)
+class FunctionConsumers:
+    """The consumers of functions, as far as the NATS user may see them.
+
+    Attributes:
+        found: the consumers.
+        refused: by stream, why it is not known which consumers it has.
+    """
+
+    found: Sequence[FunctionConsumer]
+    refused: Mapping[str, NotPermittedError]
+
+
 async def function_consumers(
-    nc: Client, js: JetStreamContext, prefix: str
-) -> list[FunctionConsumer]:
+    nc: NatsClient, js: JetStreamContext, prefix: str
+) -> FunctionConsumers:
     """Return the consumers that connectors have made for functions, on all streams.
 
     Args:
@@ -57,8 +71,19 @@ async def function_consumers(
         nats.errors.Error: JetStream does not respond.
     """
     found: list[FunctionConsumer] = []
+    refused: dict[str, NotPermittedError] = {}
     for stream in await stream_names(nc):
-        for info in await _consumers_of(js, stream):
+        subject = api_subject(nc, f"CONSUMER.LIST.{stream}")
+        nc.tolerated.add(subject)  # streams of others are nobody's fault
+        if subject in nc.refused:
+            refused[stream] = nc.refused[subject]
+            continue
+        try:
+            consumers = await _consumers_of(js, stream)
+        except NotPermittedError as error:
+            refused[stream] = error
+            continue
+        for info in consumers:
             function = (info.config.metadata or {}).get(FUNCTION_METADATA)
             if function and consumer_name(function, prefix) == info.name:
                 found.append(
@@ -70,7 +95,7 @@ async def function_consumers(
                         in_use=bool(info.num_waiting or info.push_bound),
                     )
                 )
-    return found
+    return FunctionConsumers(found, refused)
 
 
 async def _consumers_of(js: JetStreamContext, stream: str) -> list[ConsumerInfo]:
@@ -87,7 +112,7 @@ class Orphans:
     """The consumers that nobody uses, as they were found last."""
 
     def __init__(
-        self, nc: Client, js: JetStreamContext, *, prefix: str, timeout: float | None
+        self, nc: NatsClient, js: JetStreamContext, *, prefix: str, timeout: float | None
     ) -> None:
         """Know of none.
 
@@ -102,22 +127,30 @@ class Orphans:
         self._prefix = prefix
         self._timeout = timeout
         self._known: dict[tuple[str, str], FunctionConsumer] = {}
+        self._changes = LogOnChange(logger)
 
-    async def look(self, is_wanted: Callable[[FunctionConsumer], bool]) -> None:
+    async def look(
+        self, is_wanted: Callable[[FunctionConsumer], bool], streams: Collection[str]
+    ) -> None:
         """Find orphans, and remove those that have been some for longer than the time-out.
 
         Args:
             is_wanted: whether a consumer's function is there, and to be bound to that stream.
+            streams: those that functions are bound to. That others cannot be looked at is not said.
         """
         try:
             consumers = await function_consumers(self._nc, self._js, self._prefix)
         except (NatsError, OSError) as error:
             logger.warning("cannot look for consumers of removed functions: %s", error)
             return
+        for stream in streams:
+            if error := consumers.refused.get(stream):
+                text = f"consumers of removed functions on stream {stream} are not known: {error}"
+                self._changes.log(stream, text, level=logging.ERROR)
         now = time.monotonic()
         found = {
             (each.stream, each.name): self._since(each, now)
-            for each in consumers
+            for each in consumers.found
             if not each.in_use and not is_wanted(each)
         }
         for orphan in list(found.values()):

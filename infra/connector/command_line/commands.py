@@ -9,10 +9,12 @@ from typing import Any
 import aiohttp
 import click
 from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
 
 from functions.common.broker import BrokerSettings
 from functions.common.durations import parse_duration
 from functions.common.errors import UniverseError
+from functions.common.nats_client import NatsClient
 from infra.connector.bindings.orphans import FunctionConsumer, function_consumers, remove_consumers
 from infra.connector.command_line.program import default_broker, default_connector_url
 from infra.connector.delivery.pause import FOREVER_SECONDS
@@ -161,19 +163,31 @@ async def _pause(
                 "jetstream.paused does without that"
             )
         js = nc.jetstream()
-        found = [
-            (consumer.stream, consumer.name)
-            for consumer in await function_consumers(nc, js, prefix)
-            if consumer.function == function and stream in (None, consumer.stream)
-        ]
-        if not found:
-            raise UniverseError(f"no connector has made a consumer for {function}")
+        consumers = await _consumers(nc, js, function, stream, prefix)
+        found = [(consumer.stream, consumer.name) for consumer in consumers]
         for its_stream, name in found:
             await js.pause_consumer(its_stream, name, until.isoformat())
         await ask_to_look(nc, [f"{its_stream}/{name}" for its_stream, name in found])
         return found
     finally:
         await nc.close()
+
+
+async def _consumers(
+    nc: NatsClient, js: JetStreamContext, function: str, stream: str | None, prefix: str
+) -> list[FunctionConsumer]:
+    """Return the consumers of a function, at least one, on a stream or on all."""
+    consumers = await function_consumers(nc, js, prefix)
+    found = [
+        consumer
+        for consumer in consumers.found
+        if consumer.function == function and stream in (None, consumer.stream)
+    ]
+    if not found:
+        text = f"no connector has made a consumer for {function}"
+        hidden = [str(error) for name, error in consumers.refused.items() if stream in (None, name)]
+        raise UniverseError(f"{text}, or it cannot be seen: {hidden[0]}" if hidden else text)
+    return found
 
 
 async def _state(url: str) -> dict[str, Any]:
@@ -191,13 +205,7 @@ async def _forget(
     nc = await connect_once(settings, "universe-connector-command")
     try:
         js = nc.jetstream()
-        found = [
-            consumer
-            for consumer in await function_consumers(nc, js, prefix)
-            if consumer.function == function and stream in (None, consumer.stream)
-        ]
-        if not found:
-            raise UniverseError(f"no connector has made a consumer for {function}")
+        found = await _consumers(nc, js, function, stream, prefix)
         used = [consumer.stream for consumer in found if consumer.in_use]
         if used and not force:
             raise UniverseError(
