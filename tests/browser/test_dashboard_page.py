@@ -192,6 +192,7 @@ def test_the_page_is_light_and_asks_for_its_figures_first(page: Page, live: Anal
     assert size - charts[0]["transferSize"] <= 150_000
     assert size <= 250_000
     questions = [each for each in some if "/analytics/" in each["name"]]
+    questions = [each for each in questions if "/analytics/live" not in each["name"]]  # every 5 s
     assert min(each["startTime"] for each in questions) < charts[0]["startTime"]
     assert len({each["name"] for each in questions}) == len(questions)
 
@@ -209,6 +210,7 @@ def query_from(address: str) -> str:
 def test_a_question_is_asked_once(page: Page, live: Analytics) -> None:
     visit(page, live, "?range=30d")
     questions = [each["name"] for each in loads(page) if "/analytics/" in each["name"]]
+    questions = [each for each in questions if "/analytics/live" not in each]  # every 5 s
     # once for the range, and once for the period to compare it with
     asked = {(question.split("?")[0], query_from(question)) for question in questions}
     assert len(asked) == len(questions)
@@ -681,9 +683,31 @@ def test_live_shows_new_events_within_seconds(page: Page, live: Analytics) -> No
     store(live.owner_url, [event])
     FACTS.extend(oracle.facts([event]))
     wait_until(lambda: total(page, "events") == "1", 30)
+    wait_until(lambda: now_shown(page) == ("1", "1"), 30)
     page.one("#live").click()
     loaded(page)
     compact_deltas(live.owner_url)
+
+
+def now_shown(page: Page) -> tuple[str, str]:
+    """Return the events and the people that the page shows of the last minutes."""
+    return tuple(
+        page.script("const {events, users} = document.querySelector('#now').dataset;"
+                    "return [events, users]")
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_what_happens_now_stays_where_it_cannot_be_asked(page: Page, live: Analytics) -> None:
+    visit(page, live, "?source=tiktok")
+    wait_until(lambda: now_shown(page)[0] is not None)
+    page.block("*/analytics/live*")
+    wait_until(lambda: page.all("#now.old"), 60)
+    assert "in the last 5 minutes" in page.one("#now").text
+    assert page.one("#now").is_displayed()
+    page.block()
+    wait_until(lambda: page.all("#now:not(.old)"), 60)
+    assert all("analytics/live" in message for message in page.errors())
 
 
 def test_an_empty_range_says_so_once(page: Page, live: Analytics) -> None:

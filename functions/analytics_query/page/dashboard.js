@@ -28,6 +28,7 @@ let loading = null;
 let timer = null;
 /** The view whose figures are on the page, and when they came. */
 let shown = { view: null, at: null };
+let watched = null;
 const known = { country: new Set(), campaign: new Set() };
 
 const retry = () => load();
@@ -110,9 +111,20 @@ async function load() {
   attempt.answered();
   hideBanner();
   if (arrived.every(Boolean)) shown = { view, at: Date.now() };
+  if (arrived.some(Boolean)) showNow();
   say(arrived.every(Boolean) ? `Updated ${format.timeOfDay(Date.now())} ${zoneName()}` : "Some figures did not load");
   document.documentElement.dataset.loaded = arrived.every(Boolean) ? "yes" : "partly";
   if (state.live) timer = setTimeout(refresh, REFRESH_MS);
+}
+
+/** What happens now is asked for when the figures are there, again when they are of other filters. */
+async function showNow() {
+  const chosen = JSON.stringify(filters());
+  if (watched === chosen) return;
+  watched = chosen;
+  try {
+    (await import("./cards/now.js")).watch(filters);
+  } catch { watched = null; /* the figures are there without it */ }
 }
 
 /** Asks for the one card of another view. */

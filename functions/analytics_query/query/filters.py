@@ -81,8 +81,8 @@ class QueryParameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=False)
 
 
-class EventFilters(QueryParameters):
-    """Which events a report covers; a filter that is not given does not restrict."""
+class TimeRange(QueryParameters):
+    """When the events happened that a report covers."""
 
     # before the times, which it is needed for
     timezone: TimeZoneName = Field(
@@ -104,6 +104,22 @@ class EventFilters(QueryParameters):
         description="End of the range (exclusive). Default: after the last event.",
         examples=["2026-12-01T00:00:00Z"],
     )
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if self.from_ is not None and self.to is not None and self.to < self.from_:
+            raise PydanticCustomError("invalid_range", "to is before from", {"parameter": "to"})
+        return self
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone of days."""
+        return ZoneInfo(self.timezone)
+
+
+class WhatFilters(QueryParameters):
+    """What the events are that a report covers; a filter that is not given does not restrict."""
+
     source: SourceName | None = Field(
         None, description="Only events of this source.", examples=["facebook"]
     )
@@ -120,16 +136,9 @@ class EventFilters(QueryParameters):
         None, description="Only events from this country.", examples=["DE"]
     )
 
-    @model_validator(mode="after")
-    def _check_order(self) -> Self:
-        if self.from_ is not None and self.to is not None and self.to < self.from_:
-            raise PydanticCustomError("invalid_range", "to is before from", {"parameter": "to"})
-        return self
 
-    @property
-    def zone(self) -> ZoneInfo:
-        """The time zone of days."""
-        return ZoneInfo(self.timezone)
+class EventFilters(WhatFilters, TimeRange):
+    """Which events a report covers."""
 
     def params(self) -> dict[str, Any]:
         """Return the parameters of `{{event_filters}}` and of the other filters in the SQL."""

@@ -6,6 +6,7 @@ from . import (
     demographics,
     events,
     funnel,
+    live,
     overview,
     retention,
     revenue,
@@ -28,6 +29,7 @@ REPORTS: dict[str, Report] = {
         demographics,
         steps,
         retention,
+        live,
         events,
     )
 }

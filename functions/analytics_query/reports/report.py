@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from ..database import Snapshot
@@ -19,6 +20,7 @@ class Report:
         query: the type of its query parameters.
         response: the type of its JSON response.
         compute: returns the response, from one snapshot of the database.
+        age: how old an answer may be that the clock changes; None: only the events change it.
         exports: OpenAPI media types of its formats besides JSON, by content type.
     """
 
@@ -28,4 +30,5 @@ class Report:
     query: type[QueryParameters]
     response: Any
     compute: Callable[[Snapshot, Any], Any]
+    age: timedelta | None = None
     exports: Mapping[str, Any] = field(default_factory=dict[str, Any])

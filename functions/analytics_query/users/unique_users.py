@@ -97,7 +97,7 @@ def _add(union: hll_union, row: Row) -> None:
 
 
 def without_sketches(
-    snapshot: Snapshot, query: ReportQuery, all_users: str, sampled_users: str
+    snapshot: Snapshot, query: ReportQuery, all_users: str, sampled: str
 ) -> tuple[int, Accuracy]:
     """Return the number of users, counted from the events or among a sample of the users.
 
@@ -105,10 +105,15 @@ def without_sketches(
         snapshot: the view of the database to read.
         query: which events are looked at.
         all_users: the SQL statement that counts all.
-        sampled_users: the one that counts those of the sample.
+        sampled: the one that counts those of the sample.
     """
     if not should_sample(snapshot, query):
         users = snapshot.row(all_users, query.params())["users"]
         return users, exact_accuracy(users)
-    sampled = snapshot.row(sampled_users, query.params())["users"]
+    return sampled_users(snapshot, query, sampled)
+
+
+def sampled_users(snapshot: Snapshot, query: ReportQuery, statement: str) -> tuple[int, Accuracy]:
+    """Return the number of users, from that of the sample, which a statement counts."""
+    sampled = snapshot.row(statement, query.params())["users"]
     return sampled * SAMPLING_MODULUS, estimated_accuracy(*sample_bounds(sampled))

@@ -35,7 +35,7 @@ PAGE_FILES = {
 """The paths of the dashboard's files by their names, which begin with their folders."""
 FILES = {**swagger_ui.files(), **PAGE_FILES}
 """The paths of the static files by their names below `/assets/`."""
-LATER = (*look.FILES, "charts/", "views/")
+LATER = (*look.FILES, "charts/", "views/", "cards/now.js")
 """Scripts, and folders of them, that the browser need not load before the page asks for figures."""
 
 

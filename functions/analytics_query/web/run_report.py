@@ -1,6 +1,7 @@
 """Runs the report of a request: checks the parameters, uses the cache, returns the response."""
 
 import functools
+import time
 from typing import Any
 
 import flask
@@ -51,6 +52,8 @@ def parse(query: type[QueryParameters], args: MultiDict[str, str]) -> QueryParam
 
 def _compute(report: Report, query: QueryParameters) -> CachedReport:
     key = f"{report.name}?{query.model_dump_json()}"
+    if report.age is not None:
+        key += f" {time.time() // report.age.total_seconds():.0f}"
     with database.snapshot() as snapshot:
         version = snapshot.version()
         cached = _cache().get(key, version)
