@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -26,7 +25,22 @@ from infra.database.migrate import migrate
 from infra.local.servers.postgres import READER, EmbeddedPostgres
 from tests.support import oracle
 from tests.support.analytics import HANDLER, Analytics, analytics
-from tests.support.browser import Page, browser
+from tests.support.browser import Page
+from tests.support.dashboard import (
+    EVENTS,
+    FACTS,
+    NOW,
+    card,
+    check_totals,
+    loaded,
+    midnight,
+    number,
+    query_of,
+    shows,
+    total,
+    visit,
+    within,
+)
 from tests.support.functions import running
 from tests.support.net import wait_until
 from tests.support.oracle import Fact
@@ -34,103 +48,8 @@ from tests.support.prefix_proxy import mounted
 from tests.support.secrets import secrets_folder
 from tests.support.stored_events import compact_deltas, generated, store
 
-NOW = datetime.now(UTC)
-EVENTS = generated(3000, seed=11, mix=Mix(days=20, users=400), until=NOW)
-FACTS = oracle.facts(EVENTS)
 DASH = "\u2013"
 CARDS = ("events-over-time", "funnel", "revenue-over-time", "countries", "campaigns", "audience")
-
-
-@pytest.fixture(scope="module")
-def live(
-    postgres: EmbeddedPostgres, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Analytics]:
-    with analytics(postgres, migrated_template, tmp_path_factory.mktemp("analytics")) as function:
-        store(function.owner_url, EVENTS)
-        compact_deltas(function.owner_url)
-        yield function
-
-
-@pytest.fixture(scope="module")
-def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with browser(tmp_path_factory.mktemp("browser")) as page:
-        yield page
-
-
-@pytest.fixture
-def page(window: Page, live: Analytics) -> Iterator[Page]:
-    """The browser as if it had never been here."""
-    window.size(1400, 1000)
-    window.driver.get(live.function.url + "/health/liveness")
-    window.script("localStorage.clear(); sessionStorage.clear()")
-    for file in window.downloads.iterdir():
-        file.unlink()
-    window.errors()
-    yield window
-    window.block()
-    errors = window.errors()
-    window.driver.get("about:blank")
-    assert errors == []
-
-
-def visit(page: Page, live: Analytics, query: str = "") -> None:
-    page.driver.get(f"{live.function.url}/{query}")
-    loaded(page)
-
-
-def loaded(page: Page, how: str = "yes") -> None:
-    wait_until(
-        lambda: page.script(
-            "return document.documentElement.dataset.loaded === arguments[0]"
-            " && !document.querySelector('[aria-busy=true], .stale')",
-            how,
-        ),
-        60,
-    )
-
-
-def within(start: datetime, end: datetime, **filters: str) -> list[Fact]:
-    return oracle.chosen(FACTS, {"from": oracle.utc(start), "to": oracle.utc(end), **filters})
-
-
-def midnight(days_ago: int) -> datetime:
-    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    return today - timedelta(days=days_ago)
-
-
-def total(page: Page, name: str) -> str:
-    # in one step: the element is replaced whenever figures come in
-    return page.script(
-        "return document.querySelector(arguments[0])?.dataset.value ?? ''", f"[data-total={name}]"
-    )
-
-
-def check_totals(page: Page, some: list[Fact]) -> None:
-    assert total(page, "events") == str(len(some))
-    assert total(page, "purchases") == str(oracle.purchases(some))
-    assert Decimal(total(page, "revenue")) == oracle.amount(some)
-    users = oracle.users(some)
-    assert abs(int(total(page, "uniqueUsers")) - users) <= 0.05 * users
-
-
-def shows(page: Page, **filters: str) -> list[Fact]:
-    """Wait until the page shows the events that some filters choose, and return those."""
-    some = oracle.chosen(FACTS, filters)
-    wait_until(lambda: total(page, "events") == str(len(some)))
-    loaded(page)
-    return some
-
-
-def query_of(page: Page) -> dict[str, str]:
-    return dict(parse_qsl(urlsplit(page.driver.current_url).query))
-
-
-def card(name: str, selector: str) -> str:
-    return f"[data-card={name}] {selector}"
-
-
-def number(text: str) -> Decimal:
-    return Decimal(text.replace(",", ""))
 
 
 def test_every_number_equals_the_events(page: Page, live: Analytics) -> None:

@@ -1,0 +1,77 @@
+"""The dashboard in a browser: how tests open and read it, and the events that it shows them."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from urllib.parse import parse_qsl, urlsplit
+
+from infra.cli.load.event_generator import Mix
+from tests.support import oracle
+from tests.support.analytics import Analytics
+from tests.support.browser import Page
+from tests.support.net import wait_until
+from tests.support.oracle import Fact
+from tests.support.stored_events import generated
+
+NOW = datetime.now(UTC)
+EVENTS = generated(3000, seed=11, mix=Mix(days=20, users=400), until=NOW)
+FACTS = oracle.facts(EVENTS)
+
+
+def visit(page: Page, live: Analytics, query: str = "") -> None:
+    page.driver.get(f"{live.function.url}/{query}")
+    loaded(page)
+
+
+def loaded(page: Page, how: str = "yes") -> None:
+    wait_until(
+        lambda: page.script(
+            "return document.documentElement.dataset.loaded === arguments[0]"
+            " && !document.querySelector('[aria-busy=true], .stale')",
+            how,
+        ),
+        60,
+    )
+
+
+def within(start: datetime, end: datetime, **filters: str) -> list[Fact]:
+    return oracle.chosen(FACTS, {"from": oracle.utc(start), "to": oracle.utc(end), **filters})
+
+
+def midnight(days_ago: int) -> datetime:
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return today - timedelta(days=days_ago)
+
+
+def total(page: Page, name: str) -> str:
+    # in one step: the element is replaced whenever figures come in
+    return page.script(
+        "return document.querySelector(arguments[0])?.dataset.value ?? ''", f"[data-total={name}]"
+    )
+
+
+def check_totals(page: Page, some: list[Fact]) -> None:
+    assert total(page, "events") == str(len(some))
+    assert total(page, "purchases") == str(oracle.purchases(some))
+    assert Decimal(total(page, "revenue")) == oracle.amount(some)
+    users = oracle.users(some)
+    assert abs(int(total(page, "uniqueUsers")) - users) <= 0.05 * users
+
+
+def shows(page: Page, **filters: str) -> list[Fact]:
+    """Wait until the page shows the events that some filters choose, and return those."""
+    some = oracle.chosen(FACTS, filters)
+    wait_until(lambda: total(page, "events") == str(len(some)))
+    loaded(page)
+    return some
+
+
+def query_of(page: Page) -> dict[str, str]:
+    return dict(parse_qsl(urlsplit(page.driver.current_url).query))
+
+
+def card(name: str, selector: str) -> str:
+    return f"[data-card={name}] {selector}"
+
+
+def number(text: str) -> Decimal:
+    return Decimal(text.replace(",", ""))
