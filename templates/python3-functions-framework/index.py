@@ -35,6 +35,11 @@ if __name__ == "__main__" and os.environ.get("ANSWER_WHILE_LOADING") == "1":
         sys.exit(f"{host}:{port} cannot be listened on: {error.strerror}")
     channel = starting.answer_while_loading(listener)
 
+import gc  # noqa: E402
+
+if __name__ == "__main__":
+    gc.disable()  # until all is loaded: of what modules make, nothing is garbage
+
 import importlib  # noqa: E402
 import inspect  # noqa: E402
 import socket  # noqa: E402
@@ -116,7 +121,10 @@ def serve() -> None:
         )
         options["worker_class"] = wsgi.body_first_worker(threads, bounds, ready_file, waiting)
     host, port = os.environ.get("HOST", "0.0.0.0"), int(os.environ.get("PORT", "8080"))  # noqa: S104
-    create_server(app, False, **options).run(host, port)
+    server = create_server(app, False, **options)
+    gc.freeze()
+    gc.enable()
+    server.run(host, port)
 
 
 def drain_on_sigterm(server: Any, seconds: float) -> None:

@@ -72,14 +72,27 @@ def test_ready_file_of_a_crashed_container_does_not_count(tmp_path: Path) -> Non
     assert not ready.exists()
 
 
+COLLECTING = """
+import gc
+
+assert not gc.isenabled(), "what is loaded is looked at again and again"
+
+
+def greet():
+    return "hello" if gc.isenabled() else "garbage stays"
+
+
+"""
+
+
 @pytest.mark.parametrize("handler", ["wsgi", "asgi"])
 def test_requests_are_taken_until_the_delay_is_over(tmp_path: Path, handler: str) -> None:
     sources = {
-        "wsgi": "def handle(request):\n    return 'hello'\n",
+        "wsgi": "def handle(request):\n    return greet()\n",
         "asgi": "from starlette.responses import Response\n\n\n"
-        "async def handle(request):\n    return Response('hello')\n",
+        "async def handle(request):\n    return Response(greet())\n",
     }
-    (tmp_path / "greeting.py").write_text(sources[handler])
+    (tmp_path / "greeting.py").write_text(COLLECTING + sources[handler])
     ready = tmp_path / "ready"
     settings = {"PYTHONPATH": str(tmp_path), "READY_FILE": str(ready), "DRAIN_DELAY": "2"}
     with running("greeting", tmp_path / "log", **settings) as function:
