@@ -381,6 +381,7 @@ def test_raw_events_of_the_view_as_a_file(page: Page, live: Analytics) -> None:
 def test_a_custom_range(page: Page, live: Analytics) -> None:
     visit(page, live)
     page.one("#range").click()
+    page.one("#exact-times summary").click()
     start, end = midnight(5) + timedelta(hours=7, minutes=30), midnight(3)
     for field, moment in (("from", start), ("to", end)):
         page.script(
@@ -502,6 +503,7 @@ def test_who_comes_back(page: Page, live: Analytics) -> None:
 def test_a_range_that_ends_before_it_starts_is_refused(page: Page, live: Analytics) -> None:
     visit(page, live)
     page.one("#range").click()
+    page.one("#exact-times summary").click()
     page.script("document.getElementById('custom-to').value = '2001-01-01T00:00'")
     page.one("#custom button").click()
     assert page.one("#custom-error").text == "The end must be after the start."

@@ -1,5 +1,6 @@
-// The time range: presets and a custom range, in a panel.
+// The time range: presets, a calendar, and times of day, in a panel.
 
+import { Calendar, dayOf, isoDay } from "./calendar.js";
 import { byId, element } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { instant, PRESETS, resolve } from "../lib/ranges.js";
@@ -20,6 +21,7 @@ export class RangePicker {
       element("button", {
         type: "button", class: "preset", "data-preset": key, onclick: () => this.chosen({ preset: key }),
       }, name)));
+    this.calendar = new Calendar((first, last) => this.chosen({ from: isoDay(first), to: isoDay(last + 1) }));
     this.button.addEventListener("click", () => (this.panel.hidden ? this.open() : this.close()));
     byId("custom").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -64,6 +66,8 @@ export class RangePicker {
     const shown = (text) => new Date(wall(Date.parse(text))).toISOString().slice(0, 16);
     this.from.value = shown(from);
     this.to.value = shown(to);
+    this.calendar.show(dayOf(Date.parse(from)), dayOf(Date.parse(to) - 1));
+    byId("exact-times").open = !this.range.preset && [from, to].some((text) => format.sinceMidnight(text));
     this.offerZones();
     byId("custom-error").textContent = "";
     this.panel.hidden = false;
