@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, cast
 
+from infra.connector.delivery.named_items import named_items
 from infra.connector.delivery.results import Result, read_results, single_result
 from infra.connector.errors import MalformedResponseError
 
@@ -255,8 +256,8 @@ def _partial(
         if not isinstance(content, dict):
             raise MalformedResponseError("it is not a JSON object")
         answer = cast("dict[str, Any]", content)
-        found = read_results(answer.get("batchItemResults") or [], ids) if results else {}
-        understood = _read_failures(answer.get("batchItemFailures") or [], ids)
+        found = read_results(answer.get("batchItemResults"), ids) if results else {}
+        understood = _read_failures(answer.get("batchItemFailures"), ids)
         for message in found:
             if any(
                 message in at for at in (understood.retry, understood.deferred, understood.dead)
@@ -269,19 +270,11 @@ def _partial(
 
 
 def _read_failures(failures: Any, ids: Mapping[str, Sequence[str]]) -> Success:
-    if not isinstance(failures, list):
-        raise MalformedResponseError("batchItemFailures is not an array")
     retry: dict[str, Retry] = {}
     deferred: dict[str, Retry] = {}
     dead: dict[str, str] = {}
     dead_events: dict[str, tuple[DeadEvent, ...]] = {}
-    for item in cast("list[Any]", failures):
-        if not isinstance(item, dict):
-            raise MalformedResponseError("an item of batchItemFailures is not an object")
-        failure = cast("dict[str, Any]", item)
-        name = failure.get("itemIdentifier")
-        if not isinstance(name, str) or name not in ids:
-            raise MalformedResponseError(f"it names an unknown item {str(name)[:100]!r}")
+    for name, failure in named_items("batchItemFailures", failures, ids):
         messages = ids[name]
         if any(messages[0] in named for named in (retry, deferred, dead, dead_events)):
             if len(messages) > 1:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from functions.common.correlation import TRACE_HEADERS
+from infra.connector.delivery.named_items import named_items
 from infra.connector.errors import MalformedResponseError
 
 CONTENT_TYPE = "Content-Type"
@@ -56,23 +57,15 @@ def read_results(items: Any, ids: Mapping[str, Sequence[str]]) -> dict[str, tupl
     """Return the results in the response to a batch, by message id, in their order.
 
     Args:
-        items: `batchItemResults` of the response. Each names its item, and holds its payload as
-            CloudEvents do: `data` or `data_base64`, with a `datacontenttype`.
+        items: `batchItemResults` of the response, if any. Each names its item, and holds its
+            payload as CloudEvents do: `data` or `data_base64`, with a `datacontenttype`.
         ids: as for `classify`.
 
     Raises:
         MalformedResponseError: they do not follow the contract.
     """
-    if not isinstance(items, list):
-        raise MalformedResponseError("batchItemResults is not an array")
     found: dict[str, list[Result]] = {}
-    for item in cast("list[Any]", items):
-        if not isinstance(item, dict):
-            raise MalformedResponseError("an item of batchItemResults is not an object")
-        fields = cast("dict[str, Any]", item)
-        name = fields.get("itemIdentifier")
-        if not isinstance(name, str) or name not in ids:
-            raise MalformedResponseError(f"a result names an unknown item {str(name)[:100]!r}")
+    for name, fields in named_items("batchItemResults", items, ids):
         found.setdefault(ids[name][0], []).append(_read_result(fields))
     return {message: tuple(results) for message, results in found.items()}
 
