@@ -113,9 +113,27 @@ class FakeGateway(Process):
         return [entry["replicas"] for entry in entries if name in ("", entry["name"])]
 
 
-def jetstream_annotations(**options: str) -> dict[str, str]:
-    """Return annotations of the connector, whose names are written with _ for each dash."""
-    return {f"jetstream.{name.replace('_', '-')}": text for name, text in options.items()}
+def subscribed(
+    name: str,
+    function: FakeFunction,
+    topic: str | None,
+    labels: dict[str, str] | None = None,
+    /,
+    **options: str,
+) -> dict[str, Any]:
+    """Return a function of the fake gateway with a topic, and with annotations of the connector.
+
+    Args:
+        name: its name.
+        function: what it is.
+        topic: its subjects; None: it has no such annotation.
+        labels: its labels.
+        options: its annotations `jetstream....`, their names written with _ for each dash.
+    """
+    annotations = {f"jetstream.{key.replace('_', '-')}": text for key, text in options.items()}
+    if topic is not None:
+        annotations["topic"] = topic
+    return deployed(name, function.url, labels=labels or {}, annotations=annotations)
 
 
 def deployed(name: str, url: str, **fields: Any) -> dict[str, Any]:

@@ -14,11 +14,9 @@ from infra.connector.dlq.command import dlq
 from infra.connector.dlq.store import READ_AHEAD_MESSAGES, DeadLetterFilter, DeadLetterStore
 from tests.support.commands import invoke
 from tests.support.connector import ConnectorProcess
-from tests.support.fakes import FakeFunction, FakeGateway, deployed
+from tests.support.fakes import FakeFunction, FakeGateway, subscribed
 from tests.support.jetstream import backlog, dead_letters, event, publish
 from tests.support.net import eventually, wait_until
-
-ANNOTATIONS = {"topic": "fan.>", "jetstream.batch-size": "10"}
 
 
 @pytest.fixture
@@ -43,8 +41,8 @@ def two(
         ConnectorProcess(tmp_path, nats_url, GATEWAY_URL=gateway.url) as connector,
     ):
         gateway.serve(
-            deployed("fa", fa.url, annotations=ANNOTATIONS),
-            deployed("fb", fb.url, annotations=ANNOTATIONS),
+            subscribed("fa", fa, "fan.>", batch_size="10"),
+            subscribed("fb", fb, "fan.>", batch_size="10"),
         )
         connector.start().bound(2)
         yield fa, fb, connector

@@ -7,7 +7,7 @@ import pytest
 from nats.js import JetStreamContext
 
 from tests.support.connector import ConnectorProcess
-from tests.support.fakes import FakeFunction, FakeGateway, deployed, jetstream_annotations
+from tests.support.fakes import FakeFunction, FakeGateway, subscribed
 from tests.support.jetstream import drained, event, publish
 from tests.support.net import eventually, wait_until
 
@@ -19,12 +19,9 @@ def connector_settings() -> dict[str, str]:
 
 
 def fn(
-    function: FakeFunction, labels: dict[str, str] | None = None, **annotations: str
+    function: FakeFunction, labels: dict[str, str] | None = None, **options: str
 ) -> dict[str, Any]:
-    given = jetstream_annotations(**annotations)
-    return deployed(
-        "fn", function.url, labels=labels or {}, annotations={"topic": "events.>"} | given
-    )
+    return subscribed("fn", function, "events.>", labels, **options)
 
 
 async def test_changes_cut_no_invocation(

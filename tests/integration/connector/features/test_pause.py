@@ -10,7 +10,7 @@ from infra.connector.command_line.commands import connector as commands
 from infra.connector.dlq.command import dlq
 from tests.support.commands import invoke
 from tests.support.connector import ConnectorProcess
-from tests.support.fakes import FakeFunction, FakeGateway, deployed, jetstream_annotations
+from tests.support.fakes import FakeFunction, FakeGateway, subscribed
 from tests.support.jetstream import backlog, dead_letters, drained, event, publish
 from tests.support.net import wait_until
 
@@ -21,6 +21,18 @@ def connector_settings() -> dict[str, str]:
     return {"SCALE_INTERVAL": "20s"}
 
 
+def pause(
+    connector: ConnectorProcess,
+    gateway: FakeGateway,
+    function: FakeFunction,
+    paused: str,
+    **options: str,
+) -> None:
+    """Set the annotation, and wait until the connector goes by it."""
+    gateway.serve(subscribed("fn", function, "events.>", paused=paused, **options))
+    wait_until(lambda: [bool(b["paused"]) for b in connector.bindings()] == [paused == "true"])
+
+
 async def test_pause_and_resume_by_command(
     js: JetStreamContext,
     function: FakeFunction,
@@ -29,8 +41,7 @@ async def test_pause_and_resume_by_command(
     nats_url: str,
     tmp_path: Path,
 ) -> None:
-    given = {"topic": "events.>", **jetstream_annotations(concurrency="1")}
-    gateway.serve(deployed("fn", function.url, annotations=given))
+    gateway.serve(subscribed("fn", function, "events.>", concurrency="1"))
     connector.bound()
 
     def run(*arguments: str, status: int = 0) -> str:
@@ -64,8 +75,7 @@ async def test_pause_by_annotation(
     js: JetStreamContext, function: FakeFunction, gateway: FakeGateway, connector: ConnectorProcess
 ) -> None:
     def serve(paused: str) -> None:
-        given = {"topic": "events.>", **jetstream_annotations(paused=paused)}
-        gateway.serve(deployed("fn", function.url, annotations=given))
+        gateway.serve(subscribed("fn", function, "events.>", paused=paused))
 
     until = (datetime.now(UTC) + timedelta(hours=9)).isoformat(timespec="seconds")
     serve(until)
@@ -98,9 +108,7 @@ async def test_a_message_that_is_split_is_not_lost_by_a_short_pause(
     """One half of it runs from before the pause until after it, the other half waits."""
 
     def serve(paused: str) -> None:
-        given = jetstream_annotations(paused=paused, concurrency="1", batch_size="10")
-        gateway.serve(deployed("fn", function.url, annotations={"topic": "events.>", **given}))
-        wait_until(lambda: [bool(b["paused"]) for b in connector.bindings()] == [paused == "true"])
+        pause(connector, gateway, function, paused, concurrency="1", batch_size="10")
 
     gates = [tmp_path / f"gate-{number}" for number in range(3)]
     function.mode(until=str(gates[0]))
@@ -129,8 +137,7 @@ async def test_what_is_replayed_waits_as_well(
 ) -> None:
     def serve(rate: str) -> None:
         """Change something, to see that the connector has looked for functions."""
-        given = {"topic": "events.>", **jetstream_annotations(rate=rate, batch_size="10")}
-        gateway.serve(deployed("fn", function.url, annotations=given))
+        gateway.serve(subscribed("fn", function, "events.>", rate=rate, batch_size="10"))
         wait_until(lambda: [b["rate"] for b in connector.bindings()] == [float(rate)])
 
     environment = {"NATS_URL": nats_url}
@@ -157,9 +164,7 @@ async def test_order_is_kept_over_a_pause(
     """The first message of a key fails during the pause, after the second had begun to wait."""
 
     def serve(paused: str) -> None:
-        given = jetstream_annotations(paused=paused, order_by="subject", batch_size="1")
-        gateway.serve(deployed("fn", function.url, annotations={"topic": "events.>", **given}))
-        wait_until(lambda: [bool(b["paused"]) for b in connector.bindings()] == [paused == "true"])
+        pause(connector, gateway, function, paused, order_by="subject", batch_size="1")
 
     go_on = tmp_path / "go-on"
     function.mode(until=str(go_on))

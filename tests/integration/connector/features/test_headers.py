@@ -8,7 +8,7 @@ import pytest
 from nats.js import JetStreamContext
 
 from tests.support.connector import ConnectorProcess
-from tests.support.fakes import FakeFunction, FakeGateway, deployed, jetstream_annotations
+from tests.support.fakes import FakeFunction, FakeGateway, subscribed
 from tests.support.jetstream import dead_letters, drained, event
 from tests.support.net import wait_until
 
@@ -24,7 +24,7 @@ HEADERS = {
 
 
 async def deliver(
-    js: JetStreamContext, nats_url: str, tmp_path: Path, **annotations: str
+    js: JetStreamContext, nats_url: str, tmp_path: Path, **options: str
 ) -> dict[str, Any]:
     """Publish one message with headers, and return the call that the function got."""
     await js.publish("events.a", json.dumps(event("a")).encode(), headers=HEADERS)
@@ -33,8 +33,7 @@ async def deliver(
         FakeGateway(tmp_path).start().ready() as gateway,
         ConnectorProcess(tmp_path, nats_url, GATEWAY_URL=gateway.url).start() as connector,
     ):
-        given = jetstream_annotations(**annotations)
-        gateway.serve(deployed("fn", function.url, annotations={"topic": "events.a", **given}))
+        gateway.serve(subscribed("fn", function, "events.a", **options))
         connector.bound()
         await drained(js)
         (request,) = function.requests()

@@ -2,23 +2,17 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from nats.aio.client import Client
 from nats.js.api import DiscardPolicy, RetentionPolicy, StreamConfig
 
 from tests.support.connector import ConnectorProcess, connector_to
-from tests.support.fakes import FakeFunction, FakeGateway, deployed, jetstream_annotations
+from tests.support.fakes import FakeFunction, FakeGateway, subscribed
 from tests.support.jetstream import backlog, dead_letters, event, publish
 from tests.support.net import eventually, wait_until
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-
-
-def fn(name: str, function: FakeFunction, topic: str, **annotations: str) -> dict[str, Any]:
-    given = {"topic": topic, **jetstream_annotations(**annotations)}
-    return deployed(name, function.url, annotations=given)
 
 
 async def test_a_chain_of_functions(
@@ -32,9 +26,9 @@ async def test_a_chain_of_functions(
     await js.add_stream(StreamConfig(name="END", subjects=["billed", "failed"]))
     topics = {"error_topic": "failed"}
     gateway.serve(
-        fn("price", function, "orders.>", result_topic="priced", **topics),
-        fn("bill", function, "priced", result_topic="billed", batch_size="10", **topics),
-        fn("clerk", function, "failed"),
+        subscribed("price", function, "orders.>", result_topic="priced", **topics),
+        subscribed("bill", function, "priced", result_topic="billed", batch_size="10", **topics),
+        subscribed("clerk", function, "failed"),
     )
     connector.bound(3)
     priced = json.dumps(event("priced-a", "result:paid"))
@@ -131,12 +125,12 @@ async def test_topics_that_cannot_work_are_faults(
     js = nc.jetstream()
     await js.add_stream(StreamConfig(name="IN", subjects=["in.>"]))
     gateway.serve(
-        fn("loop", function, "in.>", result_topic="in.again"),
-        fn("loop-of-errors", function, "in.>", error_topic="in.again"),
-        fn("many", function, "in.>", result_topic="out.*"),
-        fn("server", function, "in.>", result_topic="$JS.API.STREAM.DELETE.IN"),
-        fn("lost", function, "in.>", result_topic="nowhere"),
-        fn("good", function, "in.>"),
+        subscribed("loop", function, "in.>", result_topic="in.again"),
+        subscribed("loop-of-errors", function, "in.>", error_topic="in.again"),
+        subscribed("many", function, "in.>", result_topic="out.*"),
+        subscribed("server", function, "in.>", result_topic="$JS.API.STREAM.DELETE.IN"),
+        subscribed("lost", function, "in.>", result_topic="nowhere"),
+        subscribed("good", function, "in.>"),
     )
     connector.bound()
     wait_until(lambda: len(connector.state()["bindings"]) == 2)

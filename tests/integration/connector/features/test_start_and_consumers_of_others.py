@@ -9,7 +9,7 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamConfig
 
 from tests.support.connector import ConnectorProcess
-from tests.support.fakes import FakeFunction, FakeGateway, deployed, jetstream_annotations
+from tests.support.fakes import FakeFunction, FakeGateway, subscribed
 from tests.support.jetstream import event, publish
 from tests.support.net import eventually, wait_until
 
@@ -24,13 +24,8 @@ async def log(nc: Client) -> JetStreamContext:
     return js
 
 
-def fn(name: str, function: FakeFunction, **annotations: str) -> dict[str, Any]:
-    given = jetstream_annotations(**annotations)
-    return deployed(
-        name,
-        function.url,
-        annotations={"topic": "log.>", "jetstream.batch-size": "10", **given},
-    )
+def fn(name: str, function: FakeFunction, **options: str) -> dict[str, Any]:
+    return subscribed(name, function, "log.>", batch_size="10", **options)
 
 
 async def test_where_a_function_begins(
@@ -103,10 +98,5 @@ async def test_a_consumer_that_others_made_is_used_as_it_is(
     wait_until(
         lambda: fault() == "there is no consumer gone of stream LOG, which the function names"
     )
-    gateway.serve(
-        {
-            **fn("fn", function, consumer="other"),
-            "annotations": {"topic": "log.a", "jetstream.consumer": "other"},
-        }
-    )
+    gateway.serve(subscribed("fn", function, "log.a", consumer="other"))
     wait_until(lambda: fault() == "consumer other of stream LOG delivers log.c, none of log.a")

@@ -14,7 +14,7 @@ from nats.js import JetStreamContext
 from nats.js.api import RetentionPolicy, StreamConfig
 
 from tests.support.connector import ConnectorProcess
-from tests.support.fakes import FakeFunction, FakeGateway, deployed, jetstream_annotations
+from tests.support.fakes import FakeFunction, FakeGateway, subscribed
 from tests.support.jetstream import backlog, dead_letters, event, publish
 from tests.support.net import eventually, wait_until
 
@@ -96,8 +96,7 @@ async def publish_in_order(
 
 
 def fn(function: FakeFunction, **options: str) -> dict[str, Any]:
-    annotations = {"topic": "keys.>", **jetstream_annotations(order_by="subject", **options)}
-    return deployed("fn", function.url, annotations=annotations)
+    return subscribed("fn", function, "keys.>", order_by="subject", **options)
 
 
 @pytest.mark.slow

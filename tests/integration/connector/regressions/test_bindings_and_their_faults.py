@@ -11,19 +11,16 @@ from nats.js.api import RetentionPolicy, StreamConfig, StreamSource
 
 from functions.common.paths import ROOT
 from tests.support.connector import ConnectorProcess
-from tests.support.fakes import FakeFunction, FakeGateway, deployed, jetstream_annotations
+from tests.support.fakes import FakeFunction, FakeGateway, subscribed
 from tests.support.jetstream import event, publish
 from tests.support.net import wait_until
 from tests.support.prometheus import prometheus
 
-BATCH = {"jetstream.batch-size": "10"}
 
-
-def fn(name: str, function: FakeFunction, **annotations: str) -> dict[str, Any]:
-    """Return a function with annotations, written with _ for each dot or dash."""
-    given = {"topic": annotations.pop("topic")} if "topic" in annotations else {}
-    given |= jetstream_annotations(**annotations)
-    return deployed(name, function.url, annotations=BATCH | given)
+def fn(
+    name: str, function: FakeFunction, topic: str | None = None, **options: str
+) -> dict[str, Any]:
+    return subscribed(name, function, topic, batch_size="10", **options)
 
 
 async def test_a_topic_over_several_streams_is_bound_to_all(
@@ -32,7 +29,7 @@ async def test_a_topic_over_several_streams_is_bound_to_all(
     js = nc.jetstream()
     await js.add_stream(StreamConfig(name="ONE", subjects=["span.de"]))
     await js.add_stream(StreamConfig(name="TWO", subjects=["span.us"]))
-    gateway.serve(fn("all", function, topic="span.*"))
+    gateway.serve(fn("all", function, "span.*"))
     connector.bound(2)
     await publish(js, event("de"), subject="span.de")
     await publish(js, event("us"), subject="span.us")
@@ -50,7 +47,7 @@ async def test_a_topic_of_everything_takes_no_dead_letters_and_buckets(
     js = nc.jetstream()
     await js.add_stream(StreamConfig(name="S", subjects=["s.>"]))
     await js.create_key_value(bucket="mine")
-    gateway.serve(fn("all", function, topic=">"))
+    gateway.serve(fn("all", function, ">"))
     connector.bound()
     await publish(js, event("bad", "dead-message"), subject="s.a")
     wait_until(lambda: connector.metrics()["dead_messages_total"] == 1)
@@ -65,10 +62,10 @@ async def test_a_function_is_never_bound_to_the_stream_that_another_one_names(
     js = nc.jetstream()
     await js.add_stream(StreamConfig(name="SRC", subjects=["src.>"]))
     await js.add_stream(StreamConfig(name="AUDIT", sources=[StreamSource(name="SRC")]))
-    audit = fn("audit", function, topic="src.>", stream="AUDIT")
+    audit = fn("audit", function, "src.>", stream="AUDIT")
     gateway.serve(audit)
     wait_until(lambda: [b["function"] for b in connector.bindings()] == ["audit"])
-    gateway.serve(audit, fn("plain", function, topic="src.>"))
+    gateway.serve(audit, fn("plain", function, "src.>"))
 
     def bound() -> dict[str, str]:
         return {b["function"]: b["stream"] for b in connector.bindings()}
@@ -83,10 +80,10 @@ async def test_what_is_wrong_with_a_function_is_said_everywhere(
     js = nc.jetstream()
     await js.add_stream(StreamConfig(name="WA", subjects=["a.>"]))
     gateway.serve(
-        fn("right", function, topic="a.>"),
-        fn("elsewhere", function, topic="other.q", stream="WA"),
-        fn("nowhere", function, topic="a.b", stream="GONE"),
-        fn("misspelt", function, topic="a.b", batchsize="5"),
+        fn("right", function, "a.>"),
+        fn("elsewhere", function, "other.q", stream="WA"),
+        fn("nowhere", function, "a.b", stream="GONE"),
+        fn("misspelt", function, "a.b", batchsize="5"),
         fn("no-topic", function),
     )
     expected = {
@@ -101,7 +98,7 @@ async def test_what_is_wrong_with_a_function_is_said_everywhere(
     log = connector.log.read_text()
     for name, fault in expected.items():
         assert log.count(json.dumps(f"cannot bind {name}: {fault}")[1:-1]) == 1
-    gateway.serve(fn("right", function, topic="a.>"))
+    gateway.serve(fn("right", function, "a.>"))
     wait_until(lambda: connector.metrics()["unbound_functions"] == 0)
     assert connector.state()["unbound"] == {}
 
@@ -139,7 +136,7 @@ async def test_the_alert_sees_what_jetstream_refuses(
     await js.add_stream(
         StreamConfig(name="W", subjects=["w.>"], retention=RetentionPolicy.WORK_QUEUE)
     )
-    gateway.serve(fn("first", function, topic="w.>"))
+    gateway.serve(fn("first", function, "w.>"))
     connector.bound()
     gateway.serve(*(fn(name, function, topic="w.>") for name in ("first", "u2", "u3")))
     wait_until(lambda: connector.metrics()["unbound_functions"] == 2)

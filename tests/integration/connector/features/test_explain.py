@@ -11,7 +11,7 @@ from nats.js import JetStreamContext
 from nats.js.api import StreamConfig
 
 from tests.support.connector import ConnectorProcess
-from tests.support.fakes import FakeFunction, FakeGateway, deployed
+from tests.support.fakes import FakeFunction, FakeGateway, subscribed
 from tests.support.jetstream import event, publish
 from tests.support.net import wait_until
 
@@ -31,7 +31,7 @@ async def log(nc: Client) -> JetStreamContext:
 
 
 def fn(function: FakeFunction, topic: str = "log.a") -> dict[str, Any]:
-    return deployed("fn", function.url, annotations={"topic": topic, "jetstream.batch-size": "9"})
+    return subscribed("fn", function, topic, batch_size="9")
 
 
 def explained(connector: ConnectorProcess, name: str = "fn") -> str:

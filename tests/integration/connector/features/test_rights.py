@@ -17,7 +17,7 @@ from infra.connector.dlq.command import dlq
 from tests.support.commands import invoke
 from tests.support.connector import ConnectorProcess
 from tests.support.connector_work import DLQ, REFUSED, command
-from tests.support.fakes import FakeFunction, FakeGateway, deployed, jetstream_annotations
+from tests.support.fakes import FakeFunction, FakeGateway, subscribed
 from tests.support.jetstream import backlog, event, publish
 from tests.support.net import eventually, wait_until
 from tests.support.protected_nats import server_with
@@ -63,10 +63,9 @@ def ordered_and_gone(function: FakeFunction) -> tuple[dict[str, Any], dict[str, 
     """Return a function with all features that need rights, and one that is to be removed."""
     options = {"order_by": "subject", "max_concurrency": "2", "rate": "500", "batch_size": "9"}
     topics = {"result_topic": "bills", "error_topic": "failed"}
-    given = {"topic": "orders.a", **jetstream_annotations(**options, **topics)}
     return (
-        deployed("ordered", function.url, annotations=given),
-        deployed("gone", function.url, annotations={"topic": "orders.b"}),
+        subscribed("ordered", function, "orders.a", **options, **topics),
+        subscribed("gone", function, "orders.b"),
     )
 
 

@@ -6,7 +6,7 @@ from nats.aio.client import Client
 from nats.js.api import RetentionPolicy, StreamConfig
 
 from tests.support.connector import ConnectorProcess
-from tests.support.fakes import FakeFunction, FakeGateway, deployed, jetstream_annotations
+from tests.support.fakes import FakeFunction, FakeGateway, subscribed
 from tests.support.jetstream import backlog, event, publish
 from tests.support.net import eventually, wait_until
 
@@ -34,11 +34,11 @@ async def test_only_what_matches_is_delivered(
         headers = {"tenant": tenant} if tenant else None
         await js.publish("orders.a", json.dumps(event(name, **data)).encode(), headers=headers)
     await js.publish("orders.a", b"no JSON", headers={"tenant": "acme"})
-    given = jetstream_annotations(batch_size="10", filter=json.dumps(FILTER))
-    wrong = jetstream_annotations(filter='{"data": {"a": [{"like": "b"}]}}')
+    given = {"batch_size": "10", "filter": json.dumps(FILTER)}
+    wrong = {"filter": '{"data": {"a": [{"like": "b"}]}}'}
     gateway.serve(
-        deployed("fn", function.url, annotations={"topic": "orders.>", **given}),
-        deployed("wrong", function.url, annotations={"topic": "orders.>", **wrong}),
+        subscribed("fn", function, "orders.>", **given),
+        subscribed("wrong", function, "orders.>", **wrong),
     )
 
     async def empty() -> bool:
@@ -56,9 +56,9 @@ async def test_only_what_matches_is_delivered(
     assert "unknown operator 'like'" in connector.state()["unbound"]["wrong"]
 
     # what is changed counts for what comes
-    given["jetstream.filter"] = '{"data": {"total": [1]}}'
-    gateway.serve(deployed("fn", function.url, annotations={"topic": "orders.>", **given}))
-    wait_until(lambda: connector.bindings()[0]["filter"] == given["jetstream.filter"])
+    given["filter"] = '{"data": {"total": [1]}}'
+    gateway.serve(subscribed("fn", function, "orders.>", **given))
+    wait_until(lambda: connector.bindings()[0]["filter"] == given["filter"])
     await publish(js, event("one", total=1), event("two", total=2), subject="orders.a")
     await eventually(empty)
     assert sorted(function.done()) == ["one", "prefix", "right"]

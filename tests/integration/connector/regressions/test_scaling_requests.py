@@ -6,19 +6,14 @@ from typing import Any
 from nats.js import JetStreamContext
 
 from tests.support.connector import ConnectorProcess
-from tests.support.fakes import FakeFunction, FakeGateway, deployed
+from tests.support.fakes import FakeFunction, FakeGateway, subscribed
 from tests.support.jetstream import drained, event, publish
 from tests.support.net import wait_until
 
 
 def fn(name: str, function: FakeFunction, topic: str) -> dict[str, Any]:
-    annotations = {
-        "topic": topic,
-        "jetstream.batch-size": "10",
-        "jetstream.lag-per-replica": "10",
-    }
     labels = {"com.openfaas.scale.max": "9"}
-    return deployed(name, function.url, annotations=annotations, labels=labels)
+    return subscribed(name, function, topic, labels, batch_size="10", lag_per_replica="10")
 
 
 async def test_a_slow_request_holds_up_no_other_function(

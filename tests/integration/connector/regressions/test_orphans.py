@@ -10,11 +10,9 @@ from nats.js import JetStreamContext
 from nats.js.api import RetentionPolicy, StreamConfig
 
 from tests.support.connector import ConnectorProcess
-from tests.support.fakes import FakeFunction, FakeGateway, deployed
+from tests.support.fakes import FakeFunction, FakeGateway, subscribed
 from tests.support.jetstream import event, publish
 from tests.support.net import plain_http, wait_until
-
-BATCH = {"jetstream.batch-size": "10"}
 
 
 def forget(*arguments: str, nats_url: str) -> subprocess.CompletedProcess[str]:
@@ -44,8 +42,8 @@ async def test_a_removed_function_leaves_an_orphan_until_it_is_forgotten(
         FakeGateway(tmp_path).start().ready() as gateway,
         ConnectorProcess(tmp_path, nats_url, GATEWAY_URL=gateway.url).start() as connector,
     ):
-        stays = deployed("stays", function.url, annotations={"topic": "w.a", **BATCH})
-        goes = deployed("goes", function.url, annotations={"topic": "w.b", **BATCH})
+        stays = subscribed("stays", function, "w.a", batch_size="10")
+        goes = subscribed("goes", function, "w.b", batch_size="10")
         gateway.serve(stays, goes)
         connector.bound(2)
 
@@ -107,12 +105,12 @@ async def test_an_orphan_is_removed_after_its_time(
             DISCOVERY_INTERVAL="50ms",
         ).start() as connector,
     ):
-        goes = deployed("goes", function.url, annotations={"topic": "w.>", **BATCH})
-        broken = {**goes, "annotations": {**goes["annotations"], "jetstream.nonsense": "1"}}
+        goes = subscribed("goes", function, "w.>")
+        broken = subscribed("goes", function, "w.>", nonsense="1")
         gateway.serve(goes)
         connector.bound()
         # its owner makes a mistake: the function is still there
-        gateway.serve(broken, deployed("other", function.url, annotations={}))
+        gateway.serve(broken, subscribed("other", function, None))
         wait_until(lambda: "goes" in connector.state()["unbound"])
         gateway.serve(goes)
         connector.bound()

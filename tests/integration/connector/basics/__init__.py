@@ -1,0 +1,1 @@
+"""What the connector does with messages, functions and dead letters."""

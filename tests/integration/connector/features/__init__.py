@@ -1,0 +1,1 @@
+"""What functions can ask for, and the NATS servers of all kinds that the connector works with."""

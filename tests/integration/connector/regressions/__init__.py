@@ -1,0 +1,1 @@
+"""What once went wrong and must not again: lost dead letters, silent faults, lost attempts, ..."""
