@@ -30,6 +30,11 @@ DEFINITIONS = {
         "v0.51.0",
         "config/core/300-resources/service.yaml",
     ),
+    "sources.knative.dev": (
+        "knative.dev/eventing",
+        "v0.47.0",
+        "config/core/resources/sinkbindings.yaml",
+    ),
     "postgresql.cnpg.io": (
         "github.com/cloudnative-pg/cloudnative-pg",
         "v1.29.1",
@@ -120,7 +125,10 @@ def _custom_validator(group: str) -> Draft202012Validator:
     module, version, path = DEFINITIONS[group]
     definition = yaml.load((go_module(module, version) / path).read_text(), YAML)
     [served] = [entry for entry in definition["spec"]["versions"] if entry["served"]]
-    schema = _strict(served["schema"]["openAPIV3Schema"])
+    schema = served["schema"]["openAPIV3Schema"]
+    # every object has these, whether its definition says so or not
+    schema["properties"] = {"apiVersion": {}, "kind": {}, "metadata": {}} | schema["properties"]
+    schema = _strict(schema)
     Draft202012Validator.check_schema(schema)
     return Draft202012Validator(schema)
 

@@ -1,0 +1,1 @@
+"""The ways from nothing to the first batch, as the README has them."""
