@@ -11,6 +11,13 @@ SET client_min_messages = warning;
 SET row_security = off;
 
 --
+-- Name: workspace; Type: SCHEMA; Schema: -; Owner: -
+--
+
+CREATE SCHEMA workspace;
+
+
+--
 -- Name: advisory_lock_class(); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -1624,6 +1631,34 @@ COMMENT ON COLUMN public.sealed_day_indexes.definition IS 'what follows USING';
 
 
 --
+-- Name: spend; Type: TABLE; Schema: workspace; Owner: -
+--
+
+CREATE TABLE workspace.spend (
+    day date NOT NULL,
+    source text NOT NULL COLLATE pg_catalog."C",
+    campaign_id text NOT NULL COLLATE pg_catalog."C",
+    amount numeric NOT NULL,
+    imported_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT spend_amount_check CHECK ((amount >= (0)::numeric))
+);
+
+
+--
+-- Name: COLUMN spend.day; Type: COMMENT; Schema: workspace; Owner: -
+--
+
+COMMENT ON COLUMN workspace.spend.day IS 'a day of the time zone of the workspace (TIMEZONE)';
+
+
+--
+-- Name: COLUMN spend.amount; Type: COMMENT; Schema: workspace; Owner: -
+--
+
+COMMENT ON COLUMN workspace.spend.amount IS 'in the currency of the workspace (CURRENCY)';
+
+
+--
 -- Name: day_users day_users_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 --
 
@@ -1837,6 +1872,14 @@ ALTER TABLE ONLY public.sealed_day_indexes
 
 ALTER TABLE ONLY public.sealed_day_indexes
     ADD CONSTRAINT sealed_day_indexes_pkey PRIMARY KEY (place);
+
+
+--
+-- Name: spend spend_pkey; Type: CONSTRAINT; Schema: workspace; Owner: -
+--
+
+ALTER TABLE ONLY workspace.spend
+    ADD CONSTRAINT spend_pkey PRIMARY KEY (day, source, campaign_id);
 
 
 --

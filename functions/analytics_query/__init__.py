@@ -1,1 +1,4 @@
-"""Answers questions about the stored events over HTTP, read only: reports, contract, dashboard."""
+"""Answers questions about the stored events over HTTP: reports, contract, dashboard.
+
+Events are only read; what is written is what a team keeps beside them (`workspace/`).
+"""

@@ -1,4 +1,4 @@
-"""The read-only connection pool, and reports' transactions on it."""
+"""The connection pool, read only by itself; reports' transactions on it, and those that write."""
 
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
@@ -91,13 +91,32 @@ def snapshot(timeout: float | None = None) -> Generator[Snapshot, None, None]:
         DatabaseUnavailableError: no connection, or it was lost.
         QueryTimeoutError: a statement was cancelled by the timeout.
     """
+    with _transaction() as connection:
+        if timeout is not None:
+            connection.execute(
+                "SELECT set_config('statement_timeout', %s, true)", [str(int(timeout * 1000))]
+            )
+        yield Snapshot(connection)
+
+
+@contextmanager
+def writing() -> Generator[Connection, None, None]:
+    """Yield a connection whose transaction may write, in the schema `workspace`, and ends with it.
+
+    Raises:
+        DatabaseUnavailableError: no connection, or it was lost.
+        QueryTimeoutError: a statement was cancelled by the timeout.
+    """
+    with _transaction() as connection:
+        connection.execute("SET TRANSACTION READ WRITE, ISOLATION LEVEL READ COMMITTED")
+        yield connection
+
+
+@contextmanager
+def _transaction() -> Generator[Connection, None, None]:
     try:
         with pool().connection() as connection, connection.transaction():
-            if timeout is not None:
-                connection.execute(
-                    "SELECT set_config('statement_timeout', %s, true)", [str(int(timeout * 1000))]
-                )
-            yield Snapshot(connection)
+            yield connection
     except psycopg.errors.QueryCanceled as error:
         raise QueryTimeoutError(str(error)) from error
     except psycopg.OperationalError as error:

@@ -1,4 +1,4 @@
-"""The function analytics-query: reports over HTTP, their contract, the dashboard page."""
+"""The function analytics-query: reports over HTTP, what is kept beside events, contract, page."""
 
 import logging
 from functools import partial
@@ -6,11 +6,6 @@ from functools import partial
 import flask
 
 from functions.common import logs
-from functions.common.errors import (
-    DatabaseUnavailableError,
-    QueryTimeoutError,
-    RequestRefusedError,
-)
 from functions.common.health import Checks
 from functions.common.http import wsgi
 from functions.common.http.front_door import READ_METHODS, FrontDoor, Route
@@ -18,17 +13,21 @@ from functions.common.http.front_door import READ_METHODS, FrontDoor, Route
 from . import metrics
 from .access import authenticate, check_settings
 from .database import fault
+from .problems import refusals
 from .reports import REPORTS
 from .reports.report import Report
 from .web import pages
 from .web.run_report import run_report
+from .workspace import WRITES
+from .workspace.write import perform
 
 logs.configure("analytics-query")
-logger = logging.getLogger(__name__)
 check_settings()
 
-RETRY_AFTER = 2
-"""Seconds after which a caller should try again while the database is unavailable."""
+TOO_LONG = (
+    "The report took longer than the time limit. Ask for a shorter range, fewer details "
+    "or, with exact=true, for an estimate."
+)
 
 
 def check_database() -> Checks:
@@ -44,31 +43,33 @@ def respond(report: Report, request: flask.Request) -> flask.Response:
             too long, or the database is unavailable.
     """
     authenticate(request)
-    try:
+    with refusals(TOO_LONG, "Report took too long"):
         return run_report(report, request)
-    except QueryTimeoutError as error:
-        raise RequestRefusedError(
-            503,
-            "The report took longer than the time limit. Ask for a shorter range, fewer details "
-            "or, with exact=true, for an estimate.",
-            title="Report took too long",
-        ) from error
-    except DatabaseUnavailableError as error:
-        logger.warning("database unavailable: %s", error)
-        raise RequestRefusedError(
-            503, "The database cannot be reached now. Try again soon.", retry_after=RETRY_AFTER
-        ) from error
 
 
-REPORT_ROUTES: dict[str, Route[wsgi.Handler]] = {
-    f"/analytics/{name}": Route(READ_METHODS, partial(respond, report), logging.INFO)
-    for name, report in REPORTS.items()
-}
+def analytics_routes() -> dict[str, Route[wsgi.Handler]]:
+    """Return the routes of reports and of what writes, which may have a path in common."""
+    handlers: dict[str, dict[str, wsgi.Handler]] = {
+        name: dict.fromkeys(READ_METHODS, partial(respond, report))
+        for name, report in REPORTS.items()
+    }
+    for write in WRITES:
+        handlers.setdefault(write.name, {})[write.method] = partial(perform, write)
+    return {
+        f"/analytics/{name}": Route(tuple(by_method), partial(_by_method, by_method), logging.INFO)
+        for name, by_method in handlers.items()
+    }
+
+
+def _by_method(handlers: dict[str, wsgi.Handler], request: flask.Request) -> flask.Response:
+    return handlers[request.method](request)
+
+
 FRONT_DOOR = FrontDoor(
     metrics.REQUESTS,
     metrics.REQUEST_SECONDS,
     refused=metrics.CREDENTIALS_REFUSED,
-    routes={**REPORT_ROUTES, **pages.ROUTES},
+    routes={**analytics_routes(), **pages.ROUTES},
     find_route=pages.find_route,
     hint="/api lists what there is.",
 )

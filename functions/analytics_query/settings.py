@@ -69,6 +69,20 @@ class AnalyticsQuerySettings(PoolSettings, WorkspaceSettings):
         repr=False,
         description="key that callers must send in X-Api-Key; several lines: any of them",
     )
+    analytics_write_auth: Auth = Field(
+        default="secret",
+        description="`none` lets everybody who may read also write what a team keeps beside its "
+        "events (spend), without a key for it",
+    )
+    analytics_write_key: SecretLines = Field(
+        default=(),
+        repr=False,
+        description="key that callers must send in X-Api-Key to write; it reads as well; without "
+        "the file nothing is written",
+    )
+    max_write_bytes: int = Field(
+        default=4 * 1024**2, ge=1024, description="largest body of a request that writes"
+    )
 
     @property
     def url(self) -> str:

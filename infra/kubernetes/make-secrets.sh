@@ -37,8 +37,9 @@ password owner-password >/dev/null
 database_url writer >functions/database-url
 database_url reader >functions/database-reader-url
 
-# What the connector signs batches with, and the keys that senders and readers give.
-for name in batch-signing-key ingest-api-key analytics-api-key; do
+# What the connector signs batches with, and the keys that senders, readers and
+# those who write give.
+for name in batch-signing-key ingest-api-key analytics-api-key analytics-write-key; do
     password "$name" >"functions/$name"
 done
 

@@ -14,7 +14,7 @@ _NOT_INHERITED_SETTINGS = {
 }  # fmt: skip
 """Settings that mean something else to the platform, or that the platform sets itself."""
 _SECRET_VARIABLES = (
-    "INGEST_API_KEY", "ANALYTICS_API_KEY", "BATCH_SIGNING_KEY",
+    "INGEST_API_KEY", "ANALYTICS_API_KEY", "ANALYTICS_WRITE_KEY", "BATCH_SIGNING_KEY",
     "NATS_USER", "NATS_PASSWORD", "NATS_TOKEN",
 )  # fmt: skip
 """Variables that are handed on as secret files only."""

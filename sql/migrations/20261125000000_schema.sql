@@ -1,4 +1,4 @@
--- The schema: roles, tables, functions, the catalogue of rollups, rights, monitoring. sql/README.md explains it.
+-- The schema: roles, tables, functions, the catalogue of rollups, rights, monitoring, workspace. sql/README.md explains it.
 --
 -- The functions between "-- functions/NAME" and "-- end" are the files of sql/functions, put here by
 -- python -m infra.database.include_functions; change them there. sql/schema.sql is what this makes.
@@ -1118,6 +1118,30 @@ REVOKE ALL ON FUNCTION monitored_bloat () FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION monitored_bloat () TO universe_reader;
 -- end
 
+-- WORKSPACE
+--
+-- What a team keeps beside its events. analytics-query writes here, and nowhere else: the role
+-- universe_reader may change rows of these tables, in transactions that name themselves READ WRITE.
+CREATE SCHEMA workspace;
+
+-- What was spent on a campaign on a day of the workspace's time zone.
+CREATE TABLE workspace.spend (
+    day         date NOT NULL,
+    source      text COLLATE "C" NOT NULL,
+    campaign_id text COLLATE "C" NOT NULL,
+    amount      numeric NOT NULL CHECK (amount >= 0),
+    imported_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (day, source, campaign_id)
+);
+COMMENT ON COLUMN workspace.spend.day IS 'a day of the time zone of the workspace (TIMEZONE)';
+COMMENT ON COLUMN workspace.spend.amount IS 'in the currency of the workspace (CURRENCY)';
+
+GRANT USAGE ON SCHEMA workspace TO universe_reader;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA workspace TO universe_reader;
+-- of tables that later migrations make
+ALTER DEFAULT PRIVILEGES IN SCHEMA workspace
+    GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO universe_reader;
+
 -- migrate:down
 DO $$
 DECLARE
@@ -1139,6 +1163,7 @@ BEGIN
     END IF;
 END
 $$;
+DROP SCHEMA workspace CASCADE;
 DROP FUNCTION monitored_bloat (), monitored_sessions ();
 DO $$
 DECLARE

@@ -11,7 +11,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 from psycopg import sql
-from psycopg.errors import InsufficientPrivilege
+from psycopg.errors import InsufficientPrivilege, ReadOnlySqlTransaction
 
 from infra.database.migrate import MIGRATIONS, migrate, rollback
 from infra.local.servers.postgres import READER, WRITER, EmbeddedPostgres
@@ -48,6 +48,14 @@ OF_NO_READER = (
     "INSERT INTO rollup_deltas SELECT * FROM rollup_deltas",
     "DELETE FROM rollup_day_types",
     "SELECT ensure_partitions('{2026-01-01}')",
+    "INSERT INTO events SELECT * FROM events",
+    "UPDATE events SET revenue = 0",
+    "INSERT INTO event_days (day) VALUES ('2026-01-01')",
+    "UPDATE rollup_day_types SET events = 0",
+    "INSERT INTO erasures DEFAULT VALUES",
+    "TRUNCATE workspace.spend",
+    "DROP TABLE workspace.spend",
+    "CREATE TABLE workspace.mine (a int)",
 )
 
 
@@ -95,6 +103,36 @@ def test_reader_reads_and_does_nothing_else(migrated: Database) -> None:
     with psycopg.connect(migrated.reader_url) as connection:
         assert connection.execute("SELECT count(*) FROM live_day_types").fetchall() == [(0,)]
         assert connection.execute("SELECT count(*) FROM monitored_sessions()").fetchone()
+
+
+def test_reader_keeps_the_workspace_in_transactions_that_say_so(migrated: Database) -> None:
+    """It changes rows of the schema `workspace`, read-only unless it names itself READ WRITE."""
+    insertion = "INSERT INTO workspace.spend VALUES ('2026-11-01', 'facebook', 'a', 1)"
+    with psycopg.connect(migrated.url) as owner:
+        tables = owner.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'workspace'::regnamespace "
+            "AND relkind = 'r'"
+        ).fetchall()
+        assert tables
+        for [table] in tables:
+            for right in ("SELECT", "INSERT", "UPDATE", "DELETE"):
+                for role, has in ((READER, True), (WRITER, False)):
+                    found = owner.execute(
+                        "SELECT has_table_privilege(%s, %s, %s)",
+                        [role, f"workspace.{table}", right],
+                    ).fetchone()
+                    assert found == (has,), (role, table, right)
+    with psycopg.connect(migrated.reader_url, autocommit=True) as connection:
+        with pytest.raises(ReadOnlySqlTransaction):
+            connection.execute(insertion)
+        with connection.transaction(force_rollback=True):
+            connection.execute("SET TRANSACTION READ WRITE")
+            connection.execute(insertion)
+            connection.execute("UPDATE workspace.spend SET amount = 2")
+            connection.execute("DELETE FROM workspace.spend")
+            with pytest.raises(InsufficientPrivilege), connection.transaction():
+                connection.execute("DELETE FROM events")
+    assert_refused(migrated.writer_url, ("SELECT * FROM workspace.spend",))
 
 
 def test_writer_writes_and_does_nothing_else(migrated: Database) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from functions.common.broker import without_login
 from functions.common.paths import ROOT
-from infra.local.functions.secrets import link_secrets
+from infra.local.functions.secrets import link_secrets, open_doors
 from infra.local.gateway.settings import GatewaySettings
 from infra.local.servers.nats import EmbeddedNats
 from tests.support.functions import ENTRY, running
@@ -246,17 +246,32 @@ def test_no_secret_is_in_an_environment_or_readable_by_others(up: RunningPlatfor
     assert secrets["nats-url"] not in (up.state_dir / "platform.json").read_text()
 
 
+def test_closed_reading_leaves_no_writing_open(tmp_path: Path) -> None:
+    """On one machine writing is open where reading is, and never to those who were given a key."""
+    names = ("ingest-api-key", "analytics-api-key", "analytics-write-key")
+    assert open_doors(tmp_path, names) == {
+        "INGEST_AUTH": "none",
+        "ANALYTICS_AUTH": "none",
+        "ANALYTICS_WRITE_AUTH": "none",
+    }
+    (tmp_path / "analytics-api-key").write_text("x")
+    assert open_doors(tmp_path, names) == {"INGEST_AUTH": "none"}
+    (tmp_path / "analytics-api-key").unlink()
+    (tmp_path / "analytics-write-key").write_text("x")
+    assert open_doors(tmp_path, names) == {"INGEST_AUTH": "none", "ANALYTICS_AUTH": "none"}
+
+
 @pytest.mark.slow
 def test_the_start_prints_which_doors_are_open(up: RunningPlatform) -> None:
     """Which doors are open, what that means, and what closes them."""
     said = " ".join(up.log.read_text().split())
-    for text in ("anybody who reaches the gateway may send events", "may read"):
+    for text in ("anybody who reaches the gateway may send events", "may read", "may write spend"):
         assert text in said
     assert "open door analytics-query" in said
     assert "open door ingest" in said
     assert "open door process-batch" not in said
     log = (up.state_dir / "logs" / "platform.log").read_text()
-    assert log.count("open door: ") == 2
+    assert log.count("open door: ") == 3
 
 
 @pytest.mark.slow

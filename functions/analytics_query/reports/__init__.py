@@ -10,6 +10,7 @@ from . import (
     overview,
     retention,
     revenue,
+    spend,
     steps,
     timeseries,
     users,
@@ -30,6 +31,7 @@ REPORTS: dict[str, Report] = {
         steps,
         retention,
         live,
+        spend,
         events,
     )
 }

@@ -9,8 +9,11 @@ from pydantic import TypeAdapter
 from functions.common.http.openapi import SCHEMAS, problem_schema, response_of_problem
 
 from ..access import API_KEY_HEADER
+from ..query.filters import QueryParameters
 from ..reports import REPORTS
 from ..reports.report import Report
+from ..workspace import WRITES
+from ..workspace.write import Write
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "reports" / "examples"
 """One example response per report."""
@@ -33,6 +36,22 @@ PROBLEM_SCHEMA = problem_schema(
 
 RESPONSES: dict[str, Any] = {
     "NotModified": {"description": "The response with the ETag in If-None-Match is still current."},
+    "Forbidden": response_of_problem(
+        "The key may only read, or writing is off; the response says how to turn it on.",
+        403,
+        "This key may only read.",
+    ),
+    "TooLarge": response_of_problem(
+        "The body is larger than the limit.",
+        413,
+        "The body is larger than 4194304 bytes: send it in several requests.",
+    ),
+    "WrongType": response_of_problem(
+        "The body is of another type.",
+        415,
+        "Send the body with Content-Type application/json.",
+    ),
+    "BadBody": response_of_problem("The body cannot be read.", 400, "The gzip body is truncated."),
     "Unauthorized": response_of_problem(
         "The API key is missing or wrong.",
         401,
@@ -58,8 +77,8 @@ RESPONSES: dict[str, Any] = {
 }
 
 
-def _parameters(report: Report) -> list[dict[str, Any]]:
-    schema = report.query.model_json_schema(by_alias=True)
+def _parameters(query: type[QueryParameters]) -> list[dict[str, Any]]:
+    schema = query.model_json_schema(by_alias=True)
     required = schema.get("required", [])
     return [
         {
@@ -70,7 +89,7 @@ def _parameters(report: Report) -> list[dict[str, Any]]:
             **({"example": details.pop("examples")[0]} if "examples" in details else {}),
             "schema": _without_null(details),
         }
-        for name, details in schema["properties"].items()
+        for name, details in schema.get("properties", {}).items()
     ]
 
 
@@ -86,16 +105,66 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
-def _response_schemas() -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
-    """Return the schema of each report's response, and the components they refer to."""
+def _schemas() -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    """Return the schemas of responses and bodies, by operation, and the components of them all."""
     responses, components = TypeAdapter.json_schemas(
         [
-            (report.name, "serialization", TypeAdapter[Any](report.response))
-            for report in REPORTS.values()
+            *(
+                (report.name, "serialization", TypeAdapter[Any](report.response))
+                for report in REPORTS.values()
+            ),
+            *(
+                (_operation_id(write), "serialization", TypeAdapter[Any](write.response))
+                for write in WRITES
+            ),
+            *(
+                (_body_id(write, media_type), "validation", body["schema"])
+                for write in WRITES
+                for media_type, body in write.bodies.items()
+                if isinstance(body["schema"], TypeAdapter)
+            ),
         ],
         ref_template=SCHEMAS + "{model}",
     )
     return {name: schema for (name, _), schema in responses.items()}, components["$defs"]
+
+
+def _operation_id(write: Write) -> str:
+    return f"{write.method.lower()}_{write.name}"
+
+
+def _body_id(write: Write, media_type: str) -> str:
+    return f"{_operation_id(write)} {media_type}"
+
+
+def _write_operation(write: Write, schemas: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    content = {
+        media_type: body | {"schema": schemas.get(_body_id(write, media_type), body["schema"])}
+        for media_type, body in write.bodies.items()
+    }
+    refusals = {"401": "Unauthorized", "403": "Forbidden", "422": "Invalid", "503": "Unavailable"}
+    if write.bodies:
+        refusals |= {"400": "BadBody", "413": "TooLarge", "415": "WrongType"}
+    body = {"requestBody": {"required": True, "content": content}} if write.bodies else {}
+    return {
+        "operationId": _operation_id(write),
+        "summary": write.summary,
+        "description": write.description,
+        "tags": ["workspace"],
+        "security": [{}, {"apiKey": []}],
+        "parameters": _parameters(write.query),
+        **body,
+        "responses": {
+            "200": {
+                "description": write.summary + ".",
+                "content": {"application/json": {"schema": schemas[_operation_id(write)]}},
+            },
+            **{
+                status: {"$ref": f"#/components/responses/{name}"}
+                for status, name in sorted(refusals.items())
+            },
+        },
+    }
 
 
 def _response(report: Report, schema: dict[str, Any]) -> dict[str, Any]:
@@ -115,7 +184,7 @@ def _response(report: Report, schema: dict[str, Any]) -> dict[str, Any]:
 
 def document() -> dict[str, Any]:
     """Return the OpenAPI document."""
-    responses, schemas = _response_schemas()
+    responses, schemas = _schemas()
     paths: dict[str, Any] = {
         f"/analytics/{report.name}": {
             "get": {
@@ -124,7 +193,7 @@ def document() -> dict[str, Any]:
                 "description": report.description,
                 "tags": ["analytics"],
                 "security": [{}, {"apiKey": []}],
-                "parameters": _parameters(report),
+                "parameters": _parameters(report.query),
                 "responses": {
                     "200": _response(report, responses[report.name]),
                     "304": {"$ref": "#/components/responses/NotModified"},
@@ -136,6 +205,9 @@ def document() -> dict[str, Any]:
         }
         for report in REPORTS.values()
     }
+    for write in WRITES:
+        operation = _write_operation(write, responses)
+        paths.setdefault(f"/analytics/{write.name}", {})[write.method.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {
@@ -146,7 +218,10 @@ def document() -> dict[str, Any]:
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": ".", "description": "The address of this document"}],
-        "tags": [{"name": "analytics", "description": "Reports"}],
+        "tags": [
+            {"name": "analytics", "description": "Reports"},
+            {"name": "workspace", "description": "What a team keeps beside its events"},
+        ],
         "paths": paths,
         "components": {
             "schemas": {"Problem": PROBLEM_SCHEMA, **schemas},
@@ -156,7 +231,8 @@ def document() -> dict[str, Any]:
                     "type": "apiKey",
                     "in": "header",
                     "name": API_KEY_HEADER,
-                    "description": "Required if the secret `analytics-api-key` is set.",
+                    "description": "Required if the secret `analytics-api-key` is set. What writes "
+                    "needs a key of the secret `analytics-write-key`, which reads as well.",
                 }
             },
         },

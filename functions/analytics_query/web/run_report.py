@@ -6,8 +6,6 @@ from typing import Any
 
 import flask
 from psycopg import DataError
-from pydantic import ValidationError
-from werkzeug.datastructures import MultiDict
 
 from functions.common.http.cacheable import respond
 from functions.common.http.wsgi import to_response
@@ -15,39 +13,20 @@ from functions.common.json_text import to_json
 
 from .. import database, metrics
 from ..errors import UnsupportedQueryError
-from ..problems import faults_of, invalid_parameter, invalid_parameters
+from ..problems import invalid_parameter
 from ..query.filters import QueryParameters, ReportQuery
 from ..query.told_country import with_users_country
 from ..reports.events import EventsQuery
 from ..reports.report import Report
 from ..settings import settings
 from .export import export_response, requested_format
+from .parameters import parse
 from .report_cache import CachedReport, ReportCache, cached_report
 
 
 @functools.cache
 def _cache() -> ReportCache:
     return ReportCache(settings().report_cache_bytes)
-
-
-def parse(query: type[QueryParameters], args: MultiDict[str, str]) -> QueryParameters:
-    """Return the parameters of a request.
-
-    Raises:
-        RequestRefusedError: 422, it names each parameter that is wrong.
-    """
-    repeated = [name for name, values in args.lists() if len(values) > 1]
-    if repeated:
-        raise invalid_parameters(
-            [
-                {"parameter": name, "message": "Given more than once", "type": "repeated"}
-                for name in repeated
-            ]
-        )
-    try:
-        return query.model_validate(args.to_dict())
-    except ValidationError as error:
-        raise invalid_parameters(faults_of(error)) from error
 
 
 def _compute(report: Report, query: QueryParameters) -> CachedReport:

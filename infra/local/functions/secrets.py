@@ -9,8 +9,13 @@ from infra.local.errors import DeploymentError
 DOORS: dict[str, str] = {
     "ingest-api-key": "INGEST_AUTH",
     "analytics-api-key": "ANALYTICS_AUTH",
+    "analytics-write-key": "ANALYTICS_WRITE_AUTH",
 }
 """Secrets that need not be there on one machine, and the settings that are `none` without them."""
+
+BEHIND: Mapping[str, str] = {"analytics-write-key": "analytics-api-key"}
+"""Doors that stay closed without a secret of their own where this one is there: who closed reading
+has not opened writing to every reader."""
 
 COMPANIONS: Mapping[str, tuple[str, ...]] = {
     "nats-url": (
@@ -51,7 +56,13 @@ def mounted_secrets(store: Path, names: Collection[str]) -> set[str]:
 
 def open_doors(store: Path, names: Iterable[str]) -> dict[str, str]:
     """Return the settings of the doors that are open because their secret is not there."""
-    return {DOORS[name]: "none" for name in names if name in DOORS and not (store / name).is_file()}
+    return {
+        DOORS[name]: "none"
+        for name in names
+        if name in DOORS
+        and not (store / name).is_file()
+        and not (name in BEHIND and (store / BEHIND[name]).is_file())
+    }
 
 
 def link_secrets(store: Path, folder: Path, names: Collection[str]) -> Path:

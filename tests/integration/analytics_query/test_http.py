@@ -37,6 +37,7 @@ REPORTS = (
     "steps",
     "retention",
     "live",
+    "spend",
     "events",
 )
 PROBLEM = "application/problem+json"
