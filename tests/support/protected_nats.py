@@ -216,11 +216,13 @@ def _jwt(subject: nkeys.KeyPair, issuer: nkeys.KeyPair, name: str, claims: dict[
 
 
 @contextmanager
-def server(folder: Path, protected: Protected, name: str = "nats") -> Iterator[str]:
-    """Run a server in a folder, and yield its URL."""
+def server(
+    folder: Path, protected: Protected, name: str = "nats", program: Path | None = None
+) -> Iterator[str]:
+    """Run a server in a folder, of another version where its program is given; yield its URL."""
     jetstream = {"store_dir": str(folder / f"{name}-store")}
     text = json.dumps({"jetstream": jetstream, **protected.config})[1:-1]
-    with _running(folder, name, text, {}) as port:
+    with _running(folder, name, text, {}, program) as port:
         yield f"{protected.scheme}://127.0.0.1:{port}"
 
 
@@ -234,13 +236,17 @@ def server_with(folder: Path, configuration: str, **environment: str) -> Iterato
 
 @contextmanager
 def _running(
-    folder: Path, name: str, configuration: str, environment: dict[str, str]
+    folder: Path,
+    name: str,
+    configuration: str,
+    environment: dict[str, str],
+    program: Path | None = None,
 ) -> Iterator[int]:
     port = free_port()
     config, log = folder / f"{name}.conf", folder / f"{name}.log"
     config.write_text(f"host: 127.0.0.1\nport: {port}\n{configuration}\n")
     with log.open("wb") as output:
-        command = [nats_server_binary(), "-c", str(config)]
+        command = [str(program or nats_server_binary()), "-c", str(config)]
         process = TiedProcess(command, stderr=output, env={**os.environ, **environment})
 
     def listens() -> bool:

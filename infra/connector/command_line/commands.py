@@ -159,8 +159,9 @@ async def _pause(
         version = nc.connected_server_version
         if (version.major, version.minor) < PAUSES_SINCE:
             raise UniverseError(
-                f"NATS {version} cannot pause consumers, 2.11 and later can: the annotation "
-                "jetstream.paused does without that"
+                f"the NATS server is {version.major}.{version.minor}.{version.patch}, and pauses "
+                "consumers from 2.11 on: upgrade it, or use the annotation jetstream.paused, which "
+                "works with any"
             )
         js = nc.jetstream()
         consumers = await _consumers(nc, js, function, stream, prefix)

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import nats
 import pytest
 from nats.js import JetStreamContext
 
@@ -11,8 +12,13 @@ from infra.connector.dlq.command import dlq
 from tests.support.commands import invoke
 from tests.support.connector import ConnectorProcess
 from tests.support.fakes import FakeFunction, FakeGateway, subscribed
-from tests.support.jetstream import backlog, dead_letters, drained, event, publish
+from tests.support.jetstream import backlog, dead_letters, drained, event, publish, streams
 from tests.support.net import wait_until
+from tests.support.protected_nats import Protected, server
+from tests.support.tools import go_tool
+
+OLD_NATS = ("github.com/nats-io/nats-server/v2", "v2.10.29")
+"""The last minor version that cannot pause consumers."""
 
 
 @pytest.fixture
@@ -68,6 +74,33 @@ async def test_pause_and_resume_by_command(
     assert "for 10m" in run("pause", "fn", "--for", "10m")
     wait_until(lambda: (connector.bindings()[0]["paused"] or {}).get("until"))
     assert "no connector has made a consumer for nobody" in run("pause", "nobody", status=1)
+
+
+@pytest.mark.slow
+async def test_a_server_that_is_too_old_is_told(
+    function: FakeFunction, gateway: FakeGateway, tmp_path: Path
+) -> None:
+    """The annotation pauses there, too."""
+    with (
+        server(tmp_path, Protected({}, {}, {}), program=go_tool(*OLD_NATS)) as url,
+        ConnectorProcess(tmp_path, url, GATEWAY_URL=gateway.url).start() as connector,
+    ):
+        nc = await nats.connect(url)
+        js = await streams(nc)
+        pause(connector, gateway, function, "true")
+        for command in ("pause", "resume"):
+            result = invoke(commands, command, "fn", environment={"NATS_URL": url})
+            assert result.exit_code == 1
+            assert result.output == (
+                "Error: the NATS server is 2.10.29, and pauses consumers from 2.11 on: upgrade it, "
+                "or use the annotation jetstream.paused, which works with any\n"
+            )
+        await publish(js, event("a"))
+        assert (await backlog(js), function.calls()) == (1, [])
+        pause(connector, gateway, function, "false")
+        await drained(js)
+        assert function.done() == ["a"]
+        await nc.close()
 
 
 @pytest.mark.slow
