@@ -23,7 +23,7 @@ from functions.common.workspace import workspace
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 MAX_AHEAD = timedelta(days=1)
-_PLAIN_UTC_LENGTHS = (20, 24, 27)
+_PLAIN_UTC_LENGTHS = {"Z": (20, 24, 27), "+00:00": (25, 29, 32)}
 _MAX_TIME_LENGTH = 64
 """RFC 3339 has any number of digits after the second."""
 
@@ -65,15 +65,17 @@ def read_plain_time(text: str) -> datetime | None:
 def _plain_utc(text: Any) -> datetime | None:
     """Read `2026-01-02T03:04:05Z`, with or without milli- or microseconds; None for all else.
 
-    Nearly every timestamp is written so. Pydantic would take twice as long to check it, most of it
-    for its own time zone, which is slow to compare.
+    Nearly every timestamp is written so, or with `+00:00`. Pydantic would take twice as long to
+    check it, most of it for its own time zone, which is slow to compare.
     """
+    if type(text) is not str:
+        return None
+    offset = "Z" if text[-1:] == "Z" else "+00:00"
     if (
-        type(text) is str
-        and len(text) in _PLAIN_UTC_LENGTHS
+        len(text) in _PLAIN_UTC_LENGTHS[offset]
         and text[4:17:3] == "--T::"
-        and text[19] in ".Z"
-        and text[-1] == "Z"
+        and text[19] in (".", offset[0])
+        and text.endswith(offset)
     ):
         try:
             return datetime.fromisoformat(text)

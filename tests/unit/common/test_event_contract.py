@@ -235,15 +235,18 @@ def read(adapter: TypeAdapter[datetime], text: str) -> datetime | None:
 @given(
     UTC_TIMES,
     st.sampled_from(["seconds", "milliseconds", "microseconds"]),
-    st.lists(st.tuples(st.integers(4, 26), st.sampled_from("0129-:.+TWZ zt\u0663"))),
+    st.sampled_from(["Z", "+00:00"]),
+    st.lists(st.tuples(st.integers(4, 31), st.sampled_from("0129-:.+TWZ zt\u0663"))),
 )
-@example(datetime(2020, 1, 2, tzinfo=UTC), "milliseconds", [(5, "W")])
-@example(datetime(2020, 1, 2, tzinfo=UTC), "seconds", [(16, ".")])
+@example(datetime(2020, 1, 2, tzinfo=UTC), "milliseconds", "Z", [(5, "W")])
+@example(datetime(2020, 1, 2, tzinfo=UTC), "seconds", "Z", [(16, ".")])
+@example(datetime(2020, 1, 2, tzinfo=UTC), "milliseconds", "+00:00", [(19, "+")])
+@example(datetime(2020, 1, 2, tzinfo=UTC), "seconds", "+00:00", [(20, "2")])
 def test_times_in_utc_are_read_as_pydantic_reads_them(
-    moment: datetime, precision: str, changes: list[tuple[int, str]]
+    moment: datetime, precision: str, offset: str, changes: list[tuple[int, str]]
 ) -> None:
     # the year stays within the bounds, and the T a T: pydantic reads other letters there, too
-    letters = list(moment.isoformat(timespec=precision).replace("+00:00", "Z"))
+    letters = list(moment.isoformat(timespec=precision).replace("+00:00", offset))
     for place, letter in changes:
         if place != 10 and place < len(letters):
             letters[place] = letter

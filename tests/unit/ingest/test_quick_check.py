@@ -108,6 +108,12 @@ def test_whatever_it_returns_the_contract_returns(text: bytes) -> None:
         assert is_valid(text)
 
 
+def test_utc_may_be_written_as_an_offset() -> None:
+    for time in ("03:04:05+00:00", "03:04:05.678+00:00", "03:04:05.678901+00:00"):
+        text = orjson.dumps(VALID[0] | {"timestamp": f"2026-01-02T{time}"})
+        assert check_plain(text) == validate_json(text)
+
+
 @pytest.mark.parametrize(
     "change",
     [
