@@ -12,6 +12,7 @@ from functions.common import postgres
 from functions.common.errors import QueryTimeoutError
 
 from . import metrics
+from .query.statements import with_expressions
 from .settings import settings
 
 Row = dict[str, Any]
@@ -28,11 +29,13 @@ class Snapshot:
         self, query: str, params: Mapping[str, Any] | None = None, *, binary: bool = False
     ) -> list[Row]:
         """Run `query` and return all its rows; `binary` is faster where they hold many bytes."""
+        query, params = with_expressions(query, params)
         statement = cast(LiteralString, query)
         return self.connection.execute(statement, params, binary=binary).fetchall()
 
     def row(self, query: str, params: Mapping[str, Any] | None = None) -> Row:
         """Run `query` and return its only row."""
+        query, params = with_expressions(query, params)
         row = self.connection.execute(cast(LiteralString, query), params).fetchone()
         assert row is not None
         return row
@@ -43,6 +46,7 @@ class Snapshot:
         Not from a cursor of the server, of which some rows are fetched at a time: how many bytes a
         row takes is not known before.
         """
+        query, params = with_expressions(query, params)
         with self.connection.cursor() as cursor:
             yield from cursor.stream(cast(LiteralString, query), params)
 

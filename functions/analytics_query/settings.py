@@ -58,6 +58,12 @@ class AnalyticsQuerySettings(PoolSettings, WorkspaceSettings):
         description="stored events up to which a filter by country looks at users' other events, "
         "which reads them all; with more it looks at the events' own country only, and says so",
     )
+    filter_max_events: int = Field(
+        default=500_000,
+        ge=0,
+        description="events of a range up to which they are read for a filter or a breakdown by a "
+        "property that no rollup has; more are refused, in words, but for `exact=true`",
+    )
     report_cache_bytes: int = Field(
         default=32 * 1024**2, ge=0, description="memory for cached reports; 0 disables the cache"
     )

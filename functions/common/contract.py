@@ -1,7 +1,7 @@
 """The envelope that events of every source share, and the types that their fields use."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any
@@ -199,6 +199,21 @@ be missing. (A plain tuple: one is made of every event, and a NamedTuple takes l
 
 
 @dataclass(frozen=True)
+class Bands:
+    """The groups that reports count a number in.
+
+    Attributes:
+        path: of the number, below an event's `data`.
+        ends: of all groups but the last, which has none; a number that is an end is in the next.
+        labels: of the groups.
+    """
+
+    path: tuple[str, ...]
+    ends: tuple[int, ...]
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Source:
     """What one source of events consists of.
 
@@ -207,12 +222,14 @@ class Source:
         event: the type of its events, as pydantic understands it.
         report_fields: returns what reports use of a validated event.
         dimensions: the names of its demographic dimensions, such as `ageGroup`.
+        bands: how those of them that are groups of a number are worked out from an event.
     """
 
     name: str
     event: Any
     report_fields: Callable[[Any], ReportFields]
     dimensions: tuple[str, ...] = ()
+    bands: Mapping[str, Bands] = field(default_factory=dict[str, Bands])
 
 
 def money(text: str | None) -> Decimal | None:

@@ -13,6 +13,7 @@
 AND {{type_filters}}
 AND {{campaign_filter}}
 AND ({{country_filter}} OR {{told_user}})
+AND {{property_filters}}
 
 -- name: range_filters
 (:from_day::date IS NULL OR day >= :from_day)
@@ -30,6 +31,10 @@ AND (:event_type::text IS NULL OR event_type = :event_type)
 
 -- name: country_filter
 (:country::text IS NULL OR country = :country)
+
+-- name: property_filters
+-- Conditions on any property, put in as an expression; true where there are none. No rollup has them.
+:property_filters
 
 -- name: told_user
 -- Events that tell no country, of users whose other events tell the one that is asked for.
@@ -201,7 +206,8 @@ SELECT {{event_columns}}
 FROM (
     SELECT *
     FROM events
-    WHERE {{event_filters}} AND {{event_search}} AND data @> :contained::jsonb
+    WHERE {{event_filters}} AND {{event_search}}
+      AND (:contained::jsonb IS NULL OR data @> :contained)
     OFFSET 0
 ) AS matching
 ORDER BY occurred_at DESC, event_id DESC

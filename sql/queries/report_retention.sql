@@ -30,7 +30,8 @@ WITH first AS (
     WHERE (:since::timestamptz IS NULL OR occurred_at >= :since AND day >= :since_day)
       AND (:to_time::timestamptz IS NULL OR occurred_at < :to_time AND day <= :to_day)
       AND (NOT :sampled OR {{sampled_user}})
-      AND (:any_event OR {{type_filters}} AND {{campaign_filter}} AND ({{country_filter}} OR {{told_user}}))
+      AND (:any_event OR {{type_filters}} AND {{campaign_filter}} AND ({{country_filter}} OR {{told_user}})
+           AND {{property_filters}})
 )
 SELECT key, cohort, period, count(*) AS users, max(number) AS keys
 FROM cohorts

@@ -7,6 +7,7 @@ WITH without AS (
     SELECT source, user_id, count(*) AS events, count(revenue) AS purchases, sum(revenue) AS revenue
     FROM events
     WHERE country IS NULL AND {{range_filters}} AND {{type_filters}} AND {{campaign_filter}}
+      AND {{property_filters}}
     GROUP BY source, user_id
 ), latest AS (
     -- the greatest of times with their countries: a hash of users, and no sort of all their events

@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from functions.common.events import demographics
+
+Each = TypeVar("Each")
 
 LENGTH = {"minute": 60, "hour": 3600, "day": 86400}
 
@@ -114,9 +116,9 @@ def users(some: Iterable[Fact]) -> int:
     return len({fact.userId for fact in some})
 
 
-def grouped(some: Iterable[Fact], key: Callable[[Fact], Any]) -> dict[Any, list[Fact]]:
-    """Return the facts by a key."""
-    groups: defaultdict[Any, list[Fact]] = defaultdict(list)
+def grouped(some: Iterable[Each], key: Callable[[Each], Any]) -> dict[Any, list[Each]]:
+    """Return facts, or others, by a key."""
+    groups: defaultdict[Any, list[Each]] = defaultdict(list)
     for fact in some:
         groups[key(fact)].append(fact)
     return dict(groups)

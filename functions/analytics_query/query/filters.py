@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -21,6 +21,7 @@ from pydantic_core import PydanticCustomError
 from functions.common.events import SOURCES
 
 from ..settings import settings
+from .property_filters import Filters, all_conditions
 from .time_zone import TimeZoneName
 
 _DATE_OR_RFC3339 = re.compile(
@@ -80,6 +81,9 @@ class QueryParameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=False)
 
+    repeatable: ClassVar[frozenset[str]] = frozenset()
+    """Those that may be given more than once."""
+
 
 class TimeRange(QueryParameters):
     """When the events happened that a report covers."""
@@ -120,6 +124,8 @@ class TimeRange(QueryParameters):
 class WhatFilters(QueryParameters):
     """What the events are that a report covers; a filter that is not given does not restrict."""
 
+    repeatable = frozenset({"filter"})
+
     source: SourceName | None = Field(
         None, description="Only events of this source.", examples=["facebook"]
     )
@@ -134,6 +140,17 @@ class WhatFilters(QueryParameters):
     )
     country: FilterText | None = Field(
         None, description="Only events from this country.", examples=["DE"]
+    )
+    filter: Filters = Field(
+        (),
+        description="Only events whose property is like this: `property:operator:value`, and of "
+        "several filters all must hold. A property is a known name (`/analytics/properties` lists "
+        "them) or a path such as `data.engagement.device`. Operators: `is`, `isNot` (events that "
+        "do not tell the property are in), `oneOf` (values separated by commas, or a JSON array), "
+        "`contains` (whatever the case of letters), `isSet` and `isNotSet` (without a value). "
+        "Numbers are compared as JSON writes them. No rollup has properties: the events of the "
+        "range are read, up to a limit that the refusal names.",
+        examples=[["device:is:mobile", "ageGroup:oneOf:18-24,25-34"]],
     )
 
 
@@ -154,6 +171,7 @@ class EventFilters(WhatFilters, TimeRange):
             "country": self.country,
             "told": False,
             "told_users": [],
+            "property_filters": all_conditions(self.filter),
         }
 
 
@@ -174,6 +192,11 @@ class ReportQuery(EventFilters):
         examples=["event"],
     )
     _told_users: tuple[str, ...] = PrivateAttr(())
+
+    @property
+    def from_events(self) -> bool:
+        """Whether all is computed from the stored events: asked for, or no rollup has a filter."""
+        return self.exact or bool(self.filter)
 
     def of_users(self, users: Iterable[str]) -> Self:
         """Return the query with the users, as "source userId", whose country is asked for."""

@@ -24,8 +24,8 @@ def query_rollups(
 ) -> list[Row]:
     """Run a statement that includes `{{sums}}`; return its rows.
 
-    Whole days and hours are read from rollups, partial hours from the events. With `exact` or
-    without a grain all rows come from the events.
+    Whole days and hours are read from rollups, partial hours from the events. With `exact`,
+    filters by properties or without a grain all rows come from the events.
 
     Args:
         snapshot: the view of the database to read.
@@ -37,7 +37,7 @@ def query_rollups(
         grain: the longest period that the statement need not divide; None: any may be divided.
         params: the statement's own parameters.
     """
-    if query.exact or grain is None:
+    if query.from_events or grain is None:
         fragment = "sums_campaign_events" if by_campaign else "sums_events"
     else:
         fragment = _rollup_fragment(query, by_country, by_campaign)

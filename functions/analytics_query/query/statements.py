@@ -2,6 +2,9 @@
 
 import functools
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import aiosql
 
@@ -11,6 +14,33 @@ QUERIES = ROOT / "sql" / "queries"
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 _COMMENT = re.compile(r"^--.*\n?", re.MULTILINE)
 _INCLUDE = re.compile(r"\{\{(\w+)\}\}")
+
+
+@dataclass(frozen=True)
+class SqlText:
+    """An expression of SQL with its parameters.
+
+    One is given to a statement as the value of a parameter, and takes that parameter's place. Its
+    text is made of the code's own words only: what a request says is in its parameters.
+    """
+
+    text: str
+    params: Mapping[str, Any]
+
+
+def with_expressions(
+    statement: str, params: Mapping[str, Any] | None
+) -> tuple[str, Mapping[str, Any] | None]:
+    """Put the parameters that are expressions into a statement; return it with the other ones."""
+    expressions = {n: v for n, v in (params or {}).items() if isinstance(v, SqlText)}
+    if params is None or not expressions:
+        return statement, params
+    rest = {name: value for name, value in params.items() if name not in expressions}
+    for name, expression in expressions.items():
+        if f"%({name})s" in statement:
+            statement = statement.replace(f"%({name})s", expression.text)
+            rest |= expression.params
+    return statement, rest
 
 
 class Statements:

@@ -17,6 +17,7 @@ from ..database import Row, Snapshot
 from ..formatting import Count, Money, format_money
 from ..settings import settings
 from .filters import EventFilters, ReportQuery
+from .property_filters import PropertyFilter
 from .rollup_query import query_rollups
 from .statements import Statements
 
@@ -50,8 +51,14 @@ class Sums(TypedDict):
     revenue: Money
 
 
+class PropertySums(Sums):
+    """Events that do not tell a property."""
+
+    property: str
+
+
 class LeftOut(TypedDict):
-    """What the filters by country and campaign could not judge or judged by the user.
+    """What the filters by country, campaign and properties could not judge or judged by the user.
 
     Attributes:
         countryOf: whose country the filter looked at: that of the `event`, or where it has none of
@@ -59,12 +66,15 @@ class LeftOut(TypedDict):
         byUser: events that are in the figures by their user's country.
         noCountry: events that are in no figure: of neither event nor user a country is known.
         noCampaign: events that are in no figure because they carry no campaign.
+        noProperty: for each filter that asks for a value of a property, the events that are in no
+            figure because they do not tell it, though all other filters choose them.
     """
 
     countryOf: CountryOf | None
     byUser: Sums | None
     noCountry: Sums | None
     noCampaign: Sums | None
+    noProperty: list[PropertySums]
 
 
 def _sums(row: Row | None) -> Sums:
@@ -128,10 +138,21 @@ def _told(snapshot: Snapshot, query: ReportQuery) -> dict[str, Row]:
 
 
 def left_out(snapshot: Snapshot, query: ReportQuery) -> LeftOut | None:
-    """Return what the filters by country and campaign leave out; None without such a filter."""
-    if query.country is None and query.campaignId is None:
+    """Return what filters leave out that an event has not the property for; None without such."""
+    needed = [each for each in query.filter if each.needs_value]
+    if query.country is None and query.campaignId is None and not needed:
         return None
-    found: LeftOut = {"countryOf": None, "byUser": None, "noCountry": None, "noCampaign": None}
+    found: LeftOut = {
+        "countryOf": None,
+        "byUser": None,
+        "noCountry": None,
+        "noCampaign": None,
+        "noProperty": [
+            {"property": each.by, **_sums(_total(query_rollups(snapshot, SQL, "totals", without)))}
+            for each in needed
+            for without in (_without_property(query, each),)
+        ],
+    }
     if query.country is not None:
         found["countryOf"] = query.countryOf
         if query.countryOf == "user":
@@ -148,6 +169,12 @@ def left_out(snapshot: Snapshot, query: ReportQuery) -> LeftOut | None:
     return found
 
 
+def _without_property(query: ReportQuery, asked: PropertyFilter) -> ReportQuery:
+    """Return the query of the events that do not tell what one of its filters asks for."""
+    rest = (each for each in query.filter if each != asked)
+    return query.model_copy(update={"filter": (*rest, asked.asked("isNotSet"))})
+
+
 def _without_country(snapshot: Snapshot, query: ReportQuery) -> Row:
     whole = query.model_copy(update={"country": None})
     return _total(query_rollups(snapshot, SQL, "totals_without_country", whole, by_country=True))
@@ -162,13 +189,13 @@ def _stored(snapshot: Snapshot, query: ReportQuery) -> int:
 def known_stages(snapshot: Snapshot, query: ReportQuery) -> dict[tuple[str, str], bool]:
     """Return whether anything is known of each source and stage under the filters of a query.
 
-    False: there are events, but none tells a campaign, or none a country, so that 0 would be a
-    statement about nothing.
+    False: there are events, but none tells a campaign, a country or a property that is asked for,
+    so that 0 would be a statement about nothing.
     """
-    whole = query.model_copy(update={"country": None, "campaignId": None})
+    whole = query.model_copy(update={"country": None, "campaignId": None, "filter": ()})
 
-    def stages(name: str, **columns: Any) -> set[tuple[str, str]]:
-        rows = query_rollups(snapshot, SQL, name, whole, **columns)
+    def stages(name: str, of: ReportQuery = whole, **columns: Any) -> set[tuple[str, str]]:
+        rows = query_rollups(snapshot, SQL, name, of, **columns)
         return {(row["source"], row["funnel_stage"]) for row in rows}
 
     every = stages("stages_of_all")
@@ -177,4 +204,8 @@ def known_stages(snapshot: Snapshot, query: ReportQuery) -> dict[tuple[str, str]
         known &= stages("stages_of_all", by_campaign=True)
     if query.country is not None and query.countryOf == "event":
         known &= stages("stages_with_country", by_country=True)
+    for each in query.filter:
+        if each.needs_value:
+            set_ = whole.model_copy(update={"filter": (each.asked("isSet"),)})
+            known &= stages("stages_of_all", set_)
     return {stage: stage in known for stage in every}

@@ -1,6 +1,7 @@
 """One module per report: its query parameters, its response, how it is computed."""
 
 from . import (
+    breakdown,
     campaigns,
     countries,
     demographics,
@@ -8,6 +9,7 @@ from . import (
     funnel,
     live,
     overview,
+    properties,
     retention,
     revenue,
     spend,
@@ -18,20 +20,23 @@ from . import (
 from .report import Report
 
 REPORTS: dict[str, Report] = {
-    module.REPORT.name: module.REPORT
-    for module in (
-        overview,
-        timeseries,
-        funnel,
-        countries,
-        campaigns,
-        users,
-        revenue,
-        demographics,
-        steps,
-        retention,
-        live,
-        spend,
-        events,
+    report.name: report
+    for report in (
+        overview.REPORT,
+        timeseries.REPORT,
+        funnel.REPORT,
+        countries.REPORT,
+        campaigns.REPORT,
+        users.REPORT,
+        revenue.REPORT,
+        demographics.REPORT,
+        breakdown.REPORT,
+        steps.REPORT,
+        retention.REPORT,
+        live.REPORT,
+        spend.REPORT,
+        properties.PROPERTIES,
+        properties.REPORT,
+        events.REPORT,
     )
 }

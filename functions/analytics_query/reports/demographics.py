@@ -77,7 +77,7 @@ def _totals(snapshot: Snapshot, query: DemographicsQuery) -> GroupTotals:
     params = query.params() | parts.params()
     totals: GroupTotals = {}
     campaign_and_country = query.campaignId is not None and query.country is not None
-    if query.exact or campaign_and_country:  # no rollup has both columns
+    if query.from_events or campaign_and_country:  # no rollup has both columns
         _count_events(snapshot.stream(SQL["demographics_events_exact"], params), totals)
         return totals
     if query.country is not None:

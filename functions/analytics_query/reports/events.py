@@ -200,7 +200,8 @@ def _windows(
 
 
 def _statement(name: str, query: EventsQuery) -> str:
-    found = "found_events" if query.where is None else "found_events_containing"
+    few = query.where is not None or query.filter
+    found = "found_events_containing" if few else "found_events"
     return SQL.over(name, found=found)
 
 

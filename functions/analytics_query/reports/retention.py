@@ -15,7 +15,7 @@ from ..query.filters import ReportQuery
 from ..query.intervals import interval_starts
 from ..query.rollup_query import event_time_bounds
 from ..query.statements import Statements
-from ..query.told_country import with_users_country
+from ..query.told_country import LeftOut, left_out, with_users_country
 from ..users.accuracy import (
     STANDARD_DEVIATIONS,
     Accuracy,
@@ -89,6 +89,7 @@ class Retention(ReportRange):
     times: list[Time]
     items: list[Cohorts]
     omitted: Count
+    leftOut: LeftOut | None
 
 
 def retention(snapshot: Snapshot, query: RetentionQuery) -> Retention:
@@ -129,6 +130,7 @@ def retention(snapshot: Snapshot, query: RetentionQuery) -> Retention:
         "times": [format_time(at) for at in times],
         "items": items,
         "omitted": max((row["keys"] for row in rows), default=0) - len(items),
+        "leftOut": left_out(snapshot, query),
     }
 
 

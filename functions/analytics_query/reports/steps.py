@@ -22,6 +22,7 @@ from ..database import Snapshot
 from ..formatting import Count, Rate, ReportRange, format_optional_time, ratio
 from ..query.filters import FilterText, ReportQuery, SourceName, Stage
 from ..query.statements import Statements
+from ..query.told_country import LeftOut, left_out
 from ..users.accuracy import Accuracy, estimated_accuracy, exact_accuracy
 from ..users.sampling import SAMPLING_MODULUS, sample_bounds, should_sample
 from ..users.steps import people_by_steps
@@ -137,6 +138,7 @@ class StepsReport(ReportRange):
     steps: list[StepFigures]
     items: list[ValueSteps]
     omitted: Count
+    leftOut: LeftOut | None
 
 
 def steps(snapshot: Snapshot, query: StepsQuery) -> StepsReport:
@@ -171,6 +173,7 @@ def steps(snapshot: Snapshot, query: StepsQuery) -> StepsReport:
         "steps": figures(list(keys)),
         "items": [{"key": key, "steps": figures([key])} for key in ordered[: query.limit]],
         "omitted": len(ordered[query.limit :]),
+        "leftOut": left_out(snapshot, query),
     }
 
 

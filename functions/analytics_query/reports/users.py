@@ -73,7 +73,7 @@ def users(snapshot: Snapshot, query: UsersQuery) -> TopUsers:
     """Return the report."""
     filtered = (query.funnelStage, query.eventType, query.campaignId, query.country)
     params = query.params() | {"by": query.by, "limit": query.limit}
-    if query.exact or any(value is not None for value in filtered):
+    if query.from_events or any(value is not None for value in filtered):
         rows = snapshot.rows(SQL["top_users_exact"], params)
     else:
         rows = _top_users(snapshot, query, params | split_range(query.from_, query.to).params())

@@ -37,7 +37,7 @@ def buyers(snapshot: Snapshot, query: ReportQuery, types: Iterable[Row]) -> tupl
     purchases = sum(row["purchases"] for row in bought)
     unpaid = sum(row["events"] for row in bought) - purchases
     filtered = query.campaignId is not None or query.country is not None
-    if query.exact or filtered or unpaid > MAX_UNPAID_SHARE * purchases:
+    if query.from_events or filtered or unpaid > MAX_UNPAID_SHARE * purchases:
         return without_sketches(snapshot, query, SQL["buyers_exact"], SQL["buyers_sampled"])
     params = query.params() | split_range(query.from_, query.to).params()
     params["purchase_types"] = [row["event_type"] for row in bought]

@@ -59,7 +59,7 @@ def continuation(snapshot: Snapshot, query: ReportQuery, *, known: bool = True) 
             "accuracy": None,
         }
     filtered = (query.eventType, query.country, query.campaignId)
-    if query.exact or any(value is not None for value in filtered):
+    if query.from_events or any(value is not None for value in filtered):
         return _without_sketches(snapshot, query)
     parts = split_range(query.from_, query.to, _sketch_grain(query))
     params = query.params() | parts.params() | {"bytes": MAX_SKETCH_BYTES}

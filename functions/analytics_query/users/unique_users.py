@@ -57,7 +57,7 @@ def unique_users_by_country(
 ) -> tuple[dict[str | None, int], RelativeAccuracy]:
     """Return the number of distinct users per country (None: country unknown)."""
     filtered = (query.campaignId, query.funnelStage, query.eventType)
-    if query.exact or any(value is not None for value in filtered):
+    if query.from_events or any(value is not None for value in filtered):
         rows = snapshot.rows(SQL["unique_users_by_country_exact"], query.params())
         counted = {row["country"]: row["users"] for row in rows}
         return counted, {"exact": True, "relativeError": 0.0, "confidence": 1.0}
@@ -71,7 +71,7 @@ def unique_users_by_country(
 
 def _sketch_rows(snapshot: Snapshot, query: ReportQuery) -> list[Row] | None:
     """Return sketches, and the users that are in none; None where no sketch has these filters."""
-    if query.exact or query.campaignId is not None:
+    if query.from_events or query.campaignId is not None:
         return None
     params = query.params() | split_range(query.from_, query.to).params()
     if query.country is None:

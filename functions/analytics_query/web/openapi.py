@@ -169,7 +169,7 @@ def _write_operation(write: Write, schemas: dict[str, dict[str, Any]]) -> dict[s
 
 def _response(report: Report, schema: dict[str, Any]) -> dict[str, Any]:
     content: dict[str, Any] = {"schema": schema}
-    example = EXAMPLES / f"{report.name}.json"
+    example = EXAMPLES / f"{report.name.replace('/', '-')}.json"
     if example.exists():
         content["example"] = orjson.loads(example.read_bytes())
     return {
@@ -188,7 +188,7 @@ def document() -> dict[str, Any]:
     paths: dict[str, Any] = {
         f"/analytics/{report.name}": {
             "get": {
-                "operationId": report.name,
+                "operationId": report.name.replace("/", "-"),
                 "summary": report.summary,
                 "description": report.description,
                 "tags": ["analytics"],

@@ -17,7 +17,9 @@ def parse(query: type[Q], args: MultiDict[str, str]) -> Q:
     Raises:
         RequestRefusedError: 422, it names each parameter that is wrong.
     """
-    repeated = [name for name, values in args.lists() if len(values) > 1]
+    repeated = [
+        name for name, values in args.lists() if len(values) > 1 and name not in query.repeatable
+    ]
     if repeated:
         raise invalid_parameters(
             [
@@ -26,6 +28,7 @@ def parse(query: type[Q], args: MultiDict[str, str]) -> Q:
             ]
         )
     try:
-        return query.model_validate(args.to_dict())
+        given = {n: v if n in query.repeatable else v[0] for n, v in args.lists()}
+        return query.model_validate(given)
     except ValidationError as error:
         raise invalid_parameters(faults_of(error)) from error

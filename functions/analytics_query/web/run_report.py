@@ -14,6 +14,7 @@ from functions.common.json_text import to_json
 from .. import database, metrics
 from ..errors import UnsupportedQueryError
 from ..problems import invalid_parameter
+from ..query.events_to_read import check_events_to_read
 from ..query.filters import QueryParameters, ReportQuery
 from ..query.told_country import with_users_country
 from ..reports.events import EventsQuery
@@ -41,6 +42,8 @@ def _compute(report: Report, query: QueryParameters) -> CachedReport:
             return cached
         with metrics.REPORT_SECONDS.labels(report.name).time():
             if isinstance(query, ReportQuery):
+                if query.filter:
+                    check_events_to_read(snapshot, query, "filter")
                 query = with_users_country(snapshot, query)
             response: Any = report.compute(snapshot, query)
     computed = cached_report(to_json(response), version)

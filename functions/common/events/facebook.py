@@ -9,6 +9,7 @@ from functions.common.contract import (
     STRICT,
     ActionTime,
     Amount,
+    Bands,
     Currency,
     Envelope,
     Name,
@@ -104,11 +105,12 @@ AGE_GROUPS = (
     (55, "45-54"),
     (65, "55-64"),
 )
+OLDEST_GROUP = "65+"
 
 
 def age_group(age: int) -> str:
     """Return the group that reports count an age (years) in."""
-    return next((group for end, group in AGE_GROUPS if age < end), "65+")
+    return next((group for end, group in AGE_GROUPS if age < end), OLDEST_GROUP)
 
 
 _GROUP_OF_AGE = tuple(age_group(age) for age in range(OLDEST + 1))
@@ -132,4 +134,11 @@ SOURCE = Source(
     Annotated[Top | Bottom, Field(discriminator="funnelStage")],
     _report_fields,
     dimensions=("ageGroup", "gender", "country", "city"),
+    bands={
+        "ageGroup": Bands(
+            ("user", "age"),
+            tuple(end for end, _ in AGE_GROUPS),
+            (*(group for _, group in AGE_GROUPS), OLDEST_GROUP),
+        )
+    },
 )

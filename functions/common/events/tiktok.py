@@ -10,6 +10,7 @@ from functions.common.contract import (
     STRICT,
     ActionTime,
     Amount,
+    Bands,
     Currency,
     Envelope,
     Name,
@@ -116,4 +117,5 @@ SOURCE = Source(
     Annotated[Top | Bottom, Field(discriminator="funnelStage")],
     _report_fields,
     dimensions=("followerBand", "device"),
+    bands={"followerBand": Bands(("user", "followers"), _ENDS, _BANDS)},
 )

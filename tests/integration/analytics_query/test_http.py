@@ -34,10 +34,13 @@ REPORTS = (
     "users",
     "revenue",
     "demographics",
+    "breakdown",
     "steps",
     "retention",
     "live",
     "spend",
+    "properties",
+    "properties/values",
     "events",
 )
 PROBLEM = "application/problem+json"
@@ -345,7 +348,8 @@ def test_the_contract_is_valid_and_its_examples_fit(live: Analytics) -> None:
         operation = path["get"]
         assert {"200", "304", "401", "422", "503"} <= set(operation["responses"])
         example = operation["responses"]["200"]["content"]["application/json"]["example"]
-        TypeAdapter(REPORTS_BY_NAME[operation["operationId"]].response).validate_python(example)
+        report = REPORTS_BY_NAME[operation["operationId"].replace("-", "/")]
+        TypeAdapter(report.response).validate_python(example)
 
 
 @pytest.mark.slow
