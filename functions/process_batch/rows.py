@@ -94,6 +94,8 @@ def make_row(
     timestamp = sent["timestamp"]
     if timestamp[-1] == "Z" and timestamp[10] == "T" and 20 <= len(timestamp) <= 27:
         occurred_at = timestamp[:-1] + "+00:00"  # it is in UTC, to microseconds at most
+    elif timestamp[-6:] == "+00:00" and timestamp[10] == "T" and 25 <= len(timestamp) <= 32:
+        occurred_at = timestamp
     else:
         occurred_at = event["timestamp"].astimezone(UTC).isoformat()
     day = occurred_at[:10]
