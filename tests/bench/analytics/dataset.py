@@ -134,7 +134,10 @@ class _Maker:
                     "event_id, day, occurred_at, received_at, source, funnel_stage, event_type, "
                     "user_id, country, campaign_id, revenue, data"
                 )
-                taken.copy(f"events_{day:%Y%m%d}", fields, "of_day")
+                # into a table emptied by the same transaction: nothing is logged, nothing to freeze
+                with connection.transaction():
+                    connection.execute(f"TRUNCATE events_{day:%Y%m%d}".encode())
+                    taken.copy(f"events_{day:%Y%m%d}", fields, "of_day", "FREEZE")
                 connection.execute(f"VACUUM (ANALYZE) events_{day:%Y%m%d}".encode())
             with self._timed("sums"):
                 self._sum_up(taken)
@@ -208,13 +211,15 @@ class _Intake:
         """Run a statement in DuckDB."""
         self._columns.execute(self.text(name, **slots))
 
-    def copy(self, table: str, fields: str, name: str, **slots: str) -> None:
+    def copy(self, table: str, fields: str, name: str, *options: str, **slots: str) -> None:
         """Copy what a statement of DuckDB finds into a table of PostgreSQL."""
         self._columns.execute(
             f"COPY ({self.text(name, **slots)}) TO '{self._file}' "
             "(FORMAT csv, DELIMITER '\t', QUOTE '''', HEADER false)"
         )
-        statement = f"COPY {table} ({fields}) FROM STDIN ({_COPY_OPTIONS})".encode()
+        statement = (
+            f"COPY {table} ({fields}) FROM STDIN ({', '.join([_COPY_OPTIONS, *options])})".encode()
+        )
         with (
             self._file.open("rb") as rows,
             self._connection.cursor() as cursor,

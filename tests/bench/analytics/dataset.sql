@@ -5,6 +5,8 @@
 SET synchronous_commit = off;
 SET maintenance_work_mem = '512MB';
 SET work_mem = '64MB';
+-- as many builds run at once as there are cores
+SET max_parallel_maintenance_workers = 0;
 
 -- name: catalogue()
 -- The rollups of sums: what they hold, as DuckDB takes it too.
@@ -25,15 +27,15 @@ ORDER BY 1;
 
 -- name: make_raw#
 -- The usual way: the event as it came in one JSONB column.
-CREATE TABLE raw_events (id text COLLATE "C" NOT NULL, event jsonb NOT NULL);
+CREATE UNLOGGED TABLE raw_events (id text COLLATE "C" NOT NULL, event jsonb NOT NULL);
+-- what indexes would tell the planner that no statement of this benchmark reads
+CREATE STATISTICS raw_kinds ON (event ->> 'source'), (event ->> 'eventType') FROM raw_events;
+CREATE STATISTICS raw_users ON (event #>> '{data,user,userId}') FROM raw_events;
 
 -- name: raw_indexes()
--- Indexes on what is asked for.
+-- Indexes on what is asked for here; more would take minutes to build, and make no report faster.
 SELECT * FROM (VALUES
     ('CREATE INDEX raw_contains ON raw_events USING gin (event jsonb_path_ops)'),
     ('CREATE INDEX raw_timestamp ON raw_events ((event ->> ''timestamp''))'),
-    ('CREATE INDEX raw_source ON raw_events ((event ->> ''source''), (event ->> ''eventType''))'),
-    ('CREATE INDEX raw_campaign ON raw_events ((event #>> ''{data,engagement,campaignId}''))'),
-    ('CREATE INDEX raw_user ON raw_events ((event #>> ''{data,user,userId}''))'),
-    ('ALTER TABLE raw_events ADD PRIMARY KEY (id)')
+    ('CREATE INDEX raw_campaign ON raw_events ((event #>> ''{data,engagement,campaignId}''))')
 ) AS i (statement);
