@@ -88,11 +88,14 @@ async def emptied(js: JetStreamContext, seconds: float = 60) -> None:
 
 
 async def publish_in_order(
-    js: JetStreamContext, lanes: dict[int, str], troubles: Sequence[str]
+    js: JetStreamContext, lanes: dict[int, str], troubles: Sequence[str], *, by_subject: bool = True
 ) -> None:
+    """Publish a message of a key for each sequence; the key is its subject, or not even a part."""
     chance = random.Random(7)
     for sequence, key in lanes.items():
-        await publish(js, event(f"{sequence}", chance.choice(troubles)), subject=f"keys.{key}")
+        found = event(f"{sequence}", chance.choice(troubles), lane={"name": key})
+        subject = f"keys.{key}" if by_subject else "keys.all"
+        await js.publish(subject, json.dumps(found).encode(), headers={"lane": key})
 
 
 def fn(function: FakeFunction, **options: str) -> dict[str, Any]:
@@ -133,7 +136,16 @@ async def test_a_failing_key_holds_up_only_itself(
     assert letter.headers["Dlq-Order-Key"] == "keys.b"
 
 
+@pytest.mark.parametrize(
+    "order_by",
+    [
+        "subject",
+        pytest.param("header:Lane", marks=pytest.mark.slow),
+        pytest.param("json:/lane/name", marks=pytest.mark.slow),
+    ],
+)
 async def test_a_batch_keeps_order_in_whatever_way_it_fails(
+    order_by: str,
     keys: JetStreamContext,
     function: FakeFunction,
     gateway: FakeGateway,
@@ -141,12 +153,18 @@ async def test_a_batch_keeps_order_in_whatever_way_it_fails(
 ) -> None:
     lanes = {n: "abc"[n % 3] for n in range(1, 121)}
     troubles = [*[""] * 20, "once:retry", "once:retry:0.3", "once:status:500", "once:status:422"]
-    await publish_in_order(keys, lanes, [*troubles, "dead-message"])
-    gateway.serve(fn(function, batch_size="30", max_deliver="100"))
+    await publish_in_order(
+        keys, lanes, [*troubles, "dead-message"], by_subject=order_by == "subject"
+    )
+    options = {"order_by": order_by, "batch_size": "30", "max_deliver": "100"}
+    gateway.serve(subscribed("fn", function, "keys.>", **options))
     await emptied(keys)
     letters = await dead_letters(keys, "KEYS_DLQ")
     dead = {int(letter.headers["Dlq-Sequence"]) for letter in letters}
     assert dead
+    beginning = "keys." if order_by == "subject" else ""
+    of_keys = {letter.headers["Dlq-Order-Key"] for letter in letters}
+    assert of_keys <= {f"{beginning}{key}" for key in "abc"}
     assert check_order(function.entries(), lanes, dead) | dead == lanes.keys()
     assert any(len(call) > 6 for call in function.calls()), "a batch holds several of a key"
 

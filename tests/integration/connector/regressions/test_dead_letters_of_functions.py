@@ -80,7 +80,12 @@ async def test_two_functions_leave_a_dead_letter_each(
     letters = await letters_are(fan, "fa", "fb")
     assert {letter.headers["Dlq-Consumer"] for letter in letters} == {"fa", "fb"}
     lines = run(nats_url, "list", "--json", "--function", "fb").splitlines()
-    assert [json.loads(line)["function"] for line in lines] == ["fb"]
+    [of_fb] = map(json.loads, lines)
+    assert of_fb["function"] == "fb"
+    shown = run(nats_url, "show", str(of_fb["id"]), "--function", "fb")
+    assert "Dlq-Consumer" in shown
+    other = ("show", "--stream", "FAN_DLQ", str(of_fb["id"]), "--function", "fa")
+    assert invoke(dlq, *other, environment={"NATS_URL": nats_url}).exit_code == 1
     assert "fa" in run(nats_url, "list")
 
 
