@@ -92,7 +92,9 @@ class _Gateway:
         headers = {k: v for k, v in request.headers.items() if k not in ("Host", "Content-Length")}
         try:
             async with self._session.post(
-                function["url"], data=await request.read(), headers=headers
+                function["url"] + request.match_info["path"],
+                data=await request.read(),
+                headers=headers,
             ) as answer:
                 return web.Response(
                     status=answer.status,
@@ -127,7 +129,7 @@ def main() -> None:
     app.router.add_get("/system/namespaces", gateway.namespaces)
     app.router.add_get("/system/function/{name}", gateway.function)
     app.router.add_post("/system/scale-function/{name}", gateway.scale)
-    app.router.add_post("/function/{name}", gateway.invoke)
+    app.router.add_post("/function/{name:[^/]+}{path:(?:/.*)?}", gateway.invoke)
     web.run_app(
         app, host="127.0.0.1", port=int(port), print=None, access_log=None, shutdown_timeout=0.5
     )

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from functions.common.paths import ROOT
+from infra.local.functions.stack import read_stack
 from scripts.page_commands import commands, section
 from tests.support.manifests import Manifest, copy, named, pod_specs, render
 
@@ -103,3 +104,14 @@ def test_variables_of_the_deploy_commands_are_those_of_the_stack() -> None:
     for name in used | {"STREAM_REPLICAS"}:
         assert f"${{{name}:-" in stack, name
     assert yaml.safe_load(stack)["functions"]
+
+
+def test_a_second_ingest_is_the_first_under_another_name(tmp_path: Path) -> None:
+    page = (ROOT / "docs/deploy.md").read_text()
+    text = commands(section(page, "Two functions behind one route"), ["^faas-cli"])
+    (tmp_path / "stack.yml").write_text((ROOT / "stack.yml").read_text())
+    subprocess.run(["sh", "-c", text], cwd=tmp_path, check=True)
+    first = {each.service: each for each in read_stack(ROOT / "stack.yml", {})}["ingest"]
+    second = {each.service: each for each in read_stack(tmp_path / "ingest-b.yml", {})}["ingest-b"]
+    apart = {"service", "annotations"}  # the local platform's annotation names the folder
+    assert second.model_dump(exclude=apart) == first.model_dump(exclude=apart)
