@@ -113,6 +113,15 @@ def test_template_has_the_versions_that_are_tested() -> None:
         assert version == locked[name], name
 
 
+def test_all_images_have_the_python_that_the_page_names() -> None:
+    files = [TEMPLATE / "Dockerfile", *sorted((ROOT / "infra").rglob("Dockerfile"))]
+    assert len(files) == 3
+    text = "".join(file.read_text() for file in files)
+    [image] = set(re.findall(r"^ARG PYTHON_IMAGE=(\S+)", text, re.M))
+    page = (ROOT / "docs/deploy.md").read_text()
+    assert f"built upon `{image.partition('@')[0]}`" in page
+
+
 @pytest.mark.parametrize(
     "file",
     sorted(
