@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from functions.common.paths import ROOT
+from infra.local.functions.stack import read_stack
+from infra.local.servers.nats import nats_server_binary
+from scripts.page_commands import commands, section
 from tests.support.local_gateway import HANDLERS, RunningGateway, running_gateway
 from tests.support.net import eventually
 from tests.support.tools import tool
@@ -157,3 +160,38 @@ async def test_secrets_namespaces_and_versions_are_told(cli: Cli) -> None:
     assert "universe" in told
     assert "processes" in told
     assert "kind: Function" in await cli.run("generate")
+
+
+NO_SERVER = ("^sudo", "^SERVER_NAME", "roles.sh$", "^createdb", "^DATABASE_URL", "^faas-cli deploy")
+"""Commands of the page's section on faasd that need one, a server, or its host."""
+
+
+async def test_secrets_by_the_page_are_those_that_the_stack_names(cli: Cli) -> None:
+    page = section((ROOT / "docs/deploy.md").read_text(), "faasd")
+    variables = {
+        **os.environ,
+        "HOME": str(cli.home),
+        "OPENFAAS_CONFIG": str(cli.home / "config"),
+        "OPENFAAS_URL": cli.gateway.url,
+        "PATH": f"{cli.program.parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    process = await asyncio.create_subprocess_exec(
+        *("sh", "-c", commands(page, NO_SERVER)),
+        cwd=ROOT,
+        env=variables,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 0, said.decode()
+    listed = await cli.run("secret", "list")
+    functions = read_stack(ROOT / "stack.yml", {})
+    assert {name for each in functions for name in each.secrets} == set(listed.split()) - {"NAME"}
+    secrets = cli.home / "universe-secrets"
+    checked = await asyncio.create_subprocess_exec(
+        *(str(nats_server_binary()), "-t", "-c", str(secrets / "nats.conf")),
+        env={**os.environ, "SERVER_NAME": "nats"},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, said = await checked.communicate()
+    assert checked.returncode == 0, said.decode()

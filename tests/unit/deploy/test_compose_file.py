@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -78,3 +80,26 @@ def test_servers_are_those_of_the_cluster(
               for container in template["spec"]["containers"]}  # fmt: skip
     for name in ("nats", "postgres"):
         assert compose["services"][name]["image"] in images
+
+
+def test_the_comment_s_commands_make_what_compose_needs_and_keep_it(tmp_path: Path) -> None:
+    tree = copy(tmp_path, secrets=False)
+    lines = [line[4:] for line in FILE.read_text().splitlines() if line.startswith("#   ")]
+    before_compose = "\n".join(lines).partition("docker compose")[0]
+
+    def follow() -> dict[Path, bytes]:
+        subprocess.run(["sh", "-euc", before_compose], cwd=tree, check=True)
+        made = [tree / "infra/.env", *(tree / "infra/secrets").rglob("*")]
+        return {file: file.read_bytes() for file in made if file.is_file()}
+
+    first = follow()
+    wanted = set(re.findall(r"\$\{(\w+):\?", FILE.read_text())) | {
+        "WRITER_PASSWORD",
+        "READER_PASSWORD",
+    }
+    named = dict(line.split("=") for line in first[tree / "infra/.env"].decode().splitlines())
+    assert named.keys() == wanted
+    assert all(re.fullmatch("[0-9a-f]{32}", password) for password in named.values())
+    assert (tree / "infra/secrets/nats-passwords.conf") in first
+    assert (tree / ".universe/secrets").stat().st_mode & 0o777 == 0o700
+    assert follow() == first, "a live database would keep the old ones"
