@@ -5,8 +5,6 @@
 SET synchronous_commit = off;
 SET maintenance_work_mem = '512MB';
 SET work_mem = '64MB';
--- as many builds run at once as there are cores
-SET max_parallel_maintenance_workers = 0;
 
 -- name: catalogue()
 -- The rollups of sums: what they hold, as DuckDB takes it too.
