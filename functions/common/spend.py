@@ -6,6 +6,7 @@ they import this: it needs PostgreSQL's client.
 
 import csv
 import datetime
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
@@ -29,6 +30,8 @@ MAX_FAULTS = 20
 """Things that are wrong with one import and are told."""
 FIRST_DAY = datetime.date(2000, 1, 1)
 """Events have no earlier day either."""
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_AMOUNT = re.compile(r"[0-9]{1,15}(\.[0-9]{1,6})?")
 
 # aiosql leaves the type arguments of a parameter open
 _queries: Any = aiosql.from_path(  # pyright: ignore[reportUnknownMemberType]
@@ -94,11 +97,17 @@ class Stored:
 
 def _check_day(text: str) -> str:
     try:
-        if datetime.date.fromisoformat(text) >= FIRST_DAY:
+        if _DAY.fullmatch(text) and datetime.date.fromisoformat(text) >= FIRST_DAY:
             return text
     except ValueError:
         pass
     raise PydanticCustomError("invalid_date", "Expected a date such as 2026-11-30")
+
+
+def _check_amount(text: str) -> str:
+    if not _AMOUNT.fullmatch(text):
+        raise PydanticCustomError("invalid_amount", "Expected an amount such as 120.50")
+    return text
 
 
 def _check_source(name: str) -> str:
@@ -114,12 +123,11 @@ class SpendEntry(TypedDict):
 
     date: Annotated[
         str,
-        StringConstraints(pattern=r"^\d{4}-\d\d-\d\d$"),
         AfterValidator(_check_day),
         Field(
             description="A day in the time zone of the workspace.",
             examples=["2026-11-30"],
-            json_schema_extra={"format": "date"},
+            json_schema_extra={"format": "date", "pattern": f"^{_DAY.pattern}$"},
         ),
     ]
     source: Annotated[
@@ -129,7 +137,12 @@ class SpendEntry(TypedDict):
         str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]+$")
     ]
     amount: Annotated[
-        Annotated[str, StringConstraints(pattern=r"^[0-9]{1,15}(\.[0-9]{1,6})?$")] | None,
+        Annotated[
+            str,
+            AfterValidator(_check_amount),
+            Field(json_schema_extra={"pattern": f"^{_AMOUNT.pattern}$"}),
+        ]
+        | None,
         Field(
             description="A decimal string, exact; null takes away what is stored of the campaign "
             "and day.",

@@ -38,6 +38,7 @@ COMMANDS = {
     "erase": LazyCommand(_COMMANDS + "erase", "Erase a person: events, sums, dead letters."),
     "erasures": LazyCommand(_COMMANDS + "erase", "List what was erased; it names no person."),
     "export": LazyCommand(_COMMANDS + "export", "Print everything that is stored of a person."),
+    "spend": LazyCommand(_COMMANDS + "spend", "Import what was spent on campaigns."),
     "settings": LazyCommand(_COMMANDS + "settings", "List the settings of the components."),
 }
 

@@ -25,6 +25,11 @@ def first_day_from(moment: datetime | None) -> date | None:
     return local.date() if _is_start(local) else local.date() + timedelta(days=1)
 
 
+def is_start_of_day(moment: datetime | None) -> bool:
+    """Return whether a day begins at a moment; true for None."""
+    return moment is None or _is_start(moment.astimezone(workspace_zone()))
+
+
 def _is_start(local: datetime) -> bool:
     # where the clocks go forward at midnight, the day begins at one
     start = datetime.combine(local.date(), MIDNIGHT, local.tzinfo)

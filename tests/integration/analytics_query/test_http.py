@@ -39,6 +39,7 @@ REPORTS = (
     "retention",
     "live",
     "spend",
+    "economics",
     "properties",
     "properties/values",
     "events",

@@ -118,7 +118,7 @@ def test_the_last_import_of_a_campaign_and_day_wins(live: Analytics) -> None:
             {
                 "line 3, date": "Expected a date such as 2026-11-30",
                 "line 3, source": "Known sources: facebook, tiktok",
-                "line 3, amount": "String should match pattern",
+                "line 3, amount": "Expected an amount such as 120.50",
                 "line 4": "3 cells, but the header has 4",
             },
         ),

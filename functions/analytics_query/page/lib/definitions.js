@@ -15,6 +15,10 @@ export const FIGURES = {
   continuationRate: ["Went on", "People seen at the top who came to the bottom later, of people seen at the top."],
   clicks: ["Clicks", "Clicks on an ad of the campaign."],
   purchaseRate: ["Purchase rate", "Purchases per click."],
+  spend: ["Spend", "What was spent, as imported: of the days that begin in the range."],
+  costPerClick: ["Cost per click", "Spend per click on an ad."],
+  costPerPurchase: ["Cost per purchase", "Spend per purchase."],
+  returnOnSpend: ["Return on spend", "Revenue per amount spent (ROAS)."],
 };
 
 export const title = (name) => FIGURES[name]?.[0] ?? null;
