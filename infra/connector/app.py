@@ -22,7 +22,7 @@ from functions.common.log_on_change import LogOnChange
 from functions.common.nats_client import NatsClient
 from infra.connector import metrics
 from infra.connector.bindings.binding import Binding
-from infra.connector.bindings.discovery import BindingKey, fixed_specs, read_specs, resolve_streams
+from infra.connector.bindings.discovery import BindingKey, SpecReader, fixed_specs, resolve_streams
 from infra.connector.bindings.orphans import FunctionConsumer, Orphans
 from infra.connector.bindings.spec import BindingSpec
 from infra.connector.dlq.publisher import DeadLetterPublisher, DeadLetterRoute
@@ -85,6 +85,7 @@ class Connections:
         js: its JetStream context.
         session: the HTTP client.
         gateway: the gateway; None with a fixed URL.
+        specs: reads what its functions want.
         streams: the streams of topics.
         orphans: consumers whose function is gone.
         presence: the other connectors.
@@ -94,6 +95,7 @@ class Connections:
     js: JetStreamContext
     session: aiohttp.ClientSession
     gateway: Gateway | None
+    specs: SpecReader | None
     streams: StreamDirectory
     orphans: Orphans
     presence: Presence
@@ -159,7 +161,8 @@ class Connector:
             self._others_changed,
             lambda consumers: scaling.measure(self._keys_of(consumers)),
         )
-        connections = Connections(nc, js, session, gateway, streams, self._orphans, presence)
+        specs = SpecReader(gateway, settings) if gateway else None
+        connections = Connections(nc, js, session, gateway, specs, streams, self._orphans, presence)
         scaling = Scaling(self._running, presence, self._autoscaler)
         announcing = asyncio.create_task(presence.run())
         measuring = asyncio.create_task(scaling.run(settings.scale_interval))
@@ -271,7 +274,7 @@ class Connector:
 
     async def _discover(self, connections: Connections) -> None:
         gateway = connections.gateway
-        if gateway is None:
+        if gateway is None or connections.specs is None:
             specs, faults = fixed_specs(self._settings)
         else:
             try:
@@ -284,7 +287,7 @@ class Connector:
                 self._discovery_fault = None if self._running else text
                 return
             self._changes.recovered("gateway", "the gateway responds again")
-            specs, faults = read_specs(functions, gateway, self._settings)
+            specs, faults = connections.specs.read(functions)
             if self._autoscaler:
                 bound = {spec.function for spec in specs}
                 self._autoscaler.observe(each for each in functions if each.full_name in bound)

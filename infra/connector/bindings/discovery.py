@@ -1,6 +1,6 @@
 """What is to be bound: the functions with a topic, and the streams of their topics."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -15,6 +15,9 @@ from infra.connector.openfaas.annotations import (
 )
 from infra.connector.openfaas.gateway import DeployedFunction, Gateway
 from infra.connector.settings import ConnectorSettings
+
+_Given = tuple[Mapping[str, str], Mapping[str, str]]
+"""The annotations and labels of a function."""
 
 
 class BindingKey(NamedTuple):
@@ -56,42 +59,67 @@ def check_loops(topics: Iterable[str], options: DeliveryOptions) -> None:
                 raise ValueError(f"a loop: jetstream.{name} {target} is of its own topic {topic}")
 
 
-def read_specs(
-    functions: Iterable[DeployedFunction], gateway: Gateway, settings: ConnectorSettings
-) -> tuple[list[BindingSpec], dict[str, str]]:
-    """Return what functions with a topic want, and by function why others cannot be bound."""
-    specs: list[BindingSpec] = []
-    faults: dict[str, str] = {}
-    for function in functions:
+class SpecReader:
+    """Reads what functions want, anew only where their annotations or labels have changed.
+
+    Of a discovery without changes that was three quarters of the work.
+    """
+
+    def __init__(self, gateway: Gateway, settings: ConnectorSettings) -> None:
+        self._gateway = gateway
+        self._settings = settings
+        self._defaults = settings.delivery_defaults()
+        self._known: dict[str, tuple[_Given, BindingSpec | str | None]] = {}
+
+    def read(
+        self, functions: Iterable[DeployedFunction]
+    ) -> tuple[list[BindingSpec], dict[str, str]]:
+        """Return what functions with a topic want, and by function why others cannot be bound."""
+        before, self._known = self._known, {}
+        specs: list[BindingSpec] = []
+        faults: dict[str, str] = {}
+        for function in functions:
+            name, given = function.full_name, (function.annotations, function.labels)
+            known = before.get(name)
+            wanted = known[1] if known and known[0] == given else self._read(function)
+            self._known[name] = (given, wanted)
+            if isinstance(wanted, BindingSpec):
+                specs.append(wanted)
+            elif wanted is not None:
+                faults[name] = wanted
+        return specs, faults
+
+    def _read(self, function: DeployedFunction) -> BindingSpec | str | None:
+        """Return what a function wants; None if nothing, a text if it cannot be had."""
         try:
-            check_names(function.annotations)
-            topics = read_topics(function.annotations)
-            if topics is None:
-                continue
-            options = read_delivery_options(function.annotations, settings.delivery_defaults())
-            check_loops(topics, options)
-            if options.result_topic is not None and settings.invoke_async:
-                raise ValueError("INVOKE_ASYNC: there is no answer for jetstream.result-topic")
-            if options.order_by:
-                options.order_by.check(topics)
-            replicas = read_replica_limits(
-                function.labels, function.annotations, settings.replica_defaults()
-            )
+            return self._spec(function)
         except ValueError as error:
-            faults[function.full_name] = str(error)
-            continue
-        specs.append(
-            BindingSpec(
-                function=function.full_name,
-                url=gateway.invocation_url(function.full_name),
-                topics=topics,
-                stream=function.annotations.get("jetstream.stream") or settings.stream,
-                options=options,
-                replicas=replicas if settings.scaling else None,
-                consumer=function.annotations.get("jetstream.consumer") or None,
-            )
+            return str(error)
+
+    def _spec(self, function: DeployedFunction) -> BindingSpec | None:
+        settings = self._settings
+        check_names(function.annotations)
+        topics = read_topics(function.annotations)
+        if topics is None:
+            return None
+        options = read_delivery_options(function.annotations, self._defaults)
+        check_loops(topics, options)
+        if options.result_topic is not None and settings.invoke_async:
+            raise ValueError("INVOKE_ASYNC: there is no answer for jetstream.result-topic")
+        if options.order_by:
+            options.order_by.check(topics)
+        replicas = read_replica_limits(
+            function.labels, function.annotations, settings.replica_defaults()
         )
-    return specs, faults
+        return BindingSpec(
+            function=function.full_name,
+            url=self._gateway.invocation_url(function.full_name),
+            topics=topics,
+            stream=function.annotations.get("jetstream.stream") or settings.stream,
+            options=options,
+            replicas=replicas if settings.scaling else None,
+            consumer=function.annotations.get("jetstream.consumer") or None,
+        )
 
 
 async def resolve_streams(

@@ -3,9 +3,11 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import aiohttp
 import pytest
 from nats.js.api import DeliverPolicy
 from pydantic import ValidationError
@@ -13,6 +15,7 @@ from pydantic import ValidationError
 from functions.common.backoff import Backoff
 from functions.common.paths import ROOT
 from functions.common.settings import is_secret_file
+from infra.connector.bindings.discovery import SpecReader
 from infra.connector.bindings.spec import DeliveryOptions
 from infra.connector.command_line.help_text import help_text
 from infra.connector.command_line.settings_page import page
@@ -29,7 +32,7 @@ from infra.connector.openfaas.annotations import (
     read_topics,
 )
 from infra.connector.openfaas.autoscaler import ReplicaLimits
-from infra.connector.openfaas.gateway import DeployedFunction
+from infra.connector.openfaas.gateway import DeployedFunction, Gateway
 from infra.connector.settings import ConnectorSettings
 from infra.connector.unknown_settings import unknown_settings
 
@@ -362,3 +365,22 @@ def test_a_start_time() -> None:
 def test_no_start_positions(text: str) -> None:
     with pytest.raises(ValueError, match="not all, new, last-per-subject"):
         parse_start(text)
+
+
+async def test_what_functions_want_is_read_again_where_it_has_changed() -> None:
+    async with aiohttp.ClientSession() as session:
+        reader = SpecReader(Gateway(session, "http://gateway:8080"), settings())
+    same = DeployedFunction("same", annotations={"topic": "a.>"})
+    wrong = DeployedFunction("wrong", annotations={"topic": "a..b"})
+    other = DeployedFunction("other")
+    [first], faults = reader.read([same, wrong, other])
+    assert faults == {"wrong": "not a NATS subject: 'a..b'"}
+    right = replace(wrong, annotations={"topic": "a.b"})
+    more = replace(other, annotations={"topic": "c"})
+    specs, faults = reader.read([replace(same, invocations=7), right, more])
+    assert (specs[0] is first, faults) == (True, {})
+    assert [spec.topics for spec in specs] == [("a.>",), ("a.b",), ("c",)]
+    scaled = replace(same, labels={"com.openfaas.scale.max": "7"})
+    [changed], faults = reader.read([scaled, wrong])
+    assert (changed.replicas and changed.replicas.max_replicas, list(faults)) == (7, ["wrong"])
+    assert reader.read([]) == ([], {})

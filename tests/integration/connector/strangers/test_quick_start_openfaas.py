@@ -104,4 +104,8 @@ async def test_a_function_of_openfaas_gets_its_first_batch(
                 return len(re.findall(r"{'id': \d}", log)) == count
 
             await eventually(printed)
-            assert connector.metrics().get("dead_messages_total", 0) == 0
+
+            async def done() -> bool:
+                return connector.metrics().get("done_messages_total", 0) == count
+
+            await eventually(done)
