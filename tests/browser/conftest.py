@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from infra.local.servers.postgres import EmbeddedPostgres
+from tests.support import oracle
 from tests.support.analytics import Analytics, analytics
 from tests.support.browser import Page, browser
-from tests.support.dashboard import EVENTS
+from tests.support.dashboard import EVENTS, FACTS
 from tests.support.stored_events import compact_deltas, store
 
 
@@ -17,6 +18,7 @@ def live(
 ) -> Iterator[Analytics]:
     with analytics(postgres, migrated_template, tmp_path_factory.mktemp("analytics")) as function:
         store(function.owner_url, EVENTS)
+        FACTS[:] = oracle.facts(EVENTS)  # a test file may have added to them, and to its database
         compact_deltas(function.owner_url)
         yield function
 
