@@ -59,7 +59,7 @@ class AnalyticsQuerySettings(PoolSettings, WorkspaceSettings):
         "which reads them all; with more it looks at the events' own country only, and says so",
     )
     filter_max_events: int = Field(
-        default=500_000,
+        default=200_000,
         ge=0,
         description="events of a range up to which they are read for a filter or a breakdown by a "
         "property that no rollup has; more are refused, in words, but for `exact=true`",

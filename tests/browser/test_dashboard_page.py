@@ -256,7 +256,10 @@ def test_conversion_is_people_who_bought_of_people_seen(
     for name in ("funnel", "countries"):
         page.one(card(name, "[title='Show as a table']")).click()
     headings = page.texts("thead th")
-    assert not [text for text in headings if "onver" in text]
+    assert [text for text in headings if "onver" in text] == ["Conversion"]
+    of_values = page.one(card("breakdown", "thead th:nth-child(4)"))  # the same figure, by value
+    assert of_values.text == "Conversion"
+    assert of_values.get_attribute("title") == "People who bought, of all people seen."
     heading = page.one("th:has([data-sort=purchaseRate])")
     assert heading.get_attribute("title") == "Purchases per click."
     assert "Click-through" in headings
@@ -332,6 +335,33 @@ def test_filters_narrow_everything_and_are_in_the_address(page: Page, live: Anal
     page.one("#clear").click()
     shows(page)
     assert query_of(page) == {"range": "30d"}
+
+
+def test_a_bar_filters_and_its_chip_takes_that_off(page: Page, live: Analytics) -> None:
+    """By any property; it is in the address and on paper, and what it leaves out is said."""
+    visit(page, live, "?range=30d&compare=none&breakdown=gender")
+    bar = page.one(card("breakdown", "[data-value=female]"))
+    bar.send_keys(Keys.ENTER)
+    some = [fact for fact in FACTS if ("gender", "female") in fact.groups]
+    wait_until(lambda: total(page, "events") == str(len(some)))
+    loaded(page)
+    check_totals(page, some)
+    assert query_of(page)["filter"] == "gender:is:female"
+    assert (
+        page.one(card("breakdown", "[data-value=female]")).get_attribute("aria-pressed") == "true"
+    )
+    silent = [fact for fact in FACTS if "gender" not in dict(fact.groups)]
+    assert f"Left out: {len(silent):,} events" in page.one("#left-out").text
+    assert "do not tell gender." in page.one("#left-out").text
+    assert "Gender: Female" in page.texts("#view")[0]
+    page.driver.refresh()
+    loaded(page)
+    check_totals(page, some)
+    assert page.texts("#chips .chip")[0].startswith("Gender: Female")
+    page.one("#chips .chip").click()
+    shows(page)
+    assert "filter" not in query_of(page)
+    assert page.script("return document.activeElement.id") == "source"
 
 
 def test_revenue_by_campaign_of_last_week_as_csv(page: Page, live: Analytics) -> None:

@@ -4,6 +4,8 @@ import { address, ApiError, fetchReport, fetchExport, rememberKey } from "./lib/
 import { hideBanner, showBanner, showWaiting } from "./notices/banner.js";
 import { Card, loadCharts } from "./cards/card.js";
 import * as cards from "./cards/cards.js";
+import { breakdown, prepare as prepareBreakdown, SHOWN as VALUES, showBy } from "./cards/breakdown.js";
+import { any, isOn, NONE, question, showChips, toggled, words } from "./filters/chosen.js";
 import { download, fileName } from "./lib/csv.js";
 import { FIGURES } from "./lib/definitions.js";
 import { byId, element } from "./lib/dom.js";
@@ -32,13 +34,16 @@ let watched = null;
 const known = { country: new Set(), campaign: new Set() };
 
 const retry = () => load();
-const options = { retry, range: () => range };
+const pick = (by, value) => change(toggled(state, by, value));
+const picking = { pick, isOn: (by, value) => isOn(state, by, value) };
+const options = { retry, range: () => range, pick };
 const card = {
   events: new Card("events-over-time", { ...options, csv: "events" }),
   funnel: new Card("funnel", options),
   revenue: new Card("revenue-over-time", { ...options, csv: "revenue" }),
   countries: new Card("countries", options),
   campaigns: new Card("campaigns", { ...options, table: false }),
+  breakdown: new Card("breakdown", options),
   audience: new Card("audience", options),
   latest: new Card("latest", { ...options, table: false, csv: null }),
 };
@@ -46,6 +51,7 @@ const card = {
 const views = {
   funnels: { card: new Card("steps", options), load: () => import("./views/steps.js") },
   retention: { card: new Card("retention", options), load: () => import("./views/retention.js") },
+  events: { card: new Card("explorer", { ...options, table: false, csv: null }), load: () => import("./views/explorer.js") },
 };
 
 /** Changes the state, its address in the browser, and what is shown. */
@@ -66,9 +72,7 @@ function forget() {
 const picker = new RangePicker((chosen) => change({ range: chosen }), changeZone);
 const zoom = (from, to) => change({ range: { from: instant(from), to: instant(to) } });
 
-function filters() {
-  return { source: state.source, country: state.country, campaignId: state.campaign };
-}
+const filters = () => question(state);
 
 /** A custom range keeps its dates, in the other time zone. */
 function changeZone(timezone) {
@@ -134,7 +138,10 @@ async function askView(attempt, get) {
   try {
     const { ask } = await loadView();
     const { pending, show } = ask(get, state, change);
-    return await settle(attempt, pending, (...reports) => filled.show(show(...reports)), (error) => filled.fail(error, attempt.keep));
+    return await settle(attempt, pending, (...reports) => {
+      showLeftOut(byId("left-out"), reports[0]?.leftOut ?? null, (countryOf) => change({ countryOf }));
+      return filled.show(show(...reports));
+    }, (error) => filled.fail(error, attempt.keep));
   } catch (error) {
     if (!attempt.signal.aborted) filled.fail(error, attempt.keep);
     return false;
@@ -157,13 +164,14 @@ function askOverview(attempt, get) {
   const revenue = get("revenue", { interval: money });
   const revenueBySource = get("timeseries", { split: "source", interval: money });
   const reports = {
-    events: [[series, past("timeseries", { split: "none", interval })], (report, then) => cards.eventsOverTime(report, zoom, then)],
-    funnel: [[get("funnel"), revenue, past("funnel")], (report, money, then) => cards.funnel(report, money, then)],
-    revenue: [[revenue, revenueBySource, past("timeseries", { split: "none", interval: money })], (report, split, then) => cards.revenueOverTime(report, split, zoom, then)],
+    events: [[series, past("timeseries", { split: "none", interval })], (report, then) => cards.eventsOverTime(report, zoom, then, pick)],
+    funnel: [[get("funnel"), revenue, past("funnel")], (report, money, then) => cards.funnel(report, money, then, pick)],
+    revenue: [[revenue, revenueBySource, past("timeseries", { split: "none", interval: money })], (report, split, then) => cards.revenueOverTime(report, split, zoom, then, pick)],
     countries: [[get("countries"), past("countries")], showCountries],
     campaigns: [[get("campaigns"), past("campaigns")], showCampaigns],
-    audience: [[get("demographics"), past("demographics")], cards.audience],
-    latest: [[get("events", { limit: LATEST, countryOf: null })], (page) => cards.latest(page, exportButtons())],
+    audience: [[get("demographics"), past("demographics")], (report, then) => cards.audience(report, then, picking)],
+    breakdown: [[get("breakdown", { by: state.breakdown, limit: VALUES }), past("breakdown", { by: state.breakdown, limit: VALUES })], (report, then) => breakdown(report, picking, then)],
+    latest: [[get("events", { limit: LATEST, countryOf: null })], (page) => cards.latest(page, exportButtons(), pick, openEvent)],
   };
   const parts = Object.entries(reports).map(([name, [pending, show]]) =>
     settle(attempt, pending, (...reports) => card[name].show(show(...reports)), (error) => card[name].fail(error, attempt.keep)));
@@ -220,9 +228,9 @@ async function showNothing(nothing, attempt) {
     if (attempt.signal.aborted) return;
     showStart({
       any: totals.events > 0,
-      filtered: Boolean(state.source || state.country || state.campaign),
+      filtered: any(state),
       all: () => change({ range: { preset: "all" } }),
-      clear: () => change({ source: "", country: "", campaign: "" }),
+      clear: () => change(NONE),
     });
   } catch { /* the figures, all 0, are there */ }
 }
@@ -293,6 +301,11 @@ async function learnChoices() {
   await learn("campaign", "campaigns", (item) => item.campaignId);
 }
 
+/** All of an event, in the drawer. */
+async function openEvent(event) {
+  try { (await import("./views/drawer.js")).showEvent(event); } catch (error) { say(error.message); }
+}
+
 function exportButtons() {
   const save = (form) => async (event) => {
     const button = event.currentTarget;
@@ -325,10 +338,8 @@ function askForKey(error) {
 /** What paper says instead of the filters. */
 function showViewInWords() {
   const { name, from, to } = resolve(state.range);
-  const chosen = [
-    ["Source", state.source && format.name(state.source)], ["Country", state.country && format.country(state.country)],
-    ["Campaign", state.campaign], ["Country of", state.country && state.countryOf === "event" && "events only"],
-  ].filter(([, value]) => value).map(([what, value]) => `${what}: ${value}`);
+  const chosen = words(state).map(({ text }) => text);
+  if (state.country && state.countryOf === "event") chosen.push("Country of: events only");
   byId("view").textContent = [
     from === null ? name : `${name} (${format.exactRange(from, to)}, ${zoneName()})`,
     ...(chosen.length ? chosen : ["no filters"]),
@@ -357,7 +368,9 @@ function showControls() {
   byId("source").classList.toggle("active", Boolean(state.source));
   showChoices("country", "All countries", format.country);
   showChoices("campaign", "All campaigns", (name) => name);
-  byId("clear").hidden = !(state.source || state.country || state.campaign);
+  byId("clear").hidden = !any(state);
+  showChips(state, change, state.view === "events" ? null : () => change({ view: "events" }));
+  showBy(state.breakdown);
 }
 
 async function start() {
@@ -380,7 +393,7 @@ async function start() {
     tab.addEventListener("click", () => change({ view: tab.dataset.view }));
   }
   byId("clear").addEventListener("click", () => {
-    change({ source: "", country: "", campaign: "" });
+    change(NONE);
     byId("source").focus();
   });
   byId("live").addEventListener("click", () => change({ live: !state.live }));
@@ -406,6 +419,7 @@ async function start() {
     if (!document.hidden && state.live) load();
   });
   byId("figures").append(...Object.values(FIGURES).flatMap(([name, words]) => [element("dt", {}, name), element("dd", {}, words)]));
+  prepareBreakdown((by) => change({ breakdown: by }), () => ({ from: range.from, to: range.to }));
   showSources();
   showControls();
   await load();

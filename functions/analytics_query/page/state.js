@@ -3,7 +3,7 @@
 import { COMPARISONS, DEFAULT_PRESET, parseTime, PRESETS } from "./lib/ranges.js";
 import { isZone, useZone, WORKSPACE_ZONE } from "./lib/zone.js";
 
-export const VIEWS = ["overview", "funnels", "retention"];
+export const VIEWS = ["overview", "funnels", "retention", "events"];
 /** What a view has chosen, with what may be chosen; the first is the default. */
 const CHOICES = {
   cohort: ["week", "day", "month"], by: ["none", "source", "campaignId"], returns: ["any", "same"], each: ["none", "source", "campaignId", "country"],
@@ -11,6 +11,7 @@ const CHOICES = {
 };
 const isComparison = (text) => Object.hasOwn(COMPARISONS, text) || /^\d{4}-\d\d-\d\d$/.test(text) && isTime(text);
 const WINDOW = "7d";
+const BREAKDOWN = "device";
 const SPLITS = ["source", "funnelStage", "eventType", "country", "none"];
 const isTime = (text) => text !== null && !Number.isNaN(parseTime(text));
 
@@ -32,6 +33,8 @@ export function read(search = location.search) {
     source: given.get("source") || "",
     country: given.get("country") || "",
     campaign: given.get("campaign") || "",
+    filters: given.getAll("filter"),
+    breakdown: given.get("breakdown") || BREAKDOWN,
     countryOf: given.get("countryOf") === "event" ? "event" : "user",
     split: SPLITS.includes(given.get("split")) ? given.get("split") : "source",
     sort: { column: sort[0] || "revenue", ascending: sort[1] === "up" },
@@ -57,6 +60,8 @@ export function write(state) {
   for (const name of ["source", "country", "campaign"]) {
     if (state[name]) query.set(name, state[name]);
   }
+  for (const text of state.filters) query.append("filter", text);
+  if (state.breakdown !== BREAKDOWN) query.set("breakdown", state.breakdown);
   if (state.country && state.countryOf === "event") query.set("countryOf", "event");
   if (state.split !== "source") query.set("split", state.split);
   if (state.sort.column !== "revenue" || state.sort.ascending) {

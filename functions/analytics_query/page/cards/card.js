@@ -20,9 +20,11 @@ export function loadCharts() {
 export class Card {
   /**
    * @param {string} name what the card's element is called in the page
-   * @param {{table?: boolean, csv?: string, retry: () => void, range: () => object}} options
+   * @param {{table?: boolean, csv?: string, retry: () => void, range: () => object,
+   *   pick?: (by: string, value: string | null) => void}} options
    */
-  constructor(name, { table = true, csv = name, retry, range }) {
+  constructor(name, { table = true, csv = name, retry, range, pick = null }) {
+    this.pick = pick;
     this.root = document.querySelector(`[data-card="${name}"]`);
     this.body = this.root.querySelector("[data-body]");
     this.sub = this.root.querySelector("[data-sub]");
@@ -103,7 +105,7 @@ export class Card {
       data.table = null;
     } else if (this.asTable && data.table) {
       this.clear();
-      this.body.append(plainTable(data.table, this.title));
+      this.body.append(plainTable(data.table, this.title, this.pick));
     } else {
       const loaded = data.chart ? charts ?? await loadCharts() : null;
       if (this.data !== data || (this.asTable && data.table)) return; // changed while it was loading
@@ -162,17 +164,23 @@ const readable = (name) => {
   return /^[a-z]/.test(name) ? words.charAt(0).toUpperCase() + words.slice(1) : name;
 };
 
-/** The data behind a chart, for those who rather read. */
-export function plainTable({ columns, rows }, caption) {
-  const show = (value, column) => (column.format ? column.format(value) : value ?? "–");
+/** The data behind a chart, for those who rather read; values of columns that say by what are picked by a click. */
+export function plainTable({ columns, rows }, caption, pick = null) {
+  const text = (value, column) => String(column.format ? column.format(value) : value ?? "–");
+  const show = (row, index) => {
+    const { by } = columns[index];
+    const property = typeof by === "function" ? by(row) : by;
+    if (!pick || !property) return text(row[index], columns[index]);
+    return element("button", { type: "button", class: "link", title: "Filter by this", onclick: () => pick(property, row[index]) }, text(row[index], columns[index]));
+  };
   return scrolling(`${caption}, table`,
     element("table", {},
       element("caption", { class: "hidden" }, caption),
       element("thead", {}, element("tr", {}, ...columns.map((column) =>
         element("th", { scope: "col", class: column.number ? "number" : null, title: meaning(column.name) },
           column.title ?? title(column.name) ?? readable(column.name))))),
-      element("tbody", {}, ...rows.map((row) => element("tr", {}, ...row.map((value, index) =>
+      element("tbody", {}, ...rows.map((row) => element("tr", {}, ...row.map((_, index) =>
         element(index ? "td" : "th", {
           scope: index ? null : "row", class: columns[index].number ? "number" : null,
-        }, String(show(value, columns[index])))))))));
+        }, show(row, index))))))));
 }

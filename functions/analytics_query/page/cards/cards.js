@@ -48,7 +48,7 @@ function compare(table, before, figures) {
 const signed = (rate) => (rate === null ? "new" : `${rate > 0 ? "+" : rate < 0 ? "−" : ""}${format.change(rate)}`);
 
 /** Events over time; series too many to tell apart become "Others". */
-export function eventsOverTime(report, zoom, before) {
+export function eventsOverTime(report, zoom, before, pick) {
   const name = seriesName(report.split);
   const series = report.series.map(({ key, points }) => ({
     key, name: name(key), times: points.map((p) => p.time), values: points.map((p) => p.events),
@@ -64,6 +64,7 @@ export function eventsOverTime(report, zoom, before) {
   const total = sum(series.flatMap((one) => one.values));
   const times = series[0]?.times ?? [];
   const past = course(before, "events");
+  const pickSeries = report.split === "none" || !pick ? null : (key) => { if (key !== "others") pick(report.split, key); };
   return {
     empty: total === 0,
     sub: `${format.count(total)} events, by ${report.interval}`,
@@ -73,13 +74,13 @@ export function eventsOverTime(report, zoom, before) {
     },
     chart: (body, charts) => charts.overTime(body, {
       label: `Events over time: ${shown.map((one) => `${one.name} ${format.count(sum(one.values))}`).join(", ")}`,
-      interval: report.interval, series: shown, show: format.count, ends: endsOf(times, report.interval), zoom, before: past,
+      interval: report.interval, series: shown, show: format.count, ends: endsOf(times, report.interval), zoom, before: past, pick: pickSeries,
     }),
   };
 }
 
 /** Revenue over time by source, with the average order. */
-export function revenueOverTime(report, bySource, zoom, before) {
+export function revenueOverTime(report, bySource, zoom, before, pick) {
   const past = course(before, "revenue");
   const series = bySource.series.map(({ key, points }) => ({
     key, name: format.name(key), times: points.map((p) => p.time), values: points.map((p) => p.revenue),
@@ -98,12 +99,12 @@ export function revenueOverTime(report, bySource, zoom, before) {
     chart: (body, charts) => charts.overTime(body, {
       label: `Revenue over time: ${format.money(report.revenue)} in total`,
       interval: report.interval, series, show: (value) => format.money(value),
-      ends: endsOf(report.points.map((p) => p.time), report.interval), zoom, before: past,
+      ends: endsOf(report.points.map((p) => p.time), report.interval), zoom, before: past, pick: (key) => pick("source", key),
     }),
   };
 }
 
-export function funnel(report, purchases, before) {
+export function funnel(report, purchases, before, pick) {
   const steps = ["Top", "Bottom", "Purchase"];
   const unknown = [report.top === null, report.bottom === null, report.bottom === null && purchases.purchases === 0];
   const bought = Object.fromEntries(purchases.bySource.map((one) => [one.source, one.purchases]));
@@ -118,7 +119,7 @@ export function funnel(report, purchases, before) {
     sub: report.clickThroughRate === null ? "" : `Click-through ${format.percent(report.clickThroughRate)}: events at the bottom per event at the top`,
     table: compare({
       columns: [
-        { name: "source", format: format.name }, { name: "top", ...number }, { name: "bottom", ...number },
+        { name: "source", format: format.name, by: "source" }, { name: "top", ...number }, { name: "bottom", ...number },
         { name: "clickThroughRate", number: true, format: format.percent },
         { name: "purchases", ...number }, { name: "revenue", ...amount },
       ],
@@ -130,7 +131,7 @@ export function funnel(report, purchases, before) {
       charts.funnel(body, {
         label: `Funnel: ${steps.map((step, index) => `${step} ${orDash(format.count)(totals[index])}`).join(", ")}`,
         steps: steps.map((step, index) => ({ name: step, total: orDash(format.compact)(totals[index]) })),
-        series,
+        series, pick: (key) => pick("source", key),
       });
       let people = body.querySelector(".people");
       if (!people) {
@@ -161,7 +162,7 @@ export function countries(report, picked, pick, before) {
         + `${format.money(report.unknown.revenue)} revenue` : ""),
     table: compare({
       columns: [
-        { name: "country", format: format.country }, { name: "events", ...number },
+        { name: "country", format: format.country, by: "country" }, { name: "events", ...number },
         { name: "uniqueUsers", ...number }, { name: "purchases", ...number },
         { name: "revenue", ...amount }, { name: "clickThroughRate", number: true, format: format.percent },
       ],
@@ -232,7 +233,7 @@ const lowest = (group) => {
   return Number(digits) * ({ K: 1e3, M: 1e6 }[unit] ?? 1);
 };
 
-export function audience(report, before) {
+export function audience(report, before, { isOn, pick } = {}) {
   const dimensions = report.dimensions
     .filter(({ dimension }) => dimension !== "country")
     .toSorted((a, b) => a.source.localeCompare(b.source)
@@ -242,8 +243,8 @@ export function audience(report, before) {
     sub: "Events by what the sources tell about people",
     table: compare({
       columns: [
-        { name: "source", format: format.name }, { name: "dimension", format: format.name },
-        { name: "value" }, { name: "events", ...number }, { name: "revenue", ...amount },
+        { name: "source", format: format.name, by: "source" }, { name: "dimension", format: format.name },
+        { name: "value", by: (row) => row[1] }, { name: "events", ...number }, { name: "revenue", ...amount },
       ],
       rows: report.dimensions.flatMap(({ source, dimension, items }) =>
         items.map((item) => [source, dimension, item.value, item.events, item.revenue])),
@@ -261,6 +262,7 @@ export function audience(report, before) {
             items: ordered.map((item) => ({
               label: dimension === "gender" ? format.name(item.value) : item.value,
               value: item.events, text: format.percent(item.events / total),
+              picked: isOn(dimension, item.value), pick: () => pick(dimension, item.value),
               title: `${format.count(item.events)} events, ${format.money(item.revenue)} revenue`,
             })),
           }));
@@ -268,7 +270,12 @@ export function audience(report, before) {
   };
 }
 
-export function latest(page, exportButtons) {
+/** A value in a table that filters by it. */
+const picking = (pick, by, value, text) => (value === null ? "–" : element("button", {
+  type: "button", class: "link", title: `Only ${text}`, onclick: () => pick(by, value),
+}, text));
+
+export function latest(page, exportButtons, pick, open) {
   return {
     empty: page.items.length === 0,
     sub: "Newest first",
@@ -281,12 +288,12 @@ export function latest(page, exportButtons) {
             ...["Time", "Event", "User", "Country", "Campaign"].map((title) => element("th", { scope: "col" }, title)),
             element("th", { scope: "col", class: "number" }, "Revenue"))),
           element("tbody", {}, ...page.items.map((event) => element("tr", {},
-            element("td", { class: "nowrap" }, format.time(event.timestamp)),
-            element("td", {}, element("span", { class: `tag source-${event.source}` }, format.name(event.source)),
-              ` ${format.eventType(event.eventType)}`),
-            element("td", {}, event.userId),
-            element("td", {}, event.country === null ? "–" : format.country(event.country)),
-            element("td", {}, event.campaignId ?? "–"),
+            element("td", { class: "nowrap" }, element("button", { type: "button", class: "link", title: "All of this event", onclick: () => open(event) }, format.time(event.timestamp))),
+            element("td", {}, element("span", { class: `tag source-${event.source}` }, format.name(event.source)), " ",
+              picking(pick, "eventType", event.eventType, format.eventType(event.eventType))),
+            element("td", {}, picking(pick, "userId", event.userId, event.userId)),
+            element("td", {}, picking(pick, "country", event.country, format.country(event.country))),
+            element("td", {}, picking(pick, "campaignId", event.campaignId, event.campaignId)),
             element("td", { class: "number" }, event.revenue === null ? "–" : format.money(event.revenue))))))),
       exportButtons),
   };

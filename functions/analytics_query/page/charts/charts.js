@@ -25,7 +25,7 @@ function chart(body, label) {
   let box = body.querySelector(".chart");
   if (!box) {
     const plot = element("div", { class: "plot" });
-    box = element("div", { class: "chart", role: "img" }, element("div", { class: "legend" }), plot);
+    box = element("div", { class: "chart", role: "figure" }, element("div", { class: "legend" }), plot);
     body.prepend(box);
     let drawn = "";
     new ResizeObserver(() => {
@@ -38,9 +38,14 @@ function chart(body, label) {
   return box;
 }
 
-function legend(box, series) {
-  box.querySelector(".legend").replaceChildren(...(series.length < 2 ? [] : series.map(({ key, name }, index) =>
-    element("span", {}, element("i", { style: { background: colour(key, index) } }), name))));
+/** Names and colours of the series; with `pick`, each filters by its series. */
+function legend(box, series, pick) {
+  box.querySelector(".legend").replaceChildren(...(series.length < 2 ? [] : series.map(({ key, name }, index) => {
+    const inner = [element("i", { style: { background: colour(key, index) } }), name];
+    return pick && key !== "others"
+      ? element("button", { type: "button", class: "series", title: `Only ${name}`, onclick: () => pick(key) }, ...inner)
+      : element("span", {}, ...inner);
+  })));
 }
 
 /** Round values of an axis from 0 to at least `most`. */
@@ -83,13 +88,13 @@ function labels(times, interval, most) {
  */
 export function overTime(body, options) {
   const box = chart(body, options.label);
-  legend(box, options.series);
+  legend(box, options.series, options.pick);
   box.data = options.series.map(({ name, values }) => ({ name, y: values.map(Number) }));
   box.render = () => drawOverTime(box, options);
   box.render();
 }
 
-function drawOverTime(box, { interval, series, show, ends, zoom, before }) {
+function drawOverTime(box, { interval, series, show, ends, zoom, before, pick }) {
   const plot = box.querySelector(".plot");
   const [width, height] = [plot.clientWidth, plot.clientHeight];
   const times = series[0]?.times ?? [];
@@ -116,6 +121,10 @@ function drawOverTime(box, { interval, series, show, ends, zoom, before }) {
   const below = times.map(() => 0);
   series.forEach(({ key }, number) => {
     const group = svg("g", { style: { "--colour": colour(key, number) } });
+    if (pick && series.length > 1) {
+      group.setAttribute("class", "pickable");
+      group.addEventListener("click", () => { if (!plot.dragged) pick(key); });
+    }
     const lower = [...below];
     box.data[number].y.forEach((value, index) => { below[index] += value; });
     if (times.length <= MAX_BARS) {
@@ -169,7 +178,11 @@ function drawOverTime(box, { interval, series, show, ends, zoom, before }) {
   plot.onpointerdown = (down) => {
     if (down.button !== 0 || down.pointerType === "touch") return;
     down.preventDefault();
-    drag(plot, down, { selection, band, indexAt, done: (first, last) => zoom(Date.parse(times[first]), ends[last]) });
+    plot.dragged = false;
+    drag(plot, down, { selection, band, indexAt, done: (first, last) => {
+      plot.dragged = true; // the click that follows is none
+      zoom(Date.parse(times[first]), ends[last]);
+    } });
   };
 }
 
@@ -215,12 +228,12 @@ function fillTip(tip, { interval, times, index, series, box, totals, show, unfin
 /** Steps of a funnel, one below the other, one colour a source. */
 export function funnel(body, options) {
   const box = chart(body, options.label);
-  legend(box, options.series);
+  legend(box, options.series, options.pick);
   box.render = () => drawFunnel(box, options);
   box.render();
 }
 
-function drawFunnel(box, { steps, series }) {
+function drawFunnel(box, { steps, series, pick }) {
   const plot = box.querySelector(".plot");
   const [width, height] = [plot.clientWidth, plot.clientHeight];
   const left = 96;
@@ -248,7 +261,7 @@ function drawFunnel(box, { steps, series }) {
     series.forEach(({ key, name, values }, number) => {
       const value = values[index];
       if (value <= 0) return;
-      const part = svg("g", { style: { "--colour": colour(key, number), "--ink": ink(key, number) } },
+      const part = svg("g", { class: "pickable", onclick: () => pick(key), style: { "--colour": colour(key, number), "--ink": ink(key, number) } },
         svg("title", {}, `${step.name}: ${name} ${format.count(value)} (${format.percent(value / totals[index])})`),
         svg("rect", { class: "part", x: from, y: top, width: Math.max(wide(value), 1), height: tall, rx: 2 }));
       // figures that do not fit into their part are left to the hover text and the table

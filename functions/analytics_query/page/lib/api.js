@@ -27,11 +27,13 @@ function key() {
   return rememberedKey;
 }
 
-/** The address of a report; parameters that are empty are left out. */
+/** The address of a report; parameters that are empty are left out, a list is repeated. */
 export function address(report, params) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(params)) {
-    if (value !== null && value !== undefined && value !== "") query.set(name, value);
+    for (const each of Array.isArray(value) ? value : [value]) {
+      if (each !== null && each !== undefined && each !== "") query.append(name, each);
+    }
   }
   const text = query.toString();
   return `analytics/${report}${text ? `?${text}` : ""}`;

@@ -43,6 +43,7 @@ export const points = (change) => `${(Math.abs(change) * 100).toFixed(1)} pp`;
 /** A value of an axis. */
 export const axis = (value) => (value < 10 ? new Intl.NumberFormat("en", { maximumFractionDigits: 2 }) : short).format(value);
 export const time = (text) => dates("dayTime").format(new Date(text));
+export const dateTime = (text) => dates("dayTimeYear").format(new Date(text));
 export const timeOfDay = (ms) => dates("clock").format(new Date(ms));
 
 /** A day below an axis; of a long range with its year. */
@@ -87,8 +88,20 @@ const NAMES = {
   ageGroup: "Age", gender: "Gender", country: "Country", city: "City",
   followerBand: "Followers", device: "Device",
 };
+const PROPERTIES = {
+  campaignId: "Campaign", eventType: "Event", funnelStage: "Stage", userId: "User", clickPosition: "Click position", adId: "Ad",
+  videoId: "Video", profileId: "Profile", age: "Age in years", followers: "Number of followers",
+};
 /** A name for people: of a source, a stage, a dimension. */
 export const name = (key) => (key === null ? "Unknown" : NAMES[key] ?? capital(key));
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+/** A property for people; one that has no name is its path. */
+export const property = (by) => (by.includes(".") ? by.replace(/^data\./, "") : PROPERTIES[by] ?? name(by));
+/** The value of a property for people. */
+export const value = (by, text) => {
+  if (by === "country") return country(text);
+  if (by === "eventType") return eventType(text);
+  return ["source", "funnelStage", "gender"].includes(by) ? name(text) : text;
+};
 /** An event type for people: "ad.click" is "Ad click". */
 export const eventType = (type) => capital(type.replaceAll(/[._-]/g, " "));

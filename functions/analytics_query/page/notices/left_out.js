@@ -17,6 +17,9 @@ export function showLeftOut(root, left, choose) {
   if (left?.noCountry?.events) {
     words.push(`Left out: ${much(left.noCountry)} ${left.countryOf === "user" ? "of users whose country nobody told" : "that tell no country"}.`);
   }
+  for (const each of left?.noProperty ?? []) {
+    if (each.events) words.push(`Left out: ${much(each)} that do not tell ${format.property(each.property).toLowerCase()}.`);
+  }
   if (left?.noCampaign?.events) words.push(`Left out: ${much(left.noCampaign)} without a campaign.`);
   root.hidden = words.length === 0 && left?.countryOf !== "event";
   const other = { user: "event", event: "user" }[left?.countryOf];

@@ -2,17 +2,19 @@
 
 import { element, scrolling } from "../lib/dom.js";
 import * as format from "../lib/format.js";
+import { toggled } from "../filters/chosen.js";
 import { endsOf, overBy } from "../lib/intervals.js";
 
 const UNITS = { day: "Day", week: "Week", month: "Month" };
 
 /** What the view asks for, and how it shows the answer. */
-export function ask(get, { cohort, by, returns }) {
+export function ask(get, state, change) {
+  const { cohort, by, returns } = state;
   const report = get("retention", { interval: cohort, split: by, returns });
-  return { pending: [report], show };
+  return { pending: [report], show: (answer) => show(answer, (key) => change(toggled(state, by, key))) };
 }
 
-function show(report) {
+function show(report, pick) {
   const unit = UNITS[report.interval];
   const over = overBy(endsOf(report.times, report.interval));
   const people = report.items.reduce((total, item) => total + item.users, 0);
@@ -32,7 +34,7 @@ function show(report) {
       ])),
     },
     draw: (body) => body.replaceChildren(...report.items.map((item) => element("section", { class: "cohorts" },
-      report.split === "none" ? null : element("h3", {}, format.name(item.key)),
+      report.split === "none" ? null : element("h3", {}, element("button", { type: "button", class: "link", title: "Filter by this", onclick: () => pick(item.key) }, format.name(item.key))),
       grid(item, report, unit, over)))),
   };
 }

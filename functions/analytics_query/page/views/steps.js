@@ -3,6 +3,7 @@
 import { byId, element, scrolling } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { bounds } from "../cards/totals.js";
+import { toggled } from "../filters/chosen.js";
 
 const MAX_STEPS = 8;
 const STAGES = { "stage:top": "Any event at the top", "stage:bottom": "Any event at the bottom" };
@@ -47,7 +48,7 @@ export function ask(get, state, change) {
   const overview = get("overview", { funnelStage: null });
   const report = get("steps", { steps: JSON.stringify(steps.map(question)), window: state.window, split: state.each });
   overview.then(({ byEventType }) => edit(steps, byEventType, state, change), () => edit(steps, [], state, change));
-  return { pending: [report], show: (answer) => show(answer, steps, state.each) };
+  return { pending: [report], show: (answer) => show(answer, steps, (key) => change(toggled(state, state.each, key))) };
 }
 
 /** The steps to choose; the focus stays where it was. */
@@ -89,7 +90,8 @@ function edit(steps, known, state, change) {
   if (focused) byId(focused)?.focus();
 }
 
-function show(report, steps, split) {
+function show(report, steps, pick) {
+  const { split } = report;
   const [first] = report.steps;
   const last = report.steps.at(-1);
   const names = steps.map(nameOf);
@@ -115,18 +117,18 @@ function show(report, steps, split) {
         element("span", {}, ` ${about}${format.count(step.people)} people`)),
       element("p", { class: "step-bar" }, element("span", {}, format.percent(step.ofFirst))),
       index ? element("p", { class: "muted" }, `${format.percent(step.ofPrevious)} of the step before; ${about}${format.count(step.droppedOff)} dropped off`) : null))),
-      ...(report.items.length ? [perValue(report, names, title)] : [])),
+      ...(report.items.length ? [perValue(report, names, title, pick)] : [])),
   };
 }
 
-function perValue(report, names, title) {
+function perValue(report, names, title, pick) {
   const number = (text, more) => element("td", { class: "number", title: more }, text);
   return scrolling("The funnel by value", element("table", {},
     element("caption", { class: "hidden" }, "The funnel by value"),
     element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "Of"),
       ...names.map((name) => element("th", { scope: "col", class: "number" }, name)), element("th", { scope: "col", class: "number" }, "Did all"))),
     element("tbody", {}, ...report.items.map((item) => element("tr", {},
-      element("th", { scope: "row" }, title(item.key)),
+      element("th", { scope: "row" }, element("button", { type: "button", class: "link", title: "Filter by this", onclick: () => pick(item.key) }, title(item.key))),
       ...item.steps.map((step) => number(format.count(step.people), bounds(step.peopleAccuracy, format.count))),
       number(format.percent(item.steps.at(-1).ofFirst)))))));
 }
