@@ -1631,6 +1631,30 @@ COMMENT ON COLUMN public.sealed_day_indexes.definition IS 'what follows USING';
 
 
 --
+-- Name: share_secret; Type: TABLE; Schema: workspace; Owner: -
+--
+
+CREATE TABLE workspace.share_secret (
+    only_row boolean DEFAULT true NOT NULL,
+    secret text NOT NULL,
+    CONSTRAINT share_secret_only_row_check CHECK (only_row)
+);
+
+
+--
+-- Name: shares; Type: TABLE; Schema: workspace; Owner: -
+--
+
+CREATE TABLE workspace.shares (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    name text NOT NULL,
+    filters jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL
+);
+
+
+--
 -- Name: spend; Type: TABLE; Schema: workspace; Owner: -
 --
 
@@ -1656,6 +1680,18 @@ COMMENT ON COLUMN workspace.spend.day IS 'a day of the time zone of the workspac
 --
 
 COMMENT ON COLUMN workspace.spend.amount IS 'in the currency of the workspace (CURRENCY)';
+
+
+--
+-- Name: views; Type: TABLE; Schema: workspace; Owner: -
+--
+
+CREATE TABLE workspace.views (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    name text NOT NULL,
+    query text NOT NULL,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL
+);
 
 
 --
@@ -1875,11 +1911,43 @@ ALTER TABLE ONLY public.sealed_day_indexes
 
 
 --
+-- Name: share_secret share_secret_pkey; Type: CONSTRAINT; Schema: workspace; Owner: -
+--
+
+ALTER TABLE ONLY workspace.share_secret
+    ADD CONSTRAINT share_secret_pkey PRIMARY KEY (only_row);
+
+
+--
+-- Name: shares shares_pkey; Type: CONSTRAINT; Schema: workspace; Owner: -
+--
+
+ALTER TABLE ONLY workspace.shares
+    ADD CONSTRAINT shares_pkey PRIMARY KEY (id);
+
+
+--
 -- Name: spend spend_pkey; Type: CONSTRAINT; Schema: workspace; Owner: -
 --
 
 ALTER TABLE ONLY workspace.spend
     ADD CONSTRAINT spend_pkey PRIMARY KEY (day, source, campaign_id);
+
+
+--
+-- Name: views views_name_key; Type: CONSTRAINT; Schema: workspace; Owner: -
+--
+
+ALTER TABLE ONLY workspace.views
+    ADD CONSTRAINT views_name_key UNIQUE (name);
+
+
+--
+-- Name: views views_pkey; Type: CONSTRAINT; Schema: workspace; Owner: -
+--
+
+ALTER TABLE ONLY workspace.views
+    ADD CONSTRAINT views_pkey PRIMARY KEY (id);
 
 
 --

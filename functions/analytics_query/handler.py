@@ -18,7 +18,7 @@ from .reports import REPORTS
 from .reports.report import Report
 from .web import pages
 from .web.run_report import run_report
-from .workspace import WRITES
+from .workspace import WRITES, shares
 from .workspace.write import perform
 
 logs.configure("analytics-query")
@@ -42,9 +42,11 @@ def respond(report: Report, request: flask.Request) -> flask.Response:
         RequestRefusedError: the caller is not authenticated, a parameter is wrong, the report takes
             too long, or the database is unavailable.
     """
-    authenticate(request)
+    token = request.headers.get(shares.TOKEN_HEADER)
+    if token is None:
+        authenticate(request)
     with refusals(TOO_LONG, "Report took too long"):
-        return run_report(report, request)
+        return run_report(report, request, None if token is None else shares.limits_by(token))
 
 
 def analytics_routes() -> dict[str, Route[wsgi.Handler]]:

@@ -1136,6 +1136,29 @@ CREATE TABLE workspace.spend (
 COMMENT ON COLUMN workspace.spend.day IS 'a day of the time zone of the workspace (TIMEZONE)';
 COMMENT ON COLUMN workspace.spend.amount IS 'in the currency of the workspace (CURRENCY)';
 
+-- A view of the dashboard by name: the query of its address.
+CREATE TABLE workspace.views (
+    id         uuid NOT NULL DEFAULT gen_random_uuid() PRIMARY KEY,
+    name       text NOT NULL UNIQUE,
+    query      text NOT NULL,
+    changed_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- A link to read with, limited to its filters.
+CREATE TABLE workspace.shares (
+    id         uuid NOT NULL DEFAULT gen_random_uuid() PRIMARY KEY,
+    name       text NOT NULL,
+    filters    jsonb NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz NOT NULL
+);
+
+-- What links are signed with; made with the first one. Without it no link that was given away is valid.
+CREATE TABLE workspace.share_secret (
+    only_row boolean NOT NULL DEFAULT true PRIMARY KEY CHECK (only_row),
+    secret   text NOT NULL
+);
+
 GRANT USAGE ON SCHEMA workspace TO universe_reader;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA workspace TO universe_reader;
 -- of tables that later migrations make

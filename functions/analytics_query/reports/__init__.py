@@ -13,10 +13,12 @@ from . import (
     properties,
     retention,
     revenue,
+    shares,
     spend,
     steps,
     timeseries,
     users,
+    views,
 )
 from .report import Report
 
@@ -37,6 +39,9 @@ REPORTS: dict[str, Report] = {
         live.REPORT,
         spend.REPORT,
         economics.REPORT,
+        views.REPORT,
+        shares.REPORT,
+        shares.THIS,
         properties.PROPERTIES,
         properties.REPORT,
         events.REPORT,

@@ -20,6 +20,7 @@ from ..query.told_country import with_users_country
 from ..reports.events import EventsQuery
 from ..reports.report import Report
 from ..settings import settings
+from ..workspace.shares import Limits, check_included, limited
 from .export import export_response, requested_format
 from .parameters import parse
 from .report_cache import CachedReport, ReportCache, cached_report
@@ -30,8 +31,8 @@ def _cache() -> ReportCache:
     return ReportCache(settings().report_cache_bytes)
 
 
-def _compute(report: Report, query: QueryParameters) -> CachedReport:
-    key = f"{report.name}?{query.model_dump_json()}"
+def _compute(report: Report, query: QueryParameters, limits: Limits | None) -> CachedReport:
+    key = f"{limits.id if limits else ''} {report.name}?{query.model_dump_json()}"
     if report.age is not None:
         key += f" {time.time() // report.age.total_seconds():.0f}"
     with database.snapshot() as snapshot:
@@ -46,24 +47,37 @@ def _compute(report: Report, query: QueryParameters) -> CachedReport:
                     check_events_to_read(snapshot, query, "filter")
                 query = with_users_country(snapshot, query)
             response: Any = report.compute(snapshot, query)
+    if limits is not None and "leftOut" in response:
+        response["leftOut"] = None  # it is what the filters do not let through
     computed = cached_report(to_json(response), version)
     _cache().put(key, computed)
     return computed
 
 
-def run_report(report: Report, request: flask.Request) -> flask.Response:
+def run_report(
+    report: Report, request: flask.Request, limits: Limits | None = None
+) -> flask.Response:
     """Return the response to a request for a report.
 
+    Args:
+        report: which one.
+        request: what is asked.
+        limits: of the link that asks; None: it is asked with a key.
+
     Raises:
-        RequestRefusedError: 422, a parameter is wrong or not supported.
+        RequestRefusedError: 422, a parameter is wrong or not supported; 403, the link is limited.
         DatabaseUnavailableError: no connection, or it was lost.
         QueryTimeoutError: a statement took longer than the statement timeout.
     """
+    if limits is not None:
+        check_included(report.name)
     query = parse(report.query, request.args)
+    if limits is not None:
+        query = limited(query, limits)
     try:
         if isinstance(query, EventsQuery) and (form := requested_format(query, request)):
             return export_response(query, form)
-        computed = _compute(report, query)
+        computed = _compute(report, query, limits)
     except DataError as error:
         message = f"The database cannot search for this value: {error.diag.message_primary}"
         raise invalid_parameter("where", message, "invalid_value") from error

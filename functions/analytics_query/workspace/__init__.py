@@ -3,7 +3,14 @@
 Reading is a report as any other (`reports/`). What writes is a `Write`, listed here.
 """
 
-from . import spend
+from . import shares, spend, views
 from .write import Write
 
-WRITES: tuple[Write, ...] = (spend.WRITE,)
+WRITES: tuple[Write, ...] = (
+    spend.WRITE,
+    views.ADD,
+    views.CHANGE,
+    views.DELETE,
+    shares.ADD,
+    shares.REVOKE,
+)

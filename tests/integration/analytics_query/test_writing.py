@@ -183,3 +183,41 @@ def test_writing_is_opened_by_saying_so(
         assert "ANALYTICS_WRITE_AUTH=none: anybody who may read may write" in (
             live.function.log.read_text()
         )
+
+
+def test_views_are_saved_renamed_and_deleted(live: Analytics) -> None:
+    def ask(method: str, **more: Any) -> httpx.Response:
+        return live.client.request(method, "/analytics/views", headers=WRITE, **more)
+
+    def saved() -> list[tuple[str, str]]:
+        items = live.client.get("/analytics/views", headers=READ).json()["items"]
+        return [(item["name"], item["query"]) for item in items]
+
+    view = {"name": "Germany, this month", "query": "range=month&country=DE&view=funnels"}
+    id_ = ask("POST", json=view).json()["id"]
+    assert ask("POST", json={"name": "all", "query": ""}).status_code == 200
+    assert ask("POST", json=view).json()["errors"][0]["type"] == "taken"
+    assert saved() == [("all", ""), (view["name"], view["query"])]
+    assert (
+        ask("PUT", params={"id": id_}, json={"name": "all"}).json()["errors"][0]["type"] == "taken"
+    )
+    assert ask("PUT", params={"id": id_}, json={"name": "Bonn"}).json() == {"id": id_}
+    assert ask("PUT", params={"id": id_}, json={"query": "range=7d"}).json() == {"id": id_}
+    assert saved() == [("all", ""), ("Bonn", "range=7d")]
+    for wrong in (
+        {"name": " ", "query": ""},
+        {"name": "a", "query": "a b"},
+        {"query": ""},
+        [],
+        {"n": 1},
+    ):
+        assert ask("POST", json=wrong).status_code == 422
+    for method in ("PUT", "DELETE"):
+        assert ask(method, json={} if method == "PUT" else None).status_code == 422
+        nobody = {"id": "00000000-0000-4000-8000-000000000000"}
+        assert ask(method, params=nobody, json={} if method == "PUT" else None).status_code == 404
+    assert (
+        live.client.request("DELETE", f"/analytics/views?id={id_}", headers=READ).status_code == 403
+    )
+    assert ask("DELETE", params={"id": id_}).json() == {"id": id_}
+    assert saved() == [("all", "")]

@@ -1,0 +1,120 @@
+"""Saving views of the dashboard by name."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+import flask
+from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic.dataclasses import dataclass
+
+from ..database import Connection
+from ..problems import invalid_parameter
+from ..query.statements import Statements
+from ..web.parameters import parse
+from .bodies import JSON_TYPE, parse_json, read_body
+from .by_id import IdQuery, Name, Written, written
+from .write import Write
+
+SQL = Statements("views.sql")
+
+PageQuery = Annotated[str, Field(max_length=4000, pattern=r"^[!-~]*$")]
+"""The query of the page's address, without the question mark."""
+
+
+@dataclass(config=ConfigDict(extra="forbid"), frozen=True)
+class NewView:
+    """A view to save."""
+
+    name: Name
+    query: PageQuery
+
+
+@dataclass(config=ConfigDict(extra="forbid"), frozen=True)
+class ChangedView:
+    """What to change of a view; null leaves it."""
+
+    name: Name | None = None
+    query: PageQuery | None = None
+
+
+NEW = TypeAdapter(NewView)
+CHANGED = TypeAdapter(ChangedView)
+EXAMPLE = {"name": "Germany, this month", "query": "range=month&country=DE"}
+
+
+def _prepare_new(request: flask.Request) -> NewView:
+    return parse_json(NEW, read_body(request, (JSON_TYPE,))[1])
+
+
+def _add(connection: Connection, view: NewView) -> Written:
+    params = {"name": view.name, "query": view.query}
+    row = connection.execute(SQL["add_view"], params).fetchone()  # pyright: ignore[reportArgumentType, reportCallIssue]
+    if row is None:
+        raise _taken()
+    return {"id": row["id"]}
+
+
+def _taken() -> Exception:
+    return invalid_parameter("name", "Another view is called so", "taken")
+
+
+def _prepare_change(request: flask.Request) -> tuple[UUID, ChangedView]:
+    query = parse(IdQuery, request.args)
+    return query.id, parse_json(CHANGED, read_body(request, (JSON_TYPE,))[1])
+
+
+def _change(connection: Connection, given: tuple[UUID, ChangedView]) -> Written:
+    id_, view = given
+    other = connection.execute(
+        "SELECT 1 FROM workspace.views WHERE name = %s AND id <> %s", [view.name, id_]
+    ).fetchone()
+    if other is not None:
+        raise _taken()
+    return written(connection, SQL["change_view"], id=id_, name=view.name, query=view.query)
+
+
+def _prepare_id(request: flask.Request) -> UUID:
+    return parse(IdQuery, request.args).id
+
+
+def _delete(connection: Connection, id_: UUID) -> Written:
+    return written(connection, SQL["delete_view"], id=id_)
+
+
+def _json(schema: TypeAdapter[Any]) -> dict[str, Any]:
+    return {JSON_TYPE: {"schema": schema, "example": EXAMPLE}}
+
+
+ADD = Write(
+    name="views",
+    method="POST",
+    summary="Save a view",
+    description="Saves a view of the dashboard by a name that no other has: `query` is that of "
+    "the page's address, without the question mark.",
+    bodies=_json(NEW),
+    response=Written,
+    prepare=_prepare_new,
+    store=_add,
+)
+CHANGE = Write(
+    name="views",
+    method="PUT",
+    summary="Rename or change a view",
+    description="Changes the name or the query of a view; what is left out stays.",
+    bodies=_json(CHANGED),
+    query=IdQuery,
+    response=Written,
+    prepare=_prepare_change,
+    store=_change,
+)
+DELETE = Write(
+    name="views",
+    method="DELETE",
+    summary="Delete a view",
+    description="Deletes a view.",
+    bodies={},
+    query=IdQuery,
+    response=Written,
+    prepare=_prepare_id,
+    store=_delete,
+)
