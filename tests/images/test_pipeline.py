@@ -1,86 +1,161 @@
-"""The whole pipeline in containers, each of which is killed while events come."""
+"""The whole pipeline in containers, each of which is restarted and killed while events come."""
 
 import json
-from collections.abc import Callable
-from contextlib import ExitStack
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
-from infra.local.servers.nats import EmbeddedNats
+from infra.database.migrate import migrate
 from tests.conftest import Database
-from tests.images.engine import Container, Engine, container, wait_ready
-from tests.support.net import plain_http, wait_until
+from tests.images.compose import Compose, composed
+from tests.images.engine import Engine, container, wait_ready
+from tests.support.net import free_port, plain_http, wait_until
 from tests.support.secrets import secrets_folder
-from tests.support.storage import ask
 from tests.support.stored_events import generated
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-EVENTS = 3000
-PART = 100
+PARTS = generated(40_000)
+PART = 50
+OURS = ("process-batch", "ingest", "analytics-query", "connector")
 
 
-def test_every_accepted_event_is_stored_once_whatever_is_killed(
-    engine: Engine,
-    image_of: Callable[[str], str],
-    nats_server: EmbeddedNats,
-    database: Database,
-    servers_folder: Path,
+def add_our_services(
+    compose: Compose, image_of: Callable[[str], str], folder: Path
+) -> dict[str, str]:
+    """Have the functions and the connector beside the servers; return their addresses."""
+    ports = {name: free_port() for name in OURS}
+    urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+    more = {
+        "ingest": {"INGEST_AUTH": "none"},
+        "analytics-query": {"ANALYTICS_AUTH": "none"},
+        "connector": {"K_SINK": urls["process-batch"], "NATS_BATCH_SIZE": "200"},
+    }
+    services: dict[str, Any] = {}
+    for name, port in ports.items():
+        secrets = secrets_folder(
+            folder / name,
+            nats_url=compose.nats_url(
+                "nats-url-connector" if name == "connector" else "functions/nats-url"
+            ),
+            database_url=f"postgresql://universe_writer:a-writer@{compose.database}",
+            database_reader_url=f"postgresql://universe_reader:a-reader@{compose.database}",
+        )
+        for file in (secrets, *secrets.iterdir()):
+            file.chmod(0o755 if file.is_dir() else 0o444)
+        common = {"HOST": "127.0.0.1", "PORT": str(port), "MAX_EVENT_AGE_DAYS": "0"}
+        services[name] = {
+            "image": image_of(name),
+            "network_mode": "host",
+            "user": "31337:31337",
+            "read_only": True,
+            "cap_drop": ["ALL"],
+            "tmpfs": ["/tmp"],
+            "restart": "unless-stopped",
+            "environment": {**common, "DRAIN_DELAY": "1", **more.get(name, {})},
+            "volumes": [f"{secrets}:/var/openfaas/secrets:ro"],
+        }
+    compose.add(services)
+    return urls
+
+
+class Sender:
+    """Sends parts of the events, each until it is accepted, as senders of webhooks do."""
+
+    def __init__(self, ingest: str) -> None:
+        self._url = ingest + "/webhook/event"
+        self._stop = threading.Event()
+        self.accepted = 0
+        self.unexpected: list[str] = []
+
+    def run(self) -> None:
+        """Send until it shall stop."""
+        for start in range(0, len(PARTS), PART):
+            while not self._send(PARTS[start : start + PART]):
+                self._stop.wait(0.1)
+            self.accepted += PART
+            if self._stop.wait(0.05):
+                return
+
+    def _send(self, events: list[dict[str, Any]]) -> bool:
+        try:
+            answer = plain_http.post(self._url, json=events, timeout=30)
+        except httpx.TransportError:
+            return False
+        if answer.status_code not in (202, 503):
+            self.unexpected.append(answer.text)
+        return answer.status_code == 202
+
+    def goes_on(self) -> None:
+        """Wait until some more parts are accepted."""
+        before = self.accepted
+        wait_until(lambda: self.accepted >= before + 3 * PART, 90)
+
+    def stop(self) -> None:
+        """Have it end with the part that it is sending."""
+        self._stop.set()
+
+
+@contextmanager
+def sending(ingest: str) -> Iterator[Sender]:
+    """Send until the block ends; then all that was begun is accepted."""
+    sender = Sender(ingest)
+    thread = threading.Thread(target=sender.run, daemon=True)
+    thread.start()
+    try:
+        yield sender
+    finally:
+        sender.stop()
+        thread.join(90)
+
+
+def test_every_accepted_event_is_stored_once_whatever_is_restarted_or_killed(
+    engine: Engine, base: str, image_of: Callable[[str], str]
 ) -> None:
-    secrets = secrets_folder(
-        servers_folder / "pipeline",
-        nats_url=nats_server.url,
-        database_url=database.writer_url,
-        database_reader_url=database.reader_url,
-    )
-    common = {"secrets": secrets, "MAX_EVENT_AGE_DAYS": "0", "DRAIN_DELAY": "0"}
-    with ExitStack() as running:
+    """`docker compose restart`, and a kill, of each: NATS and PostgreSQL, functions, connector."""
+    with composed(engine, base) as compose:
+        owner = f"postgresql://postgres:an-owner@{compose.database}"
+        migrate(owner)
+        urls = add_our_services(compose, image_of, compose.infra / "of-ours")
+        compose.run("up", "--detach", "--wait", *OURS)
+        with sending(urls["ingest"]) as sender:
+            for service in (*OURS, "nats", "postgres"):
+                sender.goes_on()
+                compose.run("restart", "--timeout", "30", service)
+                sender.goes_on()
+                compose.run("kill", "--signal", "KILL", service)
+                compose.run("start", service)
+            sender.goes_on()
+        assert not sender.unexpected
 
-        def serve(name: str, **environment: str) -> Container:
-            image = image_of(name)
-            started = container(engine, image, **common, **environment)  # type: ignore[arg-type]
-            return running.enter_context(started)
+        def stored() -> tuple[Any, ...] | None:
+            try:
+                with psycopg.connect(owner, connect_timeout=5) as connection:
+                    query = "SELECT count(*), count(DISTINCT event_id) FROM events"
+                    return connection.execute(query).fetchone()
+            except psycopg.OperationalError:
+                return None
 
-        process_batch = serve("process-batch")
-        ingest = serve("ingest", INGEST_AUTH="none")
-        analytics = serve("analytics-query", ANALYTICS_AUTH="none")
-        connector = serve("connector", K_SINK=process_batch.url, NATS_BATCH_SIZE="200")
-        for each in (process_batch, ingest, analytics):
-            wait_ready(each)
-        wait_ready(connector, "/health/readiness")
-        kills = {5: process_batch, 10: ingest, 15: connector, 20: process_batch}
-        events = generated(EVENTS)
-        for number in range(EVENTS // PART):
-            part = events[number * PART : (number + 1) * PART]
-            wait_until(lambda part=part: accepted(ingest, part), 90, every=0.2)
-            if killed := kills.get(number):
-                killed.kill()
-        wait_until(lambda: ask(database, "SELECT count(*) FROM events") == [(EVENTS,)], 120)
+        wait_until(lambda: stored() == (sender.accepted, sender.accepted), 120)
 
         def reported() -> int:
-            answer = analytics.get("/analytics/overview?from=2024-01-01")
-            return (
-                json.loads(answer.content)["totals"]["events"]
-                if answer and answer.is_success
-                else 0
-            )
+            url = urls["analytics-query"] + "/analytics/overview?from=2024-01-01"
+            answer = plain_http.get(url, timeout=30)
+            return json.loads(answer.content)["totals"]["events"] if answer.is_success else 0
 
-        wait_until(lambda: reported() == EVENTS)
-        for each in (ingest, connector, process_batch, analytics):
-            assert each.stop() == 0, each.log()
-
-
-def accepted(ingest: Container, events: list[dict]) -> bool:
-    """Send events, as a sender that sends again what was not answered."""
-    try:
-        answer = plain_http.post(ingest.url + "/webhook/event", json=events, timeout=30)
-    except httpx.TransportError:
-        return False
-    assert answer.status_code in (202, 503), answer.text
-    return answer.status_code == 202
+        wait_until(lambda: reported() == sender.accepted)
+        told = compose.run("exec", "connector", "python", "-m", "infra.connector", "dlq", "list")
+        assert "\n0 dead letters" in told, "nothing is dead: it was all for a moment"
+        compose.run("stop", "--timeout", "30")
+        ended = compose.run("ps", "--all", "--format", "{{.Service}} {{.ExitCode}}")
+        statuses = dict(line.split() for line in ended.splitlines())
+        assert {name: statuses[name] for name in OURS} == dict.fromkeys(OURS, "0")
 
 
 def test_connector_and_exporter_run(
