@@ -52,6 +52,7 @@ const views = {
   funnels: { card: new Card("steps", options), load: () => import("./views/steps.js") },
   retention: { card: new Card("retention", options), load: () => import("./views/retention.js") },
   events: { card: new Card("explorer", { ...options, table: false, csv: null }), load: () => import("./views/explorer.js") },
+  costs: { card: new Card("costs", options), load: () => import("./views/economics.js") },
 };
 
 /** Changes the state, its address in the browser, and what is shown. */
@@ -109,7 +110,10 @@ async function load() {
     if (!asked.has(key)) asked.set(key, fetchReport(report, question, attempt.signal));
     return asked.get(key);
   };
-  const parts = state.view === "overview" ? askOverview(attempt, get) : [askView(attempt, get)];
+  const earlier = range.previous && { from: range.previous.from, to: range.previous.to };
+  const past = (report, params) => (earlier ? get(report, { ...params, ...earlier })
+    .then((found) => ({ name: range.previous.name, report: found })) : Promise.resolve(null));
+  const parts = state.view === "overview" ? askOverview(attempt, get, past) : [askView(attempt, get, past)];
   const arrived = await Promise.all(parts);
   if (attempt.signal.aborted) return;
   attempt.answered();
@@ -132,12 +136,12 @@ async function showNow() {
 }
 
 /** Asks for the one card of another view. */
-async function askView(attempt, get) {
+async function askView(attempt, get, past) {
   const { card: filled, load: loadView } = views[state.view];
   filled.loading();
   try {
     const { ask } = await loadView();
-    const { pending, show } = ask(get, state, change);
+    const { pending, show } = ask(get, state, change, past);
     return await settle(attempt, pending, (...reports) => {
       showLeftOut(byId("left-out"), reports[0]?.leftOut ?? null, (countryOf) => change({ countryOf }));
       return filled.show(show(...reports));
@@ -149,14 +153,11 @@ async function askView(attempt, get) {
 }
 
 /** Asks for all of the overview; returns whether each part came, as promises. */
-function askOverview(attempt, get) {
+function askOverview(attempt, get, past) {
   loadingTotals(byId("totals"));
   for (const each of Object.values(card)) each.loading();
   const overview = get("overview");
-  const earlier = range.previous && { from: range.previous.from, to: range.previous.to };
-  const past = (report, params) => (earlier ? get(report, { ...params, ...earlier })
-    .then((found) => ({ name: range.previous.name, report: found })) : Promise.resolve(null));
-  const before = earlier ? get("overview", earlier) : Promise.resolve(null);
+  const before = past("overview").then((found) => found?.report ?? null);
   const interval = chosenInterval(state.interval, range, intervalOf(range));
   const money = chosenInterval(state.interval, range, intervalOfMoney(range));
   const bySource = get("timeseries", { split: "source", interval });
@@ -354,7 +355,7 @@ function showControls() {
     else tab.removeAttribute("aria-current");
   }
   for (const [name, { card: { root } }] of Object.entries(views)) root.hidden = name !== state.view;
-  for (const name of ["cohort", "by", "returns"]) byId(name).value = state[name];
+  for (const name of ["cohort", "by", "returns", "costs"]) byId(name).value = state[name];
   showViewInWords();
   picker.show(state.range);
   byId("split").value = state.split;
@@ -386,7 +387,7 @@ async function start() {
     }
   });
   byId("compare-from").addEventListener("change", ({ target: { value } }) => { if (value) change({ compare: value }); });
-  for (const name of ["split", "interval", "cohort", "by", "returns"]) {
+  for (const name of ["split", "interval", "cohort", "by", "returns", "costs"]) {
     byId(name).addEventListener("change", (event) => change({ [name]: event.target.value }));
   }
   for (const tab of document.querySelectorAll("[data-view]")) {

@@ -3,10 +3,10 @@
 import { COMPARISONS, DEFAULT_PRESET, parseTime, PRESETS } from "./lib/ranges.js";
 import { isZone, useZone, WORKSPACE_ZONE } from "./lib/zone.js";
 
-export const VIEWS = ["overview", "funnels", "retention", "events"];
+export const VIEWS = ["overview", "funnels", "retention", "costs", "events"];
 /** What a view has chosen, with what may be chosen; the first is the default. */
 const CHOICES = {
-  cohort: ["week", "day", "month"], by: ["none", "source", "campaignId"], returns: ["any", "same"], each: ["none", "source", "campaignId", "country"],
+  costs: ["campaign", "source"], cohort: ["week", "day", "month"], by: ["none", "source", "campaignId"], returns: ["any", "same"], each: ["none", "source", "campaignId", "country"],
   interval: ["", "hour", "day", "week", "month"],
 };
 const isComparison = (text) => Object.hasOwn(COMPARISONS, text) || /^\d{4}-\d\d-\d\d$/.test(text) && isTime(text);

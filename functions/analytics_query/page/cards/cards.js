@@ -28,7 +28,7 @@ function course(before, figure) {
 }
 
 /** A table with what some of its figures were in another period, and their change, beside it. */
-function compare(table, before, figures) {
+export function compare(table, before, figures) {
   if (!before) return table;
   const places = figures.map((figure) => table.columns.findIndex((column) => column.name === figure));
   const key = (row) => row.filter((_, index) => !table.columns[index].number).join("\n");
@@ -45,7 +45,7 @@ function compare(table, before, figures) {
   };
 }
 
-const signed = (rate) => (rate === null ? "new" : `${rate > 0 ? "+" : rate < 0 ? "−" : ""}${format.change(rate)}`);
+export const signed = (rate) => (rate === null ? "new" : `${rate > 0 ? "+" : rate < 0 ? "−" : ""}${format.change(rate)}`);
 
 /** Events over time; series too many to tell apart become "Others". */
 export function eventsOverTime(report, zoom, before, pick) {
