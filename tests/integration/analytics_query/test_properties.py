@@ -117,7 +117,7 @@ FILTERS = [
 def each_first(cases: list[Any], quick: int) -> list[Any]:
     """Return the cases as parameters, those beyond the first ones slow."""
     return [
-        pytest.param(case, id=str(case), marks=[pytest.mark.slow] if place >= quick else [])
+        pytest.param(case, id=repr(case)[:60], marks=[pytest.mark.slow] if place >= quick else [])
         for place, case in enumerate(cases)
     ]
 
@@ -135,7 +135,7 @@ def live(
         yield function
 
 
-@pytest.mark.parametrize("conditions", each_first(FILTERS, 4))
+@pytest.mark.parametrize("conditions", each_first(FILTERS, 3))
 def test_a_filter_by_properties(live: Analytics, conditions: list[str]) -> None:
     """In totals with money and people, in the funnel, over time, among raw events."""
     question = {**RANGE, "filter": conditions}
@@ -309,37 +309,37 @@ def test_more_events_than_may_be_read_are_refused_in_words(busy: httpx.Client) -
         assert (answer["other"] or {"events": 0})["events"] == len(rest)
 
 
-@pytest.mark.parametrize(
-    ("condition", "said"),
-    [
-        ("device", "property:operator:value"),
-        ("device:like:mobile", "isNot"),
-        ("device:IS:mobile", "oneOf"),
-        ("device:is", "is needs a value"),
-        ("device:contains:", "contains needs a value"),
-        ("device:isSet:yes", "isSet takes no value"),
-        ("device:is:" + "x" * 201, "at most 200 characters"),
-        ("device:is:a\x00b", "NUL"),
-        ("device:oneOf:[1]", "JSON array of texts"),
-        ("device:oneOf:[", "JSON array of texts"),
-        ("device:oneOf:" + ",".join(["x"] * 51), "up to 50 values"),
-        ("planet:is:mars", "Unknown property"),
-        ("data:is:x", "Unknown property"),
-        ("data.:is:x", "Unknown property"),
-        ("data.user'; DROP TABLE events; --:is:x", "Unknown property"),
-        ('data."user":is:x', "Unknown property"),
-        ("data.user.%(x)s:is:x", "Unknown property"),
-        ("data.us\x00er:is:x", "Unknown property"),
-        ("data.(a+)+$:is:x", "Unknown property"),
-        ("data" + ".a" * 9 + ":is:x", "Unknown property"),
-        ("data." + "a" * 65 + ":is:x", "Unknown property"),
-        ("event_id:is:x", "Unknown property"),
-        (":is:x", "Unknown property"),
-        ("", "Unknown property"),
-    ],
-    ids=lambda text: repr(text)[:30],
-)
-def test_a_wrong_filter_is_refused_in_words(live: Analytics, condition: str, said: str) -> None:
+WRONG = [
+    ("device", "property:operator:value"),
+    ("device:like:mobile", "isNot"),
+    ("device:IS:mobile", "oneOf"),
+    ("device:is", "is needs a value"),
+    ("device:contains:", "contains needs a value"),
+    ("device:isSet:yes", "isSet takes no value"),
+    ("device:is:" + "x" * 201, "at most 200 characters"),
+    ("device:is:a\x00b", "NUL"),
+    ("device:oneOf:[1]", "JSON array of texts"),
+    ("device:oneOf:[", "JSON array of texts"),
+    ("device:oneOf:" + ",".join(["x"] * 51), "up to 50 values"),
+    ("planet:is:mars", "Unknown property"),
+    ("data:is:x", "Unknown property"),
+    ("data.:is:x", "Unknown property"),
+    ("data.user'; DROP TABLE events; --:is:x", "Unknown property"),
+    ('data."user":is:x', "Unknown property"),
+    ("data.user.%(x)s:is:x", "Unknown property"),
+    ("data.us\x00er:is:x", "Unknown property"),
+    ("data.(a+)+$:is:x", "Unknown property"),
+    ("data" + ".a" * 9 + ":is:x", "Unknown property"),
+    ("data." + "a" * 65 + ":is:x", "Unknown property"),
+    ("event_id:is:x", "Unknown property"),
+    (":is:x", "Unknown property"),
+    ("", "Unknown property"),
+]
+
+
+@pytest.mark.parametrize("wrong", each_first(WRONG, 16))
+def test_a_wrong_filter_is_refused_in_words(live: Analytics, wrong: tuple[str, str]) -> None:
+    condition, said = wrong
     for name in ("overview", "events"):
         answer = live.get(name, filter=["gender:isSet", condition])
         assert answer.status_code == 422
