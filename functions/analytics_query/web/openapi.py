@@ -41,6 +41,11 @@ RESPONSES: dict[str, Any] = {
         403,
         "This key may only read.",
     ),
+    "NotByLink": response_of_problem(
+        "A link does not read this, or not with these parameters; `share` is read by links only.",
+        403,
+        "A link does not read this.",
+    ),
     "TooLarge": response_of_problem(
         "The body is larger than the limit.",
         413,
@@ -198,6 +203,7 @@ def document() -> dict[str, Any]:
                     "200": _response(report, responses[report.name]),
                     "304": {"$ref": "#/components/responses/NotModified"},
                     "401": {"$ref": "#/components/responses/Unauthorized"},
+                    "403": {"$ref": "#/components/responses/NotByLink"},
                     "422": {"$ref": "#/components/responses/Invalid"},
                     "503": {"$ref": "#/components/responses/Unavailable"},
                 },
