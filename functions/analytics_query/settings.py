@@ -64,6 +64,12 @@ class AnalyticsQuerySettings(PoolSettings, WorkspaceSettings):
         description="events of a range up to which they are read for a filter or a breakdown by a "
         "property that no rollup has; more are refused, in words, but for `exact=true`",
     )
+    attribution_max_events: int = Field(
+        default=500_000,
+        ge=0,
+        description="events of a range, and of the window before it, up to which revenue is "
+        "attributed; more are refused, in words, but for `exact=true`",
+    )
     report_cache_bytes: int = Field(
         default=32 * 1024**2, ge=0, description="memory for cached reports; 0 disables the cache"
     )

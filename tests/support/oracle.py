@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -195,6 +195,37 @@ def funnel_steps(
             reached = found.setdefault(key, [0] * len(steps))
             for step in range(done):
                 reached[step] += 1
+    return found
+
+
+def attributed(
+    all_facts: list[Fact], bought: list[Fact], model: str, window: timedelta, by: str
+) -> dict[Any, tuple[Decimal, Decimal]]:
+    """Return purchases and revenue by source and campaign, or by source; None: without a touch."""
+    campaigns = by == "campaign"
+    touched = grouped(
+        (fact for fact in all_facts if fact.revenue is None and (fact.campaignId or not campaigns)),
+        lambda fact: (fact.userId, campaigns and fact.source),
+    )
+    found: dict[Any, tuple[Decimal, Decimal]] = {}
+    for purchase in bought:
+        if purchase.revenue is None:
+            continue
+        touches = [
+            (fact.at, fact.source, (fact.campaignId or "") if campaigns else "")
+            for fact in touched.get((purchase.userId, campaigns and purchase.source), ())
+            if purchase.at - window <= fact.at <= purchase.at
+        ]
+        keys = [(source, campaign or None) for _, source, campaign in sorted(touches)]
+        keys = {"first": keys[:1], "last": keys[-1:], "linear": keys}[model] or [None]
+        for place, key in enumerate(keys):
+            parts: list[Decimal] = []
+            for whole in (Decimal(1), purchase.revenue):
+                part = (whole / len(keys)).quantize(Decimal("0.000001"), ROUND_FLOOR)
+                rest = whole - part * (len(keys) - 1)
+                parts.append(rest if place == len(keys) - 1 else part)
+            number, amount = found.get(key, (Decimal(), Decimal()))
+            found[key] = number + parts[0], amount + parts[1]
     return found
 
 

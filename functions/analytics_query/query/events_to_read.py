@@ -1,5 +1,7 @@
 """How many events a report may read one by one, because no rollup has what is asked for."""
 
+from datetime import datetime
+
 from ..database import Snapshot
 from ..errors import UnsupportedQueryError
 from ..settings import settings
@@ -12,8 +14,15 @@ SQL = Statements("report_unique_users.sql")
 
 def events_of_range(snapshot: Snapshot, query: ReportQuery) -> int:
     """Return how many events there are in the range of a query, whatever its filters."""
-    only_range = ReportQuery.model_validate({"from": query.from_, "to": query.to})
-    [row] = query_rollups(snapshot, SQL, "number_of_events", only_range)
+    return events_between(snapshot, query.from_, query.to)
+
+
+def events_between(
+    snapshot: Snapshot, start: datetime | None, end: datetime | None, source: str | None = None
+) -> int:
+    """Return how many events there are between two times; None: not restricted."""
+    asked = ReportQuery.model_validate({"from": start, "to": end, "source": source})
+    [row] = query_rollups(snapshot, SQL, "number_of_events", asked)
     return row["events"]
 
 

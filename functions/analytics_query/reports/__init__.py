@@ -1,6 +1,7 @@
 """One module per report: its query parameters, its response, how it is computed."""
 
 from . import (
+    attribution,
     breakdown,
     campaigns,
     countries,
@@ -39,6 +40,7 @@ REPORTS: dict[str, Report] = {
         live.REPORT,
         spend.REPORT,
         economics.REPORT,
+        attribution.REPORT,
         views.REPORT,
         shares.REPORT,
         shares.THIS,

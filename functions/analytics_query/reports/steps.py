@@ -1,13 +1,11 @@
 """Funnels of chosen steps: how many people do one after the other."""
 
 from collections import Counter
-from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
 import orjson
 from psycopg.types.json import Jsonb
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -23,6 +21,7 @@ from ..formatting import Count, Rate, ReportRange, format_optional_time, ratio
 from ..query.filters import FilterText, ReportQuery, SourceName, Stage
 from ..query.statements import Statements
 from ..query.told_country import LeftOut, left_out
+from ..query.window import Window, length_of
 from ..users.accuracy import Accuracy, estimated_accuracy, exact_accuracy
 from ..users.sampling import SAMPLING_MODULUS, sample_bounds, should_sample
 from ..users.steps import people_by_steps
@@ -31,8 +30,6 @@ from .report import Report
 SQL = Statements("report_steps.sql")
 
 MIN_STEPS, MAX_STEPS = 2, 8
-MAX_DAYS = 366
-_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 class Step(BaseModel):
@@ -65,16 +62,6 @@ def _parse_steps(text: Any) -> Any:
         raise PydanticCustomError("invalid_json", "Not valid JSON") from error
 
 
-def _check_window(text: str) -> str:
-    if not timedelta(0) < _length(text) <= timedelta(days=MAX_DAYS):
-        raise PydanticCustomError("invalid_window", "At least a minute and at most 366 days")
-    return text
-
-
-def _length(window: str) -> timedelta:
-    return timedelta(**{_UNITS[window[-1]]: int(window[:-1])})
-
-
 class StepsQuery(ReportQuery):
     """The query parameters of the report."""
 
@@ -91,9 +78,7 @@ class StepsQuery(ReportQuery):
         "top of the funnel to its bottom.",
         examples=['[{"eventType":"ad.view"},{"eventType":"ad.click"}]'],
     )
-    window: Annotated[
-        str, Field(pattern=r"^[1-9][0-9]{0,5}[mhd]$", max_length=7), AfterValidator(_check_window)
-    ] = Field(
+    window: Window = Field(
         "7d",
         description="How long all steps together may take: minutes (`30m`), hours (`24h`) or days.",
         examples=["7d"],
@@ -148,7 +133,7 @@ def steps(snapshot: Snapshot, query: StepsQuery) -> StepsReport:
     rows = snapshot.stream(SQL["steps"], _params(query) | {"sampled": sampled})
     found = ((row["user_id"], row["occurred_at"], row["key"], row["steps"]) for row in rows)
     people: Counter[tuple[str | None, int]] = Counter(
-        people_by_steps(found, number, _length(query.window))
+        people_by_steps(found, number, length_of(query.window))
     )
     keys: Counter[str | None] = Counter()
     for (key, done), count in people.items():

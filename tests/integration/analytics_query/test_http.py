@@ -40,6 +40,7 @@ REPORTS = (
     "live",
     "spend",
     "economics",
+    "attribution",
     "properties",
     "properties/values",
     "events",
