@@ -92,7 +92,8 @@ def _top_users(snapshot: Snapshot, query: UsersQuery, params: Row) -> list[Row]:
     sealed = [row["day"] for row in days if row["sealed"] and not row["pending"]]
     params |= {
         "sealed_days": sealed,
-        "open_days": [row["day"] for row in days if not row["sealed"] or row["pending"]],
+        # null where there is none: for an empty list the planner looks at every partition
+        "open_days": [row["day"] for row in days if not row["sealed"] or row["pending"]] or None,
     }
     from ..users.leading_users import find_candidates  # noqa: PLC0415 - numpy takes long to import
 
