@@ -47,13 +47,19 @@ const card = {
   audience: new Card("audience", options),
   latest: new Card("latest", { ...options, table: false, csv: null }),
 };
-/** The views besides the overview: a card, and the module that fills it, which is loaded when it is opened. */
+/** The views besides the overview: their cards, each with the module that fills it, which is loaded when it is opened. */
 const views = {
-  funnels: { card: new Card("steps", options), load: () => import("./views/steps.js") },
-  retention: { card: new Card("retention", options), load: () => import("./views/retention.js") },
-  events: { card: new Card("explorer", { ...options, table: false, csv: null }), load: () => import("./views/explorer.js") },
-  costs: { card: new Card("costs", options), load: () => import("./views/economics.js") },
+  funnels: [{ card: new Card("steps", options), load: () => import("./views/steps.js") }],
+  retention: [{ card: new Card("retention", options), load: () => import("./views/retention.js") }],
+  events: [{ card: new Card("explorer", { ...options, table: false, csv: null }), load: () => import("./views/explorer.js") }],
+  costs: [
+    { card: new Card("costs", options), load: () => import("./views/economics.js") },
+    { card: new Card("attribution", options), load: () => import("./views/attribution.js") },
+  ],
 };
+const allCards = [...Object.values(card), ...Object.values(views).flat().map((part) => part.card)];
+/** What the views have chosen; each is the id of its element, and its name in the state. */
+const CHOSEN = ["cohort", "by", "returns", "costs", "model", "lookback", "attribution"];
 
 /** Changes the state, its address in the browser, and what is shown. */
 function change(changes) {
@@ -66,7 +72,7 @@ function change(changes) {
 
 /** What was loading of another view is not there any more. */
 function forget() {
-  for (const each of [...Object.values(card), ...Object.values(views).map((one) => one.card)]) each.settle();
+  for (const each of allCards) each.settle();
   waitForTotals(byId("totals"), true);
 }
 
@@ -113,7 +119,7 @@ async function load() {
   const earlier = range.previous && { from: range.previous.from, to: range.previous.to };
   const past = (report, params) => (earlier ? get(report, { ...params, ...earlier })
     .then((found) => ({ name: range.previous.name, report: found })) : Promise.resolve(null));
-  const parts = state.view === "overview" ? askOverview(attempt, get, past) : [askView(attempt, get, past)];
+  const parts = state.view === "overview" ? askOverview(attempt, get, past) : views[state.view].map((part) => askPart(part, attempt, get, past));
   const arrived = await Promise.all(parts);
   if (attempt.signal.aborted) return;
   attempt.answered();
@@ -135,15 +141,15 @@ async function showNow() {
   } catch { watched = null; /* the figures are there without it */ }
 }
 
-/** Asks for the one card of another view. */
-async function askView(attempt, get, past) {
-  const { card: filled, load: loadView } = views[state.view];
+/** Asks for a card of another view; what is left out is said by its last one. */
+async function askPart({ card: filled, load: loadView }, attempt, get, past) {
+  const last = filled === views[state.view].at(-1).card;
   filled.loading();
   try {
     const { ask } = await loadView();
     const { pending, show } = ask(get, state, change, past);
     return await settle(attempt, pending, (...reports) => {
-      showLeftOut(byId("left-out"), reports[0]?.leftOut ?? null, (countryOf) => change({ countryOf }));
+      if (last) showLeftOut(byId("left-out"), reports[0]?.leftOut ?? null, (countryOf) => change({ countryOf }));
       return filled.show(show(...reports));
     }, (error) => filled.fail(error, attempt.keep));
   } catch (error) {
@@ -212,7 +218,7 @@ function away(attempt, error) {
   attempt.abort();
   const since = attempt.keep ? shown.at : null;
   if (!attempt.keep) shown = { view: null, at: null };
-  for (const each of [...Object.values(card), ...Object.values(views).map((one) => one.card)]) each.wait(attempt.keep);
+  for (const each of allCards) each.wait(attempt.keep);
   waitForTotals(byId("totals"), attempt.keep);
   say("Not updated");
   document.documentElement.dataset.loaded = "away";
@@ -354,8 +360,8 @@ function showControls() {
     if (tab.dataset.view === state.view) tab.setAttribute("aria-current", "page");
     else tab.removeAttribute("aria-current");
   }
-  for (const [name, { card: { root } }] of Object.entries(views)) root.hidden = name !== state.view;
-  for (const name of ["cohort", "by", "returns", "costs"]) byId(name).value = state[name];
+  for (const [name, parts] of Object.entries(views)) for (const { card: { root } } of parts) root.hidden = name !== state.view;
+  for (const name of CHOSEN) byId(name).value = state[name];
   showViewInWords();
   picker.show(state.range);
   byId("split").value = state.split;
@@ -387,7 +393,7 @@ async function start() {
     }
   });
   byId("compare-from").addEventListener("change", ({ target: { value } }) => { if (value) change({ compare: value }); });
-  for (const name of ["split", "interval", "cohort", "by", "returns", "costs"]) {
+  for (const name of ["split", "interval", ...CHOSEN]) {
     byId(name).addEventListener("change", (event) => change({ [name]: event.target.value }));
   }
   for (const tab of document.querySelectorAll("[data-view]")) {

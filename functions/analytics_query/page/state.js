@@ -6,7 +6,8 @@ import { isZone, useZone, WORKSPACE_ZONE } from "./lib/zone.js";
 export const VIEWS = ["overview", "funnels", "retention", "costs", "events"];
 /** What a view has chosen, with what may be chosen; the first is the default. */
 const CHOICES = {
-  costs: ["campaign", "source"], cohort: ["week", "day", "month"], by: ["none", "source", "campaignId"], returns: ["any", "same"], each: ["none", "source", "campaignId", "country"],
+  costs: ["campaign", "source"], attribution: ["campaign", "source"], model: ["last", "first", "linear"], lookback: ["7d", "24h", "30d", "90d"],
+  cohort: ["week", "day", "month"], by: ["none", "source", "campaignId"], returns: ["any", "same"], each: ["none", "source", "campaignId", "country"],
   interval: ["", "hour", "day", "week", "month"],
 };
 const isComparison = (text) => Object.hasOwn(COMPARISONS, text) || /^\d{4}-\d\d-\d\d$/.test(text) && isTime(text);

@@ -19,6 +19,7 @@ export const FIGURES = {
   costPerClick: ["Cost per click", "Spend per click on an ad."],
   costPerPurchase: ["Cost per purchase", "Spend per purchase."],
   returnOnSpend: ["Return on spend", "Revenue per amount spent (ROAS)."],
+  attributedRevenue: ["Attributed revenue", "Revenue of purchases before which it was touched, as the model divides it."],
 };
 
 export const title = (name) => FIGURES[name]?.[0] ?? null;

@@ -9,6 +9,7 @@ const { currency } = document.documentElement.dataset;
 const inCurrency = currency ? { style: "currency", currency, currencyDisplay: "narrowSymbol" } : null;
 const two = new Intl.NumberFormat("en", inCurrency ?? { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const shortMoney = new Intl.NumberFormat("en", { ...inCurrency, notation: "compact", maximumFractionDigits: 1 });
+const parts = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
 const percentage = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 1 });
 const regions = new Intl.DisplayNames("en", { type: "region" });
 const STYLES = {
@@ -31,6 +32,8 @@ function dates(style) {
 
 export const count = (number) => whole.format(number);
 export const compact = (number) => (Math.abs(number) < 10_000 ? whole : short).format(number);
+/** A number of which parts count, as exact decimal text. */
+export const fraction = (text) => parts.format(text);
 /** Amounts come as exact decimal text, which Intl takes as it is. */
 export const money = (text) => (text === null ? "–" : two.format(text));
 export const compactMoney = (text) =>

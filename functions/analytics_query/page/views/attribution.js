@@ -1,0 +1,82 @@
+// A card of the view of costs: which campaigns or sources brought the revenue, by what was touched before.
+
+import { compare, signed } from "../cards/cards.js";
+import { meaning, title } from "../lib/definitions.js";
+import { element, scrolling } from "../lib/dom.js";
+import * as format from "../lib/format.js";
+
+const LIMIT = 1000;
+const FIGURES = { attributedRevenue: format.money, purchases: format.fraction, share: format.percent };
+const WINDOWS = { "24h": "24 hours", "7d": "7 days", "30d": "30 days", "90d": "90 days" };
+const MODELS = {
+  last: "the last one gets all of it", first: "the first one gets all of it", linear: "all get equal parts of it",
+};
+const UNATTRIBUTED = "Unattributed";
+
+export function ask(get, { model, lookback, attribution }, change, past) {
+  const question = { model, window: lookback, by: attribution, limit: LIMIT };
+  return { pending: [get("attribution", question), past("attribution", question)], show };
+}
+
+function show(report, before) {
+  const { total, unattributed, model, window } = report;
+  return {
+    empty: total.purchases === "0",
+    sub: `Touches within ${WINDOWS[window] ?? window} before a purchase: ${MODELS[model]}. `
+      + `${format.money(unattributed.revenue)} of ${format.money(total.revenue)} had no touch.`,
+    table: compare(tableOf(report), before && { name: before.name, table: tableOf(before.report) }, ["attributedRevenue"]),
+    draw: (body) => body.replaceChildren(drawn(report, before)),
+  };
+}
+
+const shareOf = ({ revenue }, { total }) => (Number(total.revenue) ? Number(revenue) / Number(total.revenue) : null);
+const figures = (row, report) => ({ attributedRevenue: row.revenue, purchases: row.purchases, share: shareOf(row, report) });
+
+/** Each row by its campaign and source; what is in none of them at the end. */
+function rowsOf(report) {
+  const { items, omitted, unattributed } = report;
+  return [
+    ...items,
+    ...(omitted.rows ? [{ ...omitted, rest: `${format.count(omitted.rows)} more` }] : []),
+    { ...unattributed, rest: UNATTRIBUTED },
+  ];
+}
+
+function tableOf(report) {
+  const campaigns = report.by === "campaign";
+  return {
+    columns: [
+      ...(campaigns ? [{ name: "campaignId", title: "Campaign" }] : []),
+      { name: "source", title: "Source", format: (name) => (name === null ? "–" : format.name(name)) },
+      ...Object.entries(FIGURES).map(([name, show]) => ({ name, number: true, format: show })),
+    ],
+    rows: rowsOf(report).map((row) => [
+      ...(campaigns ? [row.rest ?? row.campaignId, row.source ?? null] : [row.rest ?? row.source]),
+      ...Object.values(figures(row, report)),
+    ]),
+  };
+}
+
+function drawn(report, before) {
+  const key = (row) => row.rest ?? `${row.source} ${row.campaignId}`;
+  const then = new Map(before && rowsOf(before.report).map((row) => [key(row), row]));
+  const change = (row, old) => (old && Number(old.revenue)
+    ? element("span", { class: "muted", title: `${title("attributedRevenue")}, ${before.name}: ${format.money(old.revenue)}` },
+      ` ${signed(Number(row.revenue) / Number(old.revenue) - 1)}`)
+    : null);
+  const cells = (row, old) => Object.entries(figures(row, report)).map(([name, value]) =>
+    element("td", { class: "number" }, FIGURES[name](value), name === "attributedRevenue" ? change(row, old) : null));
+  const head = (row) => {
+    if (row.rest) return [row.rest];
+    if (row.campaignId === null) return [format.name(row.source)];
+    return [row.campaignId, " ", element("span", { class: "tag" }, format.name(row.source))];
+  };
+  return scrolling("Attribution", element("table", {},
+    element("caption", { class: "hidden" }, `Attribution by ${report.by}`),
+    element("thead", {}, element("tr", {},
+      element("th", { scope: "col" }, report.by === "campaign" ? "Campaign" : "Source"),
+      ...Object.keys(FIGURES).map((name) => element("th", { scope: "col", class: "number", title: meaning(name) }, title(name) ?? "Share")))),
+    element("tbody", {}, ...rowsOf(report).map((row) => element("tr", {},
+      element("th", { scope: "row" }, ...head(row)), ...cells(row, then.get(key(row)))))),
+    element("tfoot", {}, element("tr", {}, element("th", { scope: "row" }, "Total"), ...cells(report.total, before?.report.total)))));
+}
