@@ -92,6 +92,12 @@ class AnalyticsQuerySettings(PoolSettings, WorkspaceSettings):
         description="key that callers must send in X-Api-Key to write; it reads as well; without "
         "the file nothing is written",
     )
+    analytics_embed_origins: str = Field(
+        default="",
+        pattern=r"^(https?://[A-Za-z0-9.*:-]+ ?)*$",
+        description="sites whose pages may show the dashboard in a frame, such as "
+        "`https://intranet.example`, several with a space between; none: only its own",
+    )
     max_write_bytes: int = Field(
         default=4 * 1024**2, ge=1024, description="largest body of a request that writes"
     )

@@ -5,21 +5,17 @@ from collections.abc import Iterator
 import pytest
 
 from infra.local.servers.postgres import EmbeddedPostgres
-from tests.support import oracle
-from tests.support.analytics import Analytics, analytics
+from tests.support.analytics import Analytics
 from tests.support.browser import Page, browser
-from tests.support.dashboard import EVENTS, FACTS
-from tests.support.stored_events import compact_deltas, store
+from tests.support.dashboard import with_events
 
 
 @pytest.fixture(scope="module")
 def live(
     postgres: EmbeddedPostgres, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Analytics]:
-    with analytics(postgres, migrated_template, tmp_path_factory.mktemp("analytics")) as function:
-        store(function.owner_url, EVENTS)
-        FACTS[:] = oracle.facts(EVENTS)  # a test file may have added to them, and to its database
-        compact_deltas(function.owner_url)
+    folder = tmp_path_factory.mktemp("analytics")
+    with with_events(postgres, migrated_template, folder) as function:
         yield function
 
 

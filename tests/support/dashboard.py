@@ -1,20 +1,36 @@
 """The dashboard in a browser: how tests open and read it, and the events that it shows them."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from infra.cli.load.event_generator import Mix
+from infra.local.servers.postgres import EmbeddedPostgres
 from tests.support import oracle
-from tests.support.analytics import Analytics
+from tests.support.analytics import Analytics, analytics
 from tests.support.browser import Page
 from tests.support.net import wait_until
 from tests.support.oracle import Fact
-from tests.support.stored_events import generated
+from tests.support.stored_events import compact_deltas, generated, store
 
 NOW = datetime.now(UTC)
 EVENTS = generated(3000, seed=11, mix=Mix(days=20, users=400), until=NOW)
 FACTS = oracle.facts(EVENTS)
+
+
+@contextmanager
+def with_events(
+    postgres: EmbeddedPostgres, template: str, folder: Path, **environment: str
+) -> Generator[Analytics]:
+    """Run the function over `EVENTS` until the block ends; `FACTS` are theirs."""
+    with analytics(postgres, template, folder, **environment) as function:
+        store(function.owner_url, EVENTS)
+        FACTS[:] = oracle.facts(EVENTS)  # a test file may have added to them, and to its database
+        compact_deltas(function.owner_url)
+        yield function
 
 
 def visit(page: Page, live: Analytics, query: str = "") -> None:

@@ -1,6 +1,6 @@
 // The dashboard: fetches the reports that the state in the URL names, and shows them.
 
-import { address, ApiError, fetchReport, fetchExport, rememberKey } from "./lib/api.js";
+import { address, ApiError, fetchReport, fetchExport, rememberKey, SHARE, shareOf } from "./lib/api.js";
 import { hideBanner, showBanner, showWaiting } from "./notices/banner.js";
 import { Card, loadCharts } from "./cards/card.js";
 import * as cards from "./cards/cards.js";
@@ -34,7 +34,10 @@ let watched = null;
 const known = { country: new Set(), campaign: new Set() };
 
 const retry = () => load();
-const pick = (by, value) => change(toggled(state, by, value));
+/** What the read-only link allows that the page was opened with; null: it was with none. */
+let link = null;
+/** Filters by a value of a property; null: it cannot be filtered by. */
+const pick = (by) => (link && !link.may(by) ? null : (value) => change(toggled(state, by, value)));
 const picking = { pick, isOn: (by, value) => isOn(state, by, value) };
 const options = { retry, range: () => range, pick };
 const card = {
@@ -61,10 +64,14 @@ const allCards = [...Object.values(card), ...Object.values(views).flat().map((pa
 /** What the views have chosen; each is the id of its element, and its name in the state. */
 const CHOSEN = ["cohort", "by", "returns", "costs", "model", "lookback", "attribution"];
 
+/** Parts of the overview that a link may not read. */
+const NOT_SHARED = SHARE ? ["breakdown", "latest"] : [];
+const allowed = (wanted) => (link ? link.within(wanted) : wanted);
+
 /** Changes the state, its address in the browser, and what is shown. */
 function change(changes) {
   if (changes.view && changes.view !== state.view) forget();
-  state = { ...state, ...changes };
+  state = allowed({ ...state, ...changes });
   history.pushState(null, "", write(state));
   showControls();
   load();
@@ -80,6 +87,9 @@ const picker = new RangePicker((chosen) => change({ range: chosen }), changeZone
 const zoom = (from, to) => change({ range: { from: instant(from), to: instant(to) } });
 
 const filters = () => question(state);
+
+/** The state with the filters that can be taken off. */
+const chosen = () => (link ? link.chosen(state) : state);
 
 /** A custom range keeps its dates, in the other time zone. */
 function changeZone(timezone) {
@@ -134,7 +144,7 @@ async function load() {
 /** What happens now is asked for when the figures are there, again when they are of other filters. */
 async function showNow() {
   const chosen = JSON.stringify(filters());
-  if (watched === chosen) return;
+  if (watched === chosen || SHARE) return;
   watched = chosen;
   try {
     (await import("./cards/now.js")).watch(filters);
@@ -161,7 +171,7 @@ async function askPart({ card: filled, load: loadView }, attempt, get, past) {
 /** Asks for all of the overview; returns whether each part came, as promises. */
 function askOverview(attempt, get, past) {
   loadingTotals(byId("totals"));
-  for (const each of Object.values(card)) each.loading();
+  for (const [name, each] of Object.entries(card)) if (!NOT_SHARED.includes(name)) each.loading();
   const overview = get("overview");
   const before = past("overview").then((found) => found?.report ?? null);
   const interval = chosenInterval(state.interval, range, intervalOf(range));
@@ -177,8 +187,7 @@ function askOverview(attempt, get, past) {
     countries: [[get("countries"), past("countries")], showCountries],
     campaigns: [[get("campaigns"), past("campaigns")], showCampaigns],
     audience: [[get("demographics"), past("demographics")], (report, then) => cards.audience(report, then, picking)],
-    breakdown: [[get("breakdown", { by: state.breakdown, limit: VALUES }), past("breakdown", { by: state.breakdown, limit: VALUES })], (report, then) => breakdown(report, picking, then)],
-    latest: [[get("events", { limit: LATEST, countryOf: null })], (page) => cards.latest(page, exportButtons(), pick, openEvent)],
+    ...(SHARE ? {} : askOfEvents(get, past)),
   };
   const parts = Object.entries(reports).map(([name, [pending, show]]) =>
     settle(attempt, pending, (...reports) => card[name].show(show(...reports)), (error) => card[name].fail(error, attempt.keep)));
@@ -192,6 +201,12 @@ function askOverview(attempt, get, past) {
   loadCharts();
   return parts;
 }
+
+/** What is read out of the events themselves. */
+const askOfEvents = (get, past) => ({
+  breakdown: [[get("breakdown", { by: state.breakdown, limit: VALUES }), past("breakdown", { by: state.breakdown, limit: VALUES })], (report, then) => breakdown(report, picking, then)],
+  latest: [[get("events", { limit: LATEST, countryOf: null })], (page) => cards.latest(page, exportButtons(), pick, openEvent)],
+});
 
 /** Shows reports when all have arrived; returns whether they did. */
 async function settle(attempt, pending, show, fail) {
@@ -234,8 +249,8 @@ async function showNothing(nothing, attempt) {
     const { totals } = await fetchReport("overview", {}, attempt.signal);
     if (attempt.signal.aborted) return;
     showStart({
-      any: totals.events > 0,
-      filtered: any(state),
+      any: SHARE !== null || totals.events > 0,
+      filtered: any(chosen()),
       all: () => change({ range: { preset: "all" } }),
       clear: () => change(NONE),
     });
@@ -262,7 +277,7 @@ function refresh() {
 function showCountries(report, before) {
   if (!state.country) known.country = new Set(report.items.map((item) => item.country));
   showChoices("country", "All countries", format.country);
-  return cards.countries(report, state.country, (country) => change({ country }), before);
+  return cards.countries(report, state.country, pick("country"), before);
 }
 
 function showCampaigns(report, before) {
@@ -270,7 +285,7 @@ function showCampaigns(report, before) {
   showChoices("campaign", "All campaigns", (name) => name);
   return cards.campaigns(report, {
     picked: state.campaign,
-    pick: (campaign) => change({ campaign }),
+    pick: pick("campaignId"),
     sort: state.sort,
     onsort: (sort) => {
       state = { ...state, sort };
@@ -375,8 +390,8 @@ function showControls() {
   byId("source").classList.toggle("active", Boolean(state.source));
   showChoices("country", "All countries", format.country);
   showChoices("campaign", "All campaigns", (name) => name);
-  byId("clear").hidden = !any(state);
-  showChips(state, change, state.view === "events" ? null : () => change({ view: "events" }));
+  byId("clear").hidden = !any(chosen());
+  showChips(chosen(), change, SHARE || state.view === "events" ? null : () => change({ view: "events" }));
   showBy(state.breakdown);
 }
 
@@ -418,7 +433,7 @@ async function start() {
   });
   addEventListener("popstate", () => {
     forget();
-    state = read();
+    state = allowed(read());
     showControls();
     load();
   });
@@ -427,10 +442,50 @@ async function start() {
   });
   byId("figures").append(...Object.values(FIGURES).flatMap(([name, words]) => [element("dt", {}, name), element("dd", {}, words)]));
   prepareBreakdown((by) => change({ breakdown: by }), () => ({ from: range.from, to: range.to }));
+  byId("saved").addEventListener("click", async () => {
+    try { (await import("./views/saved.js")).showSaved(presentView); } catch (error) { say(error.message); }
+  });
+  addEventListener("hashchange", () => { // another link was put into the address of this page
+    if (![null, SHARE].includes(shareOf(location.hash))) location.reload();
+  });
+  if (SHARE && !await startShared()) return;
   showSources();
   showControls();
   await load();
   await learnChoices();
+}
+
+/** What the dialog of saved views is told of the page. */
+const presentView = {
+  query: (range = state.range) => write({ ...state, range, live: false }).split("?")[1] ?? "",
+  filters, range: () => range,
+  open: (query) => {
+    forget();
+    state = read(query);
+    history.pushState(null, "", write(state));
+    showControls();
+    load();
+  },
+};
+
+/** Learns what the link may read, and says so; returns whether it reads anything. */
+async function startShared() {
+  document.documentElement.dataset.shared = "yes";
+  const note = byId("shared");
+  note.hidden = false;
+  const { readLink, refuse } = await import("./views/shared.js");
+  try {
+    link = await readLink();
+  } catch (error) {
+    refuse(note, error);
+    document.documentElement.dataset.shared = "refused";
+    document.documentElement.dataset.loaded = "partly";
+    return false;
+  }
+  note.textContent = link.words;
+  state = allowed(state);
+  for (const name of [...link.fixed, ...(link.compares ? [] : ["compare"])]) byId(name).disabled = true;
+  return true;
 }
 
 /** The sources are in the contract. */

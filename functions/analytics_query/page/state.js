@@ -1,5 +1,6 @@
 // What the page shows, kept in the URL so that a view can be shared and the back button works.
 
+import { SHARE } from "./lib/api.js";
 import { COMPARISONS, DEFAULT_PRESET, parseTime, PRESETS } from "./lib/ranges.js";
 import { isZone, useZone, WORKSPACE_ZONE } from "./lib/zone.js";
 
@@ -78,5 +79,5 @@ export function write(state) {
   if (state.timezone !== WORKSPACE_ZONE) query.set("timezone", state.timezone);
   if (state.live) query.set("live", "1");
   const text = query.toString();
-  return location.pathname + (text ? `?${text}` : "");
+  return location.pathname + (text ? `?${text}` : "") + (SHARE ? `#share=${SHARE}` : "");
 }

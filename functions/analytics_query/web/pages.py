@@ -75,7 +75,11 @@ def _inline_script_hash() -> str:
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
-CONTENT_SECURITY_POLICY = swagger_ui.content_security_policy([_inline_script_hash()])
+@functools.cache
+def _policy() -> str:
+    return swagger_ui.content_security_policy(
+        [_inline_script_hash()], settings().analytics_embed_origins
+    )
 
 
 @functools.cache
@@ -91,7 +95,7 @@ def _page() -> CacheableBody:
 
 
 def _dashboard(request: flask.Request) -> flask.Response:
-    return to_response(swagger_ui.respond_page(_page(), request.headers, CONTENT_SECURITY_POLICY))
+    return to_response(swagger_ui.respond_page(_page(), request.headers, _policy()))
 
 
 def _swagger_ui(request: flask.Request) -> flask.Response:

@@ -41,7 +41,7 @@ function offer(select, names) {
 
 /**
  * @param {object} report of `breakdown`
- * @param {{isOn: (by: string, value: string | null) => boolean, pick: (by: string, value: string | null) => void}} filters
+ * @param {{isOn: (by: string, value: string | null) => boolean, pick: (by: string) => (value: string | null) => void}} filters
  * @param {{name: string, report: object} | null} before of the period to compare with
  */
 export function breakdown(report, { isOn, pick }, before) {
@@ -87,7 +87,7 @@ function line(row, { by, share, isOn, pick, change, before }) {
   return element("tr", { class: on ? "picked" : null },
     element("th", { scope: "row", style: { "--share": String(share) } }, row.fixed || tooLong ? element("span", { class: "bar-pick" }, label) : element("button", {
       type: "button", class: "bar-pick", "aria-pressed": String(on), "data-value": row.value ?? "",
-      title: on ? "Clear this filter" : `Only ${row.label}`, onclick: () => pick(by, row.value),
+      title: on ? "Clear this filter" : `Only ${row.label}`, onclick: () => pick(by)(row.value),
     }, label)),
     number(format.count(row.events)), number(`${about}${format.count(row.people)}`, bounds(row.peopleAccuracy, format.count)),
     number(format.percent(row.conversionRate)), number(format.count(row.purchases)), number(format.money(row.revenue)),

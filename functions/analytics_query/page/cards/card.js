@@ -21,7 +21,7 @@ export class Card {
   /**
    * @param {string} name what the card's element is called in the page
    * @param {{table?: boolean, csv?: string, retry: () => void, range: () => object,
-   *   pick?: (by: string, value: string | null) => void}} options
+   *   pick?: (by: string) => ((value: string | null) => void) | null}} options
    */
   constructor(name, { table = true, csv = name, retry, range, pick = null }) {
     this.pick = pick;
@@ -170,8 +170,9 @@ export function plainTable({ columns, rows }, caption, pick = null) {
   const show = (row, index) => {
     const { by } = columns[index];
     const property = typeof by === "function" ? by(row) : by;
-    if (!pick || !property) return text(row[index], columns[index]);
-    return element("button", { type: "button", class: "link", title: "Filter by this", onclick: () => pick(property, row[index]) }, text(row[index], columns[index]));
+    const choose = property ? pick?.(property) : null;
+    if (!choose) return text(row[index], columns[index]);
+    return element("button", { type: "button", class: "link", title: "Filter by this", onclick: () => choose(row[index]) }, text(row[index], columns[index]));
   };
   return scrolling(`${caption}, table`,
     element("table", {},

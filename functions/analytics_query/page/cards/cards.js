@@ -64,7 +64,8 @@ export function eventsOverTime(report, zoom, before, pick) {
   const total = sum(series.flatMap((one) => one.values));
   const times = series[0]?.times ?? [];
   const past = course(before, "events");
-  const pickSeries = report.split === "none" || !pick ? null : (key) => { if (key !== "others") pick(report.split, key); };
+  const choose = report.split === "none" ? null : pick?.(report.split);
+  const pickSeries = choose ? (key) => { if (key !== "others") choose(key); } : null;
   return {
     empty: total === 0,
     sub: `${format.count(total)} events, by ${report.interval}`,
@@ -99,7 +100,7 @@ export function revenueOverTime(report, bySource, zoom, before, pick) {
     chart: (body, charts) => charts.overTime(body, {
       label: `Revenue over time: ${format.money(report.revenue)} in total`,
       interval: report.interval, series, show: (value) => format.money(value),
-      ends: endsOf(report.points.map((p) => p.time), report.interval), zoom, before: past, pick: (key) => pick("source", key),
+      ends: endsOf(report.points.map((p) => p.time), report.interval), zoom, before: past, pick: pick("source"),
     }),
   };
 }
@@ -131,7 +132,7 @@ export function funnel(report, purchases, before, pick) {
       charts.funnel(body, {
         label: `Funnel: ${steps.map((step, index) => `${step} ${orDash(format.count)(totals[index])}`).join(", ")}`,
         steps: steps.map((step, index) => ({ name: step, total: orDash(format.compact)(totals[index]) })),
-        series, pick: (key) => pick("source", key),
+        series, pick: pick("source"),
       });
       let people = body.querySelector(".people");
       if (!people) {
@@ -175,7 +176,7 @@ export function countries(report, picked, pick, before) {
       items: report.items.slice(0, 10).map((item) => ({
         label: format.country(item.country), mark: format.mark(item.country), value: item.events,
         text: format.compact(item.events), picked: picked === item.country,
-        pick: () => pick(picked === item.country ? "" : item.country),
+        pick: pick && (() => pick(item.country)),
         title: `${format.count(item.events)} events, `
           + `${report.uniqueUsersAccuracy.exact ? "" : "about "}${format.count(item.uniqueUsers)} users, `
           + `${format.money(item.revenue)} revenue`,
@@ -190,11 +191,11 @@ export function campaigns(report, { picked, pick, sort, onsort }, before) {
   const columns = [
     {
       key: "campaignId", title: "Campaign", value: (row) => row.campaignId,
-      show: (row) => element("button", {
+      show: (row) => (pick ? element("button", {
         type: "button", class: "link", "aria-pressed": String(picked === row.campaignId),
         title: picked === row.campaignId ? "Clear this filter" : "Only this campaign",
-        onclick: () => pick(picked === row.campaignId ? "" : row.campaignId),
-      }, row.campaignId),
+        onclick: () => pick(row.campaignId),
+      }, row.campaignId) : row.campaignId),
     },
     { key: "events", number: true, value: (row) => row.events, show: (row) => format.count(row.events) },
     { key: "clicks", number: true, value: (row) => row.clicks, show: (row) => format.count(row.clicks) },
@@ -262,7 +263,7 @@ export function audience(report, before, { isOn, pick } = {}) {
             items: ordered.map((item) => ({
               label: dimension === "gender" ? format.name(item.value) : item.value,
               value: item.events, text: format.percent(item.events / total),
-              picked: isOn(dimension, item.value), pick: () => pick(dimension, item.value),
+              picked: isOn(dimension, item.value), pick: pick(dimension) && (() => pick(dimension)(item.value)),
               title: `${format.count(item.events)} events, ${format.money(item.revenue)} revenue`,
             })),
           }));
@@ -272,7 +273,7 @@ export function audience(report, before, { isOn, pick } = {}) {
 
 /** A value in a table that filters by it. */
 const picking = (pick, by, value, text) => (value === null ? "–" : element("button", {
-  type: "button", class: "link", title: `Only ${text}`, onclick: () => pick(by, value),
+  type: "button", class: "link", title: `Only ${text}`, onclick: () => pick(by)(value),
 }, text));
 
 export function latest(page, exportButtons, pick, open) {

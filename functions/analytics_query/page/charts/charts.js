@@ -261,7 +261,7 @@ function drawFunnel(box, { steps, series, pick }) {
     series.forEach(({ key, name, values }, number) => {
       const value = values[index];
       if (value <= 0) return;
-      const part = svg("g", { class: "pickable", onclick: () => pick(key), style: { "--colour": colour(key, number), "--ink": ink(key, number) } },
+      const part = svg("g", { ...(pick ? { class: "pickable", onclick: () => pick(key) } : {}), style: { "--colour": colour(key, number), "--ink": ink(key, number) } },
         svg("title", {}, `${step.name}: ${name} ${format.count(value)} (${format.percent(value / totals[index])})`),
         svg("rect", { class: "part", x: from, y: top, width: Math.max(wide(value), 1), height: tall, rx: 2 }));
       // figures that do not fit into their part are left to the hover text and the table

@@ -27,6 +27,14 @@ function key() {
   return rememberedKey;
 }
 
+/** The token of the read-only link in an address; null: it has none. */
+export function shareOf(hash) {
+  return new URLSearchParams(hash.slice(1)).get("share") || null;
+}
+/** The token of the link that the page was opened with; null: it was with none. */
+export const SHARE = shareOf(location.hash);
+const credentials = () => (SHARE ? { "X-Share-Token": SHARE } : key() ? { "X-Api-Key": key() } : {});
+
 /** The address of a report; parameters that are empty are left out, a list is repeated. */
 export function address(report, params) {
   const query = new URLSearchParams();
@@ -39,11 +47,10 @@ export function address(report, params) {
   return `analytics/${report}${text ? `?${text}` : ""}`;
 }
 
-async function request(report, params, signal) {
-  const headers = key() ? { "X-Api-Key": key() } : {};
+async function request(report, params, signal, how = {}) {
   let response;
   try {
-    response = await fetch(address(report, params), { headers, signal });
+    response = await fetch(address(report, params), { ...how, headers: { ...credentials(), ...how.headers }, signal });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(0, "The server cannot be reached. Check your connection.");
@@ -58,6 +65,12 @@ async function request(report, params, signal) {
 /** Asks for a report. */
 export async function fetchReport(report, params, signal) {
   return (await request(report, params, signal)).json();
+}
+
+/** Writes, and returns what was written. */
+export async function send(method, name, params, body) {
+  const how = body ? { method, body: JSON.stringify(body), headers: { "Content-Type": "application/json" } } : { method };
+  return (await request(name, params, undefined, how)).json();
 }
 
 /** Fetches an export as a blob. */

@@ -43,18 +43,20 @@ def files() -> dict[str, Path]:
     }
 
 
-def content_security_policy(scripts: Iterable[str] = ()) -> str:
+def content_security_policy(scripts: Iterable[str] = (), ancestors: str = "") -> str:
     """Return the policy of a page that loads only what its own function serves.
 
     Args:
         scripts: further sources of scripts, such as the hash of an inline one.
+        ancestors: origins of other pages that may show it in a frame, separated by spaces.
     """
     script_sources = " ".join(["'self'", *scripts])
     return (
         f"default-src 'none'; script-src {script_sources}; "
         "style-src 'self' 'unsafe-inline'; "
         "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; "
-        "base-uri 'self'; form-action 'none'; frame-ancestors 'self'"
+        "base-uri 'self'; form-action 'none'; "
+        f"frame-ancestors 'self' {ancestors}".rstrip()
     )
 
 
