@@ -32,7 +32,7 @@ def moment_of(event: dict[str, Any]) -> datetime:
 
 def events() -> list[dict[str, Any]]:
     """Return events of users who are the same on both sources, some at the edges of a window."""
-    made = generated(1500, seed=41, mix=Mix(days=20, users=40))
+    made = generated(900, seed=41, mix=Mix(days=20, users=40))
     for event in made:
         user = event["data"]["user"]
         user["userId"] = f"user-{sum(user['userId'].encode()) % 40}"
@@ -71,10 +71,10 @@ def live(
 ) -> Iterator[Analytics]:
     folder = tmp_path_factory.mktemp("analytics")
     with analytics(postgres, migrated_template, folder, CURRENCY="EUR") as running:
-        store(running.owner_url, EVENTS[:1000])
+        store(running.owner_url, EVENTS[:600])
         compact_deltas(running.owner_url)
         seal_finished_days(running.owner_url, timedelta(0))
-        store(running.owner_url, EVENTS[1000:])
+        store(running.owner_url, EVENTS[600:])
         yield running
 
 
