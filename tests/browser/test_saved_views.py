@@ -50,8 +50,13 @@ def with_key(page: Page, key: str) -> None:
 
 
 def open_dialog(page: Page, selector: str) -> None:
+    """Open it, and wait for a part of it: what was in it before is there until then, hidden."""
     page.one("#saved").click()
-    wait_until(lambda: page.all(selector))
+    wait_until(
+        lambda: page.script(
+            "return document.querySelector(arguments[0])?.checkVisibility() === true", selector
+        )
+    )
 
 
 def follow(page: Page, link: str, how: str = "yes") -> None:
