@@ -1631,6 +1631,17 @@ COMMENT ON COLUMN public.sealed_day_indexes.definition IS 'what follows USING';
 
 
 --
+-- Name: annotations; Type: TABLE; Schema: workspace; Owner: -
+--
+
+CREATE TABLE workspace.annotations (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    "time" timestamp with time zone NOT NULL,
+    label text NOT NULL
+);
+
+
+--
 -- Name: share_secret; Type: TABLE; Schema: workspace; Owner: -
 --
 
@@ -1911,6 +1922,14 @@ ALTER TABLE ONLY public.sealed_day_indexes
 
 
 --
+-- Name: annotations annotations_pkey; Type: CONSTRAINT; Schema: workspace; Owner: -
+--
+
+ALTER TABLE ONLY workspace.annotations
+    ADD CONSTRAINT annotations_pkey PRIMARY KEY (id);
+
+
+--
 -- Name: share_secret share_secret_pkey; Type: CONSTRAINT; Schema: workspace; Owner: -
 --
 
@@ -1969,6 +1988,13 @@ CREATE INDEX day_users_buyers ON public.day_users USING btree (day) INCLUDE (use
 --
 
 CREATE INDEX events_occurred_at ON ONLY public.events USING brin (occurred_at) WITH (pages_per_range='32', autosummarize='on');
+
+
+--
+-- Name: annotations_time; Type: INDEX; Schema: workspace; Owner: -
+--
+
+CREATE INDEX annotations_time ON workspace.annotations USING btree ("time");
 
 
 --

@@ -1144,6 +1144,14 @@ CREATE TABLE workspace.views (
     changed_at timestamptz NOT NULL DEFAULT now()
 );
 
+-- Something that happened, to be marked on curves.
+CREATE TABLE workspace.annotations (
+    id    uuid NOT NULL DEFAULT gen_random_uuid() PRIMARY KEY,
+    time  timestamptz NOT NULL,
+    label text NOT NULL
+);
+CREATE INDEX annotations_time ON workspace.annotations (time);
+
 -- A link to read with, limited to its filters.
 CREATE TABLE workspace.shares (
     id         uuid NOT NULL DEFAULT gen_random_uuid() PRIMARY KEY,

@@ -96,6 +96,7 @@ def test_what_a_filter_leaves_out_is_not_told(live: Analytics) -> None:
         *((name, {}) for name in ("events", "users", "retention", "live", "spend")),
         ("steps", {"steps": "ad.view,ad.click"}),
         ("views", {}),
+        ("annotations", {}),
         ("shares", {}),
         ("events", {"format": "csv"}),
     ],
@@ -115,7 +116,13 @@ def test_a_link_writes_nothing(live: Analytics) -> None:
     made = make(live, FILTERS)
     headers = {"X-Share-Token": made["token"]}
     revoke = ("DELETE", f"shares?id={made['id']}")
-    for method, path in (("POST", "views"), ("POST", "shares"), ("PUT", "spend"), revoke):
+    for method, path in (
+        ("POST", "views"),
+        ("POST", "annotations"),
+        ("POST", "shares"),
+        ("PUT", "spend"),
+        revoke,
+    ):
         answer = live.client.request(method, f"/analytics/{path}", headers=headers)
         assert answer.status_code == 401
     assert live.client.post("/analytics/shares", headers=READ, json={}).status_code == 403

@@ -31,6 +31,7 @@ let timer = null;
 /** The view whose figures are on the page, and when they came. */
 let shown = { view: null, at: null };
 let watched = null;
+let notes = [];
 const known = { country: new Set(), campaign: new Set() };
 
 const retry = () => load();
@@ -180,10 +181,11 @@ function askOverview(attempt, get, past) {
   const series = get("timeseries", { split: state.split, interval });
   const revenue = get("revenue", { interval: money });
   const revenueBySource = get("timeseries", { split: "source", interval: money });
+  const marked = askNotes(attempt);
   const reports = {
-    events: [[series, past("timeseries", { split: "none", interval })], (report, then) => cards.eventsOverTime(report, zoom, then, pick)],
+    events: [[series, past("timeseries", { split: "none", interval }), marked], (report, then, marks) => cards.eventsOverTime(report, zoom, then, pick, marks)],
     funnel: [[get("funnel"), revenue, past("funnel")], (report, money, then) => cards.funnel(report, money, then, pick)],
-    revenue: [[revenue, revenueBySource, past("timeseries", { split: "none", interval: money })], (report, split, then) => cards.revenueOverTime(report, split, zoom, then, pick)],
+    revenue: [[revenue, revenueBySource, past("timeseries", { split: "none", interval: money }), marked], (report, split, then, marks) => cards.revenueOverTime(report, split, zoom, then, pick, marks)],
     countries: [[get("countries"), past("countries")], showCountries],
     campaigns: [[get("campaigns"), past("campaigns")], showCampaigns],
     audience: [[get("demographics"), past("demographics")], (report, then) => cards.audience(report, then, picking)],
@@ -200,6 +202,21 @@ function askOverview(attempt, get, past) {
     (error) => failTotals(byId("totals"), error, retry, attempt.keep)));
   loadCharts();
   return parts;
+}
+
+/** Annotations of the range; the curves are there without them. */
+async function askNotes(attempt) {
+  if (SHARE) return [];
+  try {
+    notes = (await fetchReport("annotations", { from: range.from, to: range.to }, attempt.signal)).items;
+  } catch { return []; }
+  byId("notes-count").textContent = notes.length ? ` (${notes.length})` : "";
+  if (byId("notes").open) listNotes();
+  return notes;
+}
+
+async function listNotes() {
+  try { (await import("./views/annotations.js")).showAnnotations(notes, load); } catch (error) { say(error.message); }
 }
 
 /** What is read out of the events themselves. */
@@ -445,6 +462,7 @@ async function start() {
   byId("saved").addEventListener("click", async () => {
     try { (await import("./views/saved.js")).showSaved(presentView); } catch (error) { say(error.message); }
   });
+  byId("notes").addEventListener("toggle", () => { if (byId("notes").open) listNotes(); });
   addEventListener("hashchange", () => { // another link was put into the address of this page
     if (![null, SHARE].includes(shareOf(location.hash))) location.reload();
   });

@@ -1,6 +1,7 @@
 """One module per report: its query parameters, its response, how it is computed."""
 
 from . import (
+    annotations,
     attribution,
     breakdown,
     campaigns,
@@ -42,6 +43,7 @@ REPORTS: dict[str, Report] = {
         economics.REPORT,
         attribution.REPORT,
         views.REPORT,
+        annotations.REPORT,
         shares.REPORT,
         shares.THIS,
         properties.PROPERTIES,

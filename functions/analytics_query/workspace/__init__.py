@@ -3,7 +3,7 @@
 Reading is a report as any other (`reports/`). What writes is a `Write`, listed here.
 """
 
-from . import shares, spend, views
+from . import annotations, shares, spend, views
 from .write import Write
 
 WRITES: tuple[Write, ...] = (
@@ -11,6 +11,8 @@ WRITES: tuple[Write, ...] = (
     views.ADD,
     views.CHANGE,
     views.DELETE,
+    annotations.ADD,
+    annotations.DELETE,
     shares.ADD,
     shares.REVOKE,
 )

@@ -45,7 +45,7 @@ REPORTS = (
     "properties/values",
     "events",
 )
-LISTS = ("views", "shares", "share")
+LISTS = ("annotations", "views", "shares", "share")
 PROBLEM = "application/problem+json"
 
 

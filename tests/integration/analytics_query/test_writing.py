@@ -221,3 +221,37 @@ def test_views_are_saved_renamed_and_deleted(live: Analytics) -> None:
     )
     assert ask("DELETE", params={"id": id_}).json() == {"id": id_}
     assert saved() == [("all", "")]
+
+
+def test_annotations_are_written_read_by_range_and_deleted(live: Analytics) -> None:
+    def ask(method: str, **more: Any) -> httpx.Response:
+        return live.client.request(method, "/analytics/annotations", headers=WRITE, **more)
+
+    def noted(**query: str) -> list[tuple[str, str]]:
+        answer = live.client.get("/analytics/annotations", headers=READ, params=query)
+        return [(item["time"], item["label"]) for item in answer.json()["items"]]
+
+    start = {"time": "2026-11-27T09:00:00+01:00", "label": "The campaign starts"}
+    id_ = ask("POST", json=start).json()["id"]
+    new_year = {"time": "2026-01-01", "timezone": "Europe/Berlin", "label": "A year begins"}
+    assert ask("POST", json=new_year).status_code == 200
+    first, second = (
+        ("2025-12-31T23:00:00Z", "A year begins"),
+        ("2026-11-27T08:00:00Z", "The campaign starts"),
+    )
+    assert noted() == [first, second]
+    assert noted(limit="1") == [second]
+    assert noted(**{"from": "2026-11-27T08:00:00Z", "to": "2026-11-27T08:00:01Z"}) == [second]
+    assert noted(**{"from": "2026-01-01", "to": "2026-11-27T08:00:00Z"}) == []
+    for wrong in (
+        {"label": "When?"},
+        {"time": "yesterday", "label": "a"},
+        {"time": "2026-11-27", "label": "two\nlines"},
+        {"time": "2026-11-27", "timezone": "Mars", "label": "a"},
+    ):
+        assert ask("POST", json=wrong).status_code == 422
+    path = f"/analytics/annotations?id={id_}"
+    assert live.client.request("DELETE", path, headers=READ).status_code == 403
+    assert ask("DELETE", params={"id": id_}).json() == {"id": id_}
+    assert ask("DELETE", params={"id": id_}).status_code == 404
+    assert noted() == [first]

@@ -48,7 +48,7 @@ export function compare(table, before, figures) {
 export const signed = (rate) => (rate === null ? "new" : `${rate > 0 ? "+" : rate < 0 ? "−" : ""}${format.change(rate)}`);
 
 /** Events over time; series too many to tell apart become "Others". */
-export function eventsOverTime(report, zoom, before, pick) {
+export function eventsOverTime(report, zoom, before, pick, notes) {
   const name = seriesName(report.split);
   const series = report.series.map(({ key, points }) => ({
     key, name: name(key), times: points.map((p) => p.time), values: points.map((p) => p.events),
@@ -75,13 +75,13 @@ export function eventsOverTime(report, zoom, before, pick) {
     },
     chart: (body, charts) => charts.overTime(body, {
       label: `Events over time: ${shown.map((one) => `${one.name} ${format.count(sum(one.values))}`).join(", ")}`,
-      interval: report.interval, series: shown, show: format.count, ends: endsOf(times, report.interval), zoom, before: past, pick: pickSeries,
+      interval: report.interval, series: shown, show: format.count, ends: endsOf(times, report.interval), zoom, before: past, pick: pickSeries, notes,
     }),
   };
 }
 
 /** Revenue over time by source, with the average order. */
-export function revenueOverTime(report, bySource, zoom, before, pick) {
+export function revenueOverTime(report, bySource, zoom, before, pick, notes) {
   const past = course(before, "revenue");
   const series = bySource.series.map(({ key, points }) => ({
     key, name: format.name(key), times: points.map((p) => p.time), values: points.map((p) => p.revenue),
@@ -100,7 +100,7 @@ export function revenueOverTime(report, bySource, zoom, before, pick) {
     chart: (body, charts) => charts.overTime(body, {
       label: `Revenue over time: ${format.money(report.revenue)} in total`,
       interval: report.interval, series, show: (value) => format.money(value),
-      ends: endsOf(report.points.map((p) => p.time), report.interval), zoom, before: past, pick: pick("source"),
+      ends: endsOf(report.points.map((p) => p.time), report.interval), zoom, before: past, pick: pick("source"), notes,
     }),
   };
 }

@@ -12,6 +12,8 @@ const DAY = LENGTH.day;
 const MARGIN = { left: 46, right: 8, top: 8, bottom: 22 };
 /** A drag over fewer pixels is a click. */
 const MIN_DRAG = 5;
+/** How wide a letter of an annotation may be, in pixels. */
+const NOTE_LETTER = 6.5;
 
 const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
 
@@ -83,7 +85,8 @@ function labels(times, interval, most) {
  * Stacked bars over time, or areas where there are many points. What is not over is drawn dashed.
  * @param {{label: string, interval: string, series: {key: string, name: string, times: string[],
  *   values: (number | string)[]}[], show: (value: number) => string, ends: number[],
- *   zoom: (from: number, to: number) => void, before: {name: string, times: string[], values: number[]} | null}} options `ends`: when each interval ends, ms;
+ *   zoom: (from: number, to: number) => void, before: {name: string, times: string[], values: number[]} | null,
+ *   notes: {time: string, label: string}[]}} options `ends`: when each interval ends, ms;
  *   `zoom` is told which range, in ms, was drawn with the mouse
  */
 export function overTime(body, options) {
@@ -94,7 +97,7 @@ export function overTime(body, options) {
   box.render();
 }
 
-function drawOverTime(box, { interval, series, show, ends, zoom, before, pick }) {
+function drawOverTime(box, { interval, series, show, ends, zoom, before, pick, notes }) {
   const plot = box.querySelector(".plot");
   const [width, height] = [plot.clientWidth, plot.clientHeight];
   const times = series[0]?.times ?? [];
@@ -153,6 +156,9 @@ function drawOverTime(box, { interval, series, show, ends, zoom, before, pick })
     const line = before.values.slice(0, times.length).map((value, index) => `${x(index).toFixed(1)},${y(value).toFixed(1)}`);
     if (line.length) root.append(svg("path", { class: "before", d: `M${line.join(" L")}` }));
   }
+  const noted = Map.groupBy(notes, ({ time }) => ends.findIndex((end, index) => Date.parse(time) >= Date.parse(times[index]) && Date.parse(time) < end));
+  noted.delete(-1);
+  root.append(...markNotes(noted, { x, top: MARGIN.top, bottom: height - MARGIN.bottom, right: width - MARGIN.right }));
   const tip = element("div", { class: "tip", hidden: true });
   const selection = svg("rect", { class: "selection", y: MARGIN.top, height: height - MARGIN.top - MARGIN.bottom, visibility: "hidden" });
   root.append(selection);
@@ -166,7 +172,7 @@ function drawOverTime(box, { interval, series, show, ends, zoom, before, pick })
     const index = indexAt(event);
     hover.setAttribute("x", x(index) - band / 2);
     hover.setAttribute("visibility", "visible");
-    fillTip(tip, { interval, times, index, series, box, totals, show, unfinished: index >= open, before });
+    fillTip(tip, { interval, times, index, series, box, totals, show, unfinished: index >= open, before, notes: noted.get(index) ?? [] });
     tip.hidden = false;
     const left = x(index) + 14 + tip.offsetWidth > width ? x(index) - 14 - tip.offsetWidth : x(index) + 14;
     tip.style.setProperty("left", `${Math.max(0, left)}px`);
@@ -184,6 +190,25 @@ function drawOverTime(box, { interval, series, show, ends, zoom, before, pick })
       zoom(Date.parse(times[first]), ends[last]);
     } });
   };
+}
+
+/** A line through each interval with annotations, with the label of the first, shortened where there is no room beside it. */
+function markNotes(noted, { x, top, bottom, right }) {
+  const places = [...noted.keys()].toSorted((a, b) => a - b);
+  let free = 0; // where the label before ends
+  return places.flatMap((index, place) => {
+    const [first, ...more] = noted.get(index);
+    const text = `${first.label}${more.length ? ` +${more.length}` : ""}`;
+    const letters = (from, to) => Math.floor((to - from - 8) / NOTE_LETTER);
+    const room = letters(x(index), place + 1 < places.length ? x(places[place + 1]) : right);
+    const before = text.length > room && text.length <= letters(free, x(index));
+    const label = before || text.length <= room ? text : room > 4 ? `${text.slice(0, room - 1)}…` : "";
+    free = x(index) + (before ? 0 : label.length * NOTE_LETTER + 4);
+    return [
+      svg("line", { class: "note", x1: x(index), x2: x(index), y1: top, y2: bottom }),
+      svg("text", { class: "note-label", x: x(index) + (before ? -4 : 4), y: top + 8, "text-anchor": before ? "end" : "start" }, label),
+    ];
+  });
 }
 
 /** Follows a drag to its end and tells which intervals it went over; Escape gives it up. */
@@ -210,7 +235,7 @@ function drag(plot, down, { selection, band, indexAt, done }) {
   addEventListener("keydown", (event) => { if (event.key === "Escape") give(); }, { signal });
 }
 
-function fillTip(tip, { interval, times, index, series, box, totals, show, unfinished, before }) {
+function fillTip(tip, { interval, times, index, series, box, totals, show, unfinished, before, notes }) {
   const total = totals[index];
   const row = (name, value, mark, share = series.length > 1 && total > 0, kind = null) => element("tr", { class: kind },
     element("th", {}, mark ? element("i", { style: { background: mark } }) : null, name),
@@ -222,7 +247,8 @@ function fillTip(tip, { interval, times, index, series, box, totals, show, unfin
     element("table", {}, element("tbody", {},
       ...series.map(({ key, name }, number) => row(name, box.data[number].y[index], colour(key, number))),
       series.length > 1 ? row("Total", total, null, total > 0, "whole") : null,
-      before && index < before.values.length ? row(`${before.name}, ${format.interval(before.times[index], interval)}`, before.values[index], "var(--muted)", false, "then") : null)));
+      before && index < before.values.length ? row(`${before.name}, ${format.interval(before.times[index], interval)}`, before.values[index], "var(--muted)", false, "then") : null)),
+    ...notes.map(({ time, label }) => element("p", { class: "tip-note" }, `${format.time(time)}: ${label}`)));
 }
 
 /** Steps of a funnel, one below the other, one colour a source. */

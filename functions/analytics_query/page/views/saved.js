@@ -1,9 +1,10 @@
 // Views by name, and links that read with limits: a dialog that is loaded when it is opened.
 
-import { ApiError, fetchReport, send } from "../lib/api.js";
+import { fetchReport, send } from "../lib/api.js";
 import { byId, element } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { limitsInWords } from "./shared.js";
+import { sayProblem } from "./writing.js";
 
 const day = new Intl.DateTimeFormat("en", { dateStyle: "medium" });
 
@@ -25,13 +26,7 @@ async function draw(page) {
   byId("saved-body").replaceChildren(viewsPart(views.items, page), linksPart(shares.items, page));
 }
 
-/** Says what went wrong; where the key is not enough, another may be given. */
-function say(error) {
-  if (!(error instanceof ApiError)) console.error(error);
-  byId("saved-error").replaceChildren(error.message, [401, 403].includes(error.status) ? element("button", {
-    type: "button", class: "button", onclick: () => byId("key-dialog").showModal(),
-  }, "Use another key") : "");
-}
+const say = (error) => sayProblem(byId("saved-error"), error);
 
 /** Does something that writes, and `then` something with the answer; what goes wrong is said in the dialog. */
 const doing = (act, page, then = () => {}) => async (event) => {
