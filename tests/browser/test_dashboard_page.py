@@ -426,6 +426,7 @@ def test_a_custom_range(page: Page, live: Analytics) -> None:
     check_totals(page, within(start, end))
 
 
+@pytest.mark.slow
 def test_days_are_those_of_the_time_zone(page: Page, live: Analytics, tmp_path: Path) -> None:
     """The workspace's, or one that is chosen; amounts have the workspace's currency."""
     variables = {"DATABASE_READER_URL": live.owner_url, "TIMEZONE": "Asia/Tokyo", "CURRENCY": "EUR"}
@@ -501,6 +502,7 @@ def test_a_funnel_of_chosen_steps(page: Page, live: Analytics) -> None:
     assert page.texts(card("steps", ".steps li p:first-child span")) == shown
 
 
+@pytest.mark.slow
 def test_who_comes_back(page: Page, live: Analytics) -> None:
     """The view of retention: cohorts by week, in total and by source."""
     visit(page, live, "?range=30d")
@@ -595,6 +597,7 @@ def test_what_is_not_over_is_dashed(page: Page, live: Analytics) -> None:
     assert page.all(".unfinished") == []
 
 
+@pytest.mark.slow
 def test_paper_has_range_and_filters_and_whole_tables(page: Page, live: Analytics) -> None:
     visit(page, live, "?range=yesterday&source=facebook&country=DE")
     for name in CARDS:
@@ -772,6 +775,7 @@ def test_an_error_of_the_api_is_shown_in_its_words(page: Page, live: Analytics) 
     assert all("422" in message for message in page.errors())
 
 
+@pytest.mark.slow
 def test_the_key_is_asked_for(
     page: Page, postgres: EmbeddedPostgres, migrated_template: str, tmp_path: Path
 ) -> None:
