@@ -12,26 +12,28 @@ from selenium.webdriver.support.ui import Select
 from tests.support import oracle
 from tests.support.analytics import Analytics
 from tests.support.browser import Page
-from tests.support.dashboard import FACTS, NOW, card, loaded, midnight, number, query_of, visit
+from tests.support.dashboard import (
+    FACTS,
+    NOW,
+    card,
+    loaded,
+    midnight,
+    number,
+    query_of,
+    rows_of,
+    visit,
+)
 from tests.support.dashboard import within as happened
 from tests.support.net import wait_until
 
 pytestmark = pytest.mark.slow
 
 
-def rows_of(page: Page, part: str) -> list[list[str]]:
-    # in one step: rows are replaced whenever figures come in
-    return page.script(
-        "return [...document.querySelectorAll(arguments[0])]"
-        ".map((row) => [...row.cells].map((cell) => cell.innerText))",
-        card("attribution", f"{part} tr"),
-    )
-
-
 def shown(page: Page, part: str = "tbody") -> dict[str, Decimal]:
     """Return the revenue of each row, without its change."""
     return {
-        " ".join(cells[0].split()): number(cells[1].split()[0]) for cells in rows_of(page, part)
+        " ".join(cells[0].split()): number(cells[1].split()[0])
+        for cells in rows_of(page, "attribution", part)
     }
 
 
@@ -63,10 +65,10 @@ def test_what_brought_the_revenue(page: Page, live: Analytics) -> None:
     """Each model, another window, by source; all in the address; what has no touch is a row."""
     revenue = oracle.amount(happened(midnight(6), NOW + timedelta(minutes=2)))
     visit(page, live, "?view=costs&range=7d")
-    wait_until(lambda: rows_of(page, "tbody"))
+    wait_until(lambda: rows_of(page, "attribution", "tbody"))
     assert shown(page) == expected("last", 7, "campaign")
     assert list(shown(page))[-1] == "Unattributed"
-    [[name, total, purchases, share]] = rows_of(page, "tfoot")
+    [[name, total, purchases, share]] = rows_of(page, "attribution", "tfoot")
     assert (name, number(total.split()[0]), share) == ("Total", revenue, "100%")
     assert int(purchases) == oracle.purchases(happened(midnight(6), NOW + timedelta(minutes=2)))
     assert "within 7 days" in page.one(card("attribution", "[data-sub]")).text

@@ -12,19 +12,20 @@ from selenium.webdriver.support.ui import Select
 from tests.support import oracle
 from tests.support.analytics import Analytics
 from tests.support.browser import Page
-from tests.support.dashboard import NOW, card, loaded, midnight, number, query_of, visit, within
+from tests.support.dashboard import (
+    NOW,
+    card,
+    loaded,
+    midnight,
+    number,
+    query_of,
+    rows_of,
+    visit,
+    within,
+)
 from tests.support.net import wait_until
 
 pytestmark = pytest.mark.slow
-
-
-def rows_of(page: Page, part: str) -> list[list[str]]:
-    # in one step: rows are replaced whenever figures come in
-    return page.script(
-        "return [...document.querySelectorAll(arguments[0])]"
-        ".map((row) => [...row.cells].map((cell) => cell.innerText))",
-        card("costs", f"{part} tr"),
-    )
 
 
 def test_what_campaigns_cost(page: Page, live: Analytics) -> None:
@@ -39,8 +40,11 @@ def test_what_campaigns_cost(page: Page, live: Analytics) -> None:
                 [midnight(day).date(), known],
             )
     visit(page, live, "?view=costs&range=7d")
-    wait_until(lambda: rows_of(page, "tbody"))
-    shown = {cells[0].removesuffix("Facebook").strip(): cells for cells in rows_of(page, "tbody")}
+    wait_until(lambda: rows_of(page, "costs", "tbody"))
+    shown = {
+        cells[0].removesuffix("Facebook").strip(): cells
+        for cells in rows_of(page, "costs", "tbody")
+    }
     assert set(shown) == set(of)
     spend = Decimal("10.50") * 7
     clicks = sum(fact.eventType == "ad.click" for fact in of[known])
@@ -53,7 +57,7 @@ def test_what_campaigns_cost(page: Page, live: Analytics) -> None:
     assert returned.split()[0] == f"{oracle.amount(of[known]) / spend:.2f}"
     for name in others:
         assert [shown[name][place] for place in (1, 5, 6, 7)] == ["\u2013"] * 4
-    [total] = rows_of(page, "tfoot")
+    [total] = rows_of(page, "costs", "tfoot")
     assert total[0] == "Total"
     assert total[1].split()[0] == "73.50"
     assert number(total[4].split()[0]) == sum(map(oracle.amount, of.values()))
@@ -69,9 +73,11 @@ def test_what_campaigns_cost(page: Page, live: Analytics) -> None:
     assert {line["spend"] for line in lines if line["campaignId"] != known} == {""}
 
     Select(page.one("#costs")).select_by_value("source")
-    wait_until(lambda: [row[0] for row in rows_of(page, "tbody")] == ["Facebook", "TikTok"])
+    wait_until(
+        lambda: [row[0] for row in rows_of(page, "costs", "tbody")] == ["Facebook", "TikTok"]
+    )
     loaded(page)
     assert query_of(page)["costs"] == "source"
-    [facebook, tiktok] = rows_of(page, "tbody")
+    [facebook, tiktok] = rows_of(page, "costs", "tbody")
     assert number(facebook[4].split()[0]) == oracle.amount(some)
     assert tiktok[1] == "\u2013"

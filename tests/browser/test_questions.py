@@ -27,6 +27,7 @@ from tests.support.dashboard import (
     midnight,
     number,
     query_of,
+    rows_of,
     total,
     visit,
     within,
@@ -46,15 +47,6 @@ def choose_range(page: Page, preset: str) -> None:
     page.one(f"[data-preset='{preset}']").click()
     wait_until(lambda: query_of(page).get("range", "7d") == preset)
     loaded(page)
-
-
-def rows_of(page: Page, name: str) -> list[list[str]]:
-    """Return the texts of a card's table; the first is its head."""
-    return page.script(
-        "return [...document.querySelectorAll(arguments[0])].map("
-        "row => [...row.cells].map(cell => cell.innerText.trim()))",
-        card(name, "tr"),
-    )
 
 
 def sort_by(page: Page, name: str, column: str) -> None:

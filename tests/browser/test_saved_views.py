@@ -21,6 +21,7 @@ from tests.support.dashboard import (
     with_events,
 )
 from tests.support.net import wait_until
+from tests.support.secrets import secrets_folder
 
 pytestmark = pytest.mark.slow
 
@@ -33,10 +34,9 @@ def live(
     postgres: EmbeddedPostgres, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Analytics]:
     folder = tmp_path_factory.mktemp("analytics")
-    secrets = folder / "secrets"
-    secrets.mkdir()
-    (secrets / "analytics-api-key").write_text("read\n")
-    (secrets / "analytics-write-key").write_text("write\n")
+    secrets = secrets_folder(
+        folder / "secrets", analytics_api_key="read\n", analytics_write_key="write\n"
+    )
     options = {
         "SECRETS_DIR": str(secrets),
         "ANALYTICS_EMBED_ORIGINS": "https://intranet.example https://*.agency.example:8443",

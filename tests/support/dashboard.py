@@ -49,6 +49,16 @@ def loaded(page: Page, how: str = "yes") -> None:
     )
 
 
+def rows_of(page: Page, name: str, part: str = "") -> list[list[str]]:
+    """Return the texts of the rows of a card's table, or of a part of it such as `tbody`."""
+    # in one step: rows are replaced whenever figures come in
+    return page.script(
+        "return [...document.querySelectorAll(arguments[0])].map("
+        "row => [...row.cells].map(cell => cell.innerText.trim()))",
+        card(name, f"{part} tr"),
+    )
+
+
 def within(start: datetime, end: datetime, **filters: str) -> list[Fact]:
     return oracle.chosen(FACTS, {"from": oracle.utc(start), "to": oracle.utc(end), **filters})
 

@@ -1,12 +1,12 @@
 // A card of the view of costs: which campaigns or sources brought the revenue, by what was touched before.
 
-import { compare, signed } from "../cards/cards.js";
-import { meaning, title } from "../lib/definitions.js";
-import { element, scrolling } from "../lib/dom.js";
+import { compare } from "../cards/cards.js";
 import * as format from "../lib/format.js";
+import { figuresTable, rowHead } from "./figures_table.js";
 
 const LIMIT = 1000;
 const FIGURES = { attributedRevenue: format.money, purchases: format.fraction, share: format.percent };
+const COMPARED = ["attributedRevenue"];
 const WINDOWS = { "24h": "24 hours", "7d": "7 days", "30d": "30 days", "90d": "90 days" };
 const MODELS = {
   last: "the last one gets all of it", first: "the first one gets all of it", linear: "all get equal parts of it",
@@ -24,7 +24,7 @@ function show(report, before) {
     empty: total.purchases === "0",
     sub: `Touches within ${WINDOWS[window] ?? window} before a purchase: ${MODELS[model]}. `
       + `${format.money(unattributed.revenue)} of ${format.money(total.revenue)} had no touch.`,
-    table: compare(tableOf(report), before && { name: before.name, table: tableOf(before.report) }, ["attributedRevenue"]),
+    table: compare(tableOf(report), before && { name: before.name, table: tableOf(before.report) }, COMPARED),
     draw: (body) => body.replaceChildren(drawn(report, before)),
   };
 }
@@ -58,25 +58,12 @@ function tableOf(report) {
 }
 
 function drawn(report, before) {
-  const key = (row) => row.rest ?? `${row.source} ${row.campaignId}`;
-  const then = new Map(before && rowsOf(before.report).map((row) => [key(row), row]));
-  const change = (row, old) => (old && Number(old.revenue)
-    ? element("span", { class: "muted", title: `${title("attributedRevenue")}, ${before.name}: ${format.money(old.revenue)}` },
-      ` ${signed(Number(row.revenue) / Number(old.revenue) - 1)}`)
-    : null);
-  const cells = (row, old) => Object.entries(figures(row, report)).map(([name, value]) =>
-    element("td", { class: "number" }, FIGURES[name](value), name === "attributedRevenue" ? change(row, old) : null));
-  const head = (row) => {
-    if (row.rest) return [row.rest];
-    if (row.campaignId === null) return [format.name(row.source)];
-    return [row.campaignId, " ", element("span", { class: "tag" }, format.name(row.source))];
-  };
-  return scrolling("Attribution", element("table", {},
-    element("caption", { class: "hidden" }, `Attribution by ${report.by}`),
-    element("thead", {}, element("tr", {},
-      element("th", { scope: "col" }, report.by === "campaign" ? "Campaign" : "Source"),
-      ...Object.keys(FIGURES).map((name) => element("th", { scope: "col", class: "number", title: meaning(name) }, title(name) ?? "Share")))),
-    element("tbody", {}, ...rowsOf(report).map((row) => element("tr", {},
-      element("th", { scope: "row" }, ...head(row)), ...cells(row, then.get(key(row)))))),
-    element("tfoot", {}, element("tr", {}, element("th", { scope: "row" }, "Total"), ...cells(report.total, before?.report.total)))));
+  const tableRows = (of) => rowsOf(of).map((row) => ({
+    key: row.rest ?? `${row.source} ${row.campaignId}`, head: row.rest ? [row.rest] : rowHead(row), values: figures(row, of),
+  }));
+  return figuresTable({
+    name: "Attribution", by: report.by, figures: FIGURES, compared: COMPARED, rows: tableRows(report),
+    total: figures(report.total, report), totalHead: "Total",
+    before: before && { name: before.name, rows: tableRows(before.report), total: figures(before.report.total, before.report) },
+  });
 }

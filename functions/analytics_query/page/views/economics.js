@@ -1,9 +1,8 @@
 // The view of costs: what campaigns cost, and what they bring.
 
-import { compare, signed } from "../cards/cards.js";
-import { meaning, title } from "../lib/definitions.js";
-import { element, scrolling } from "../lib/dom.js";
+import { compare } from "../cards/cards.js";
 import * as format from "../lib/format.js";
+import { figuresTable, rowHead } from "./figures_table.js";
 
 /** The figures of a row: how each is shown. */
 const FIGURES = {
@@ -51,24 +50,10 @@ function tableOf({ by, items }) {
 }
 
 function drawn({ by, items, total, omitted }, before) {
-  const key = (row) => `${row.source} ${row.campaignId}`;
-  const then = new Map(before?.report.items.map((row) => [key(row), row]));
-  const changed = (figure, now, old) => {
-    if (!before || !COMPARED.includes(figure) || now === null || !old || old[figure] === null || Number(old[figure]) === 0) return null;
-    return element("span", { class: "muted", title: `${title(figure)}, ${before.name}: ${shown(figure, old[figure])}` },
-      ` ${signed(Number(now) / Number(old[figure]) - 1)}`);
-  };
-  const cells = (row, old) => Object.keys(FIGURES).map((figure) =>
-    element("td", { class: "number" }, shown(figure, row[figure]), changed(figure, row[figure], old)));
-  const head = by === "campaign" ? "Campaign" : "Source";
-  return scrolling("Costs", element("table", {},
-    element("caption", { class: "hidden" }, `Costs by ${by}`),
-    element("thead", {}, element("tr", {}, element("th", { scope: "col" }, head),
-      ...Object.keys(FIGURES).map((figure) => element("th", { scope: "col", class: "number", title: meaning(figure) }, title(figure))))),
-    element("tbody", {}, ...items.map((row) => element("tr", {},
-      element("th", { scope: "row" }, row.campaignId ?? format.name(row.source), row.campaignId ? " " : null, row.campaignId ? element("span", { class: "tag" }, format.name(row.source)) : null),
-      ...cells(row, then.get(key(row)))))),
-    element("tfoot", {}, element("tr", {},
-      element("th", { scope: "row" }, omitted ? `Total, with ${format.count(omitted)} more` : "Total"),
-      ...cells(total, before?.report.total)))));
+  const rowsOf = (all) => all.map((row) => ({ key: `${row.source} ${row.campaignId}`, head: rowHead(row), values: row }));
+  return figuresTable({
+    name: "Costs", by, figures: FIGURES, compared: COMPARED, rows: rowsOf(items), total,
+    totalHead: omitted ? `Total, with ${format.count(omitted)} more` : "Total",
+    before: before && { name: before.name, rows: rowsOf(before.report.items), total: before.report.total },
+  });
 }
