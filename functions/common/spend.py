@@ -21,7 +21,7 @@ from typing_extensions import TypedDict
 
 from functions.common.contract import Currency
 from functions.common.errors import UniverseError
-from functions.common.events import SOURCES
+from functions.common.events import SourceName
 from functions.common.paths import ROOT
 
 COLUMNS = ("date", "source", "campaignId", "amount", "currency")
@@ -110,14 +110,6 @@ def _check_amount(text: str) -> str:
     return text
 
 
-def _check_source(name: str) -> str:
-    if name not in SOURCES:
-        raise PydanticCustomError(
-            "unknown_source", "Known sources: {known}", {"known": ", ".join(sorted(SOURCES))}
-        )
-    return name
-
-
 class SpendEntry(TypedDict):
     """What was spent on one campaign on one day."""
 
@@ -130,9 +122,7 @@ class SpendEntry(TypedDict):
             json_schema_extra={"format": "date", "pattern": f"^{_DAY.pattern}$"},
         ),
     ]
-    source: Annotated[
-        str, AfterValidator(_check_source), Field(json_schema_extra={"enum": [*sorted(SOURCES)]})
-    ]
+    source: SourceName
     campaignId: Annotated[
         str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]+$")
     ]

@@ -8,6 +8,9 @@ INSERT INTO workspace.views (name, query) VALUES (:name, :query)
 ON CONFLICT (name) DO NOTHING
 RETURNING id::text;
 
+-- name: another_view_of_name
+SELECT id FROM workspace.views WHERE name = :name AND id <> :id::uuid;
+
 -- name: change_view
 UPDATE workspace.views AS v
 SET name = coalesce(:name, v.name), query = coalesce(:query, v.query), changed_at = now()

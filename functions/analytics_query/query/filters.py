@@ -7,7 +7,6 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -18,7 +17,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from functions.common.events import SOURCES
+from functions.common.events import SourceName
 
 from ..settings import settings
 from .property_filters import Filters, all_conditions
@@ -61,19 +60,6 @@ UtcTime = Annotated[datetime, BeforeValidator(_utc_time)]
 FilterText = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
 
 Stage = Literal["top", "bottom"]
-
-
-def _known_source(name: str) -> str:
-    if name not in SOURCES:
-        raise PydanticCustomError(
-            "unknown_source", "Known sources: {known}", {"known": ", ".join(sorted(SOURCES))}
-        )
-    return name
-
-
-SourceName = Annotated[
-    str, AfterValidator(_known_source), Field(json_schema_extra={"enum": [*sorted(SOURCES)]})
-]
 
 
 class QueryParameters(BaseModel):

@@ -147,11 +147,7 @@ def left_out(snapshot: Snapshot, query: ReportQuery) -> LeftOut | None:
         "byUser": None,
         "noCountry": None,
         "noCampaign": None,
-        "noProperty": [
-            {"property": each.by, **_sums(_total(query_rollups(snapshot, SQL, "totals", without)))}
-            for each in needed
-            for without in (_without_property(query, each),)
-        ],
+        "noProperty": [_without_property(snapshot, query, each) for each in needed],
     }
     if query.country is not None:
         found["countryOf"] = query.countryOf
@@ -169,10 +165,16 @@ def left_out(snapshot: Snapshot, query: ReportQuery) -> LeftOut | None:
     return found
 
 
-def _without_property(query: ReportQuery, asked: PropertyFilter) -> ReportQuery:
-    """Return the query of the events that do not tell what one of its filters asks for."""
+def _without_property(
+    snapshot: Snapshot, query: ReportQuery, asked: PropertyFilter
+) -> PropertySums:
+    """Return the sums of the events that do not tell what one filter of a query asks for."""
     rest = (each for each in query.filter if each != asked)
-    return query.model_copy(update={"filter": (*rest, asked.asked("isNotSet"))})
+    without = query.model_copy(update={"filter": (*rest, asked.asked("isNotSet"))})
+    return {
+        "property": asked.by,
+        **_sums(_total(query_rollups(snapshot, SQL, "totals", without))),
+    }
 
 
 def _without_country(snapshot: Snapshot, query: ReportQuery) -> Row:

@@ -10,7 +10,7 @@ from ..database import Snapshot
 from ..formatting import Time, format_time
 from ..query.filters import QueryParameters
 from ..query.statements import Statements
-from ..workspace.shares import ShareQuery, filters_json
+from ..workspace.shares import TOKEN_HEADER, ShareQuery, filters_json
 from .report import Report
 
 SQL = Statements("shares.sql")
@@ -67,7 +67,7 @@ def share(_: Snapshot, query: ShareQuery) -> ThisShare:
         RequestRefusedError: 403, it is not asked with a link.
     """
     if query.limits is None:
-        raise RequestRefusedError(403, "Ask with a link: its token in the header X-Share-Token.")
+        raise RequestRefusedError(403, f"Ask with a link: its token in the header {TOKEN_HEADER}.")
     return {
         "name": query.limits.name,
         "filters": filters_json(query.limits.filters),
@@ -86,8 +86,8 @@ REPORT = Report(
 THIS = Report(
     name="share",
     summary="What a link may read",
-    description="Of the link whose token is in the header `X-Share-Token`: its name, its filters, "
-    "when it ends.",
+    description=f"Of the link whose token is in the header `{TOKEN_HEADER}`: its name, its "
+    "filters, when it ends.",
     query=ShareQuery,
     response=ThisShare,
     compute=share,

@@ -3,11 +3,12 @@
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from functions.common.events import SourceName
 from functions.common.workspace import workspace
 
 from ..database import Snapshot
 from ..formatting import Count, Money, Time, format_money, format_time
-from ..query.filters import FilterText, SourceName, TimeRange
+from ..query.filters import FilterText, TimeRange
 from ..query.statements import Statements
 from ..settings import settings
 from ..workspace.spend_days import first_day_from

@@ -16,9 +16,11 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
+from functions.common.events import SourceName
+
 from ..database import Snapshot
 from ..formatting import Count, Rate, ReportRange, format_optional_time, ratio
-from ..query.filters import FilterText, ReportQuery, SourceName, Stage
+from ..query.filters import FilterText, ReportQuery, Stage
 from ..query.statements import Statements
 from ..query.told_country import LeftOut, left_out
 from ..query.window import Window, length_of

@@ -1,8 +1,7 @@
 """Noting what happened, to be marked on curves."""
 
-from uuid import UUID
+from functools import partial
 
-import flask
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
@@ -11,9 +10,8 @@ from ..query.filters import UtcTime
 from ..query.statements import Statements
 from ..query.time_zone import TimeZoneName
 from ..settings import settings
-from ..web.parameters import parse
-from .bodies import JSON_TYPE, parse_json, read_body
-from .by_id import IdQuery, Name, Written, written
+from .bodies import JSON_TYPE, read_json
+from .by_id import Name, Written, deletion, written
 from .write import Write
 
 SQL = Statements("annotations.sql")
@@ -35,21 +33,9 @@ class NewAnnotation:
 NEW = TypeAdapter(NewAnnotation)
 
 
-def _prepare_new(request: flask.Request) -> NewAnnotation:
-    return parse_json(NEW, read_body(request, (JSON_TYPE,))[1])
-
-
 def _add(connection: Connection, annotation: NewAnnotation) -> Written:
     params = {"time": annotation.time, "label": annotation.label}
     return written(connection, SQL["add_annotation"], **params)
-
-
-def _prepare_id(request: flask.Request) -> UUID:
-    return parse(IdQuery, request.args).id
-
-
-def _delete(connection: Connection, id_: UUID) -> Written:
-    return written(connection, SQL["delete_annotation"], id=id_)
 
 
 ADD = Write(
@@ -65,17 +51,9 @@ ADD = Write(
         }
     },
     response=Written,
-    prepare=_prepare_new,
+    prepare=partial(read_json, NEW),
     store=_add,
 )
-DELETE = Write(
-    name="annotations",
-    method="DELETE",
-    summary="Delete an annotation",
-    description="Deletes an annotation.",
-    bodies={},
-    query=IdQuery,
-    response=Written,
-    prepare=_prepare_id,
-    store=_delete,
+DELETE = deletion(
+    "annotations", "Delete an annotation", "Deletes an annotation.", SQL["delete_annotation"]
 )

@@ -44,6 +44,15 @@ def read_body(request: flask.Request, types: Collection[str]) -> tuple[str, byte
     return request.mimetype, decode_body(body, encoding, limit, ValueCounter(MAX_VALUES))
 
 
+def read_json(adapter: TypeAdapter[T], request: flask.Request) -> T:
+    """Return the JSON body of a request as its type.
+
+    Raises:
+        RequestRefusedError: as for `read_body` and `parse_json`.
+    """
+    return parse_json(adapter, read_body(request, (JSON_TYPE,))[1])
+
+
 def parse_json(adapter: TypeAdapter[T], body: bytes) -> T:
     """Return a JSON body as its type.
 

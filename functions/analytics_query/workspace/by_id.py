@@ -1,15 +1,18 @@
 """What rows of the workspace have in common: they are named by an id."""
 
-from typing import Annotated
+from typing import Annotated, LiteralString, cast
 from uuid import UUID
 
+import flask
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from functions.common.errors import RequestRefusedError
 
-from ..database import Connection
+from ..database import Connection, Row
 from ..query.filters import QueryParameters
+from ..web.parameters import parse
+from .write import Write
 
 Name = Annotated[
     str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]*\S[^\x00-\x1f]*$")
@@ -29,13 +32,53 @@ class Written(TypedDict):
     id: str
 
 
+def prepare_id(request: flask.Request) -> UUID:
+    """Return the id that a request names.
+
+    Raises:
+        RequestRefusedError: 422, it names none.
+    """
+    return parse(IdQuery, request.args).id
+
+
+def run(connection: Connection, statement: str, **params: object) -> Row | None:
+    """Run a statement that returns one row, or none."""
+    return connection.execute(cast(LiteralString, statement), params).fetchone()
+
+
 def written(connection: Connection, statement: str, **params: object) -> Written:
     """Run a statement that changes one row and returns its id.
 
     Raises:
         RequestRefusedError: 404, there is no such row.
     """
-    row = connection.execute(statement, params).fetchone()  # pyright: ignore[reportArgumentType, reportCallIssue]
+    row = run(connection, statement, **params)
     if row is None:
         raise RequestRefusedError(404, "There is none of this id.")
     return {"id": row["id"]}
+
+
+def deletion(name: str, summary: str, description: str, statement: str) -> Write:
+    """Return the request that deletes a row by its id.
+
+    Args:
+        name: of the request, as of a `Write`; so are `summary` and `description`.
+        summary: a title of a few words.
+        description: what it does.
+        statement: deletes the row `:id` and returns its id.
+    """
+
+    def delete(connection: Connection, id_: UUID) -> Written:
+        return written(connection, statement, id=id_)
+
+    return Write(
+        name=name,
+        method="DELETE",
+        summary=summary,
+        description=description,
+        bodies={},
+        query=IdQuery,
+        response=Written,
+        prepare=prepare_id,
+        store=delete,
+    )

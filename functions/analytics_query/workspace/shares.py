@@ -21,9 +21,8 @@ from ..formatting import Time, format_time
 from ..problems import invalid_parameters
 from ..query.filters import EventFilters, QueryParameters, ReportQuery
 from ..query.statements import Statements
-from ..web.parameters import parse
-from .bodies import JSON_TYPE, parse_json, read_body
-from .by_id import IdQuery, Name, Written, written
+from .bodies import JSON_TYPE, read_json
+from .by_id import Name, deletion
 from .write import Write
 
 SQL = Statements("shares.sql")
@@ -189,7 +188,7 @@ def filters_json(filters: EventFilters) -> dict[str, Any]:
 
 
 def _prepare_new(request: flask.Request) -> NewShare:
-    share = parse_json(NEW, read_body(request, (JSON_TYPE,))[1])
+    share = read_json(NEW, request)
     other = share.filters.model_fields_set - {"from_", "to", "timezone", *EQUAL}
     if other:  # it would not be held to them
         raise invalid_parameters(
@@ -213,21 +212,13 @@ def _add(connection: Connection, share: NewShare) -> MadeShare:
     return {"id": row["id"], "token": token, "expiresAt": format_time(row["expires_at"])}
 
 
-def _prepare_id(request: flask.Request) -> UUID:
-    return parse(IdQuery, request.args).id
-
-
-def _revoke(connection: Connection, id_: UUID) -> Written:
-    return written(connection, SQL["revoke_share"], id=id_)
-
-
 ADD = Write(
     name="shares",
     method="POST",
     summary="Make a link",
     description="Makes a link that may read the totals within its filters, until it ends or is "
     "revoked: overview, timeseries, funnel, countries, campaigns, revenue and demographics; no raw "
-    "events, no users. Its token is sent in the header `X-Share-Token` in place of a key; the "
+    f"events, no users. Its token is sent in the header `{TOKEN_HEADER}` in place of a key; the "
     "dashboard takes it as `#share=TOKEN`.",
     bodies={
         JSON_TYPE: {
@@ -243,14 +234,9 @@ ADD = Write(
     prepare=_prepare_new,
     store=_add,
 )
-REVOKE = Write(
-    name="shares",
-    method="DELETE",
-    summary="Revoke a link",
-    description="Who has the link reads nothing with it from then on.",
-    bodies={},
-    query=IdQuery,
-    response=Written,
-    prepare=_prepare_id,
-    store=_revoke,
+REVOKE = deletion(
+    "shares",
+    "Revoke a link",
+    "Who has the link reads nothing with it from then on.",
+    SQL["revoke_share"],
 )

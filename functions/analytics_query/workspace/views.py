@@ -1,5 +1,6 @@
 """Saving views of the dashboard by name."""
 
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -10,9 +11,8 @@ from pydantic.dataclasses import dataclass
 from ..database import Connection
 from ..problems import invalid_parameter
 from ..query.statements import Statements
-from ..web.parameters import parse
-from .bodies import JSON_TYPE, parse_json, read_body
-from .by_id import IdQuery, Name, Written, written
+from .bodies import JSON_TYPE, read_json
+from .by_id import IdQuery, Name, Written, deletion, prepare_id, run, written
 from .write import Write
 
 SQL = Statements("views.sql")
@@ -42,13 +42,8 @@ CHANGED = TypeAdapter(ChangedView)
 EXAMPLE = {"name": "Germany, this month", "query": "range=month&country=DE"}
 
 
-def _prepare_new(request: flask.Request) -> NewView:
-    return parse_json(NEW, read_body(request, (JSON_TYPE,))[1])
-
-
 def _add(connection: Connection, view: NewView) -> Written:
-    params = {"name": view.name, "query": view.query}
-    row = connection.execute(SQL["add_view"], params).fetchone()  # pyright: ignore[reportArgumentType, reportCallIssue]
+    row = run(connection, SQL["add_view"], name=view.name, query=view.query)
     if row is None:
         raise _taken()
     return {"id": row["id"]}
@@ -59,26 +54,14 @@ def _taken() -> Exception:
 
 
 def _prepare_change(request: flask.Request) -> tuple[UUID, ChangedView]:
-    query = parse(IdQuery, request.args)
-    return query.id, parse_json(CHANGED, read_body(request, (JSON_TYPE,))[1])
+    return prepare_id(request), read_json(CHANGED, request)
 
 
 def _change(connection: Connection, given: tuple[UUID, ChangedView]) -> Written:
     id_, view = given
-    other = connection.execute(
-        "SELECT 1 FROM workspace.views WHERE name = %s AND id <> %s", [view.name, id_]
-    ).fetchone()
-    if other is not None:
+    if run(connection, SQL["another_view_of_name"], id=id_, name=view.name) is not None:
         raise _taken()
     return written(connection, SQL["change_view"], id=id_, name=view.name, query=view.query)
-
-
-def _prepare_id(request: flask.Request) -> UUID:
-    return parse(IdQuery, request.args).id
-
-
-def _delete(connection: Connection, id_: UUID) -> Written:
-    return written(connection, SQL["delete_view"], id=id_)
 
 
 def _json(schema: TypeAdapter[Any]) -> dict[str, Any]:
@@ -93,7 +76,7 @@ ADD = Write(
     "the page's address, without the question mark.",
     bodies=_json(NEW),
     response=Written,
-    prepare=_prepare_new,
+    prepare=partial(read_json, NEW),
     store=_add,
 )
 CHANGE = Write(
@@ -107,14 +90,4 @@ CHANGE = Write(
     prepare=_prepare_change,
     store=_change,
 )
-DELETE = Write(
-    name="views",
-    method="DELETE",
-    summary="Delete a view",
-    description="Deletes a view.",
-    bodies={},
-    query=IdQuery,
-    response=Written,
-    prepare=_prepare_id,
-    store=_delete,
-)
+DELETE = deletion("views", "Delete a view", "Deletes a view.", SQL["delete_view"])

@@ -10,8 +10,8 @@ import pkgutil
 from decimal import Decimal
 from typing import Annotated, Any, TypedDict
 
-from pydantic import Field, TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from functions.common.contract import Source
 
@@ -22,6 +22,20 @@ SOURCES: dict[str, Source] = {
         for module in pkgutil.iter_modules(__path__)
     )
 }
+
+
+def _check_source(name: str) -> str:
+    if name not in SOURCES:
+        raise PydanticCustomError(
+            "unknown_source", "Known sources: {known}", {"known": ", ".join(sorted(SOURCES))}
+        )
+    return name
+
+
+SourceName = Annotated[
+    str, AfterValidator(_check_source), Field(json_schema_extra={"enum": [*sorted(SOURCES)]})
+]
+"""The name of a source, where somebody asks for one."""
 
 # A TypeAdapter over TypedDicts checks about four times as many events per second as BaseModels.
 _event_types: list[Any] = [source.event for source in SOURCES.values()]
