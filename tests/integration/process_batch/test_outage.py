@@ -92,7 +92,11 @@ def test_full_pool_answers_in_time(database: Database, tmp_path: Path) -> None:
     events = generated(20)
     with (
         process_batch(
-            database.writer_url, tmp_path / "log", DB_POOL_MAX="1", DB_POOL_TIMEOUT="2"
+            database.writer_url,
+            tmp_path / "log",
+            DB_POOL_MAX="1",
+            DB_POOL_TIMEOUT="2",
+            COMPACTION_INTERVAL="0",  # it would take the one connection at a time of its own
         ) as function,
         psycopg.connect(database.url) as other,
         ThreadPoolExecutor(1) as threads,
