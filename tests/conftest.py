@@ -35,6 +35,10 @@ def pytest_configure(config: pytest.Config) -> None:
     kinds.load_hypothesis_profile(config)
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    return kinds.has_nothing_to_run(collection_path, config) or None
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     kinds.add_properties_to_the_slow_run(config, items)

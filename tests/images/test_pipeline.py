@@ -21,7 +21,7 @@ from tests.support.stored_events import generated
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-PARTS = generated(40_000)
+EVENTS = 40_000
 PART = 50
 OURS = ("process-batch", "ingest", "analytics-query", "connector")
 
@@ -76,8 +76,9 @@ class Sender:
 
     def run(self) -> None:
         """Send until it shall stop."""
-        for start in range(0, len(PARTS), PART):
-            while not self._send(PARTS[start : start + PART]):
+        events = generated(EVENTS)
+        for start in range(0, EVENTS, PART):
+            while not self._send(events[start : start + PART]):
                 self._stop.wait(0.1)
             self.accepted += PART
             if self._stop.wait(0.05):

@@ -4,16 +4,16 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from selenium import webdriver
-from selenium.webdriver.chrome.options import Options
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
 from tests.support.net import wait_until
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
 
 # the network of a test machine is closed: Chromium must not ask for anything by itself
 FLAGS = (
@@ -33,7 +33,7 @@ FLAGS = (
 class Page:
     """A page in the browser."""
 
-    def __init__(self, driver: webdriver.Chrome, downloads: Path) -> None:
+    def __init__(self, driver: "Chrome", downloads: Path) -> None:
         self.driver = driver
         self.downloads = downloads
 
@@ -96,12 +96,15 @@ def browser(folder: Path) -> Iterator[Page]:
     chromium, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
     if not chromium or not chromedriver:
         pytest.skip("needs the Debian packages chromium and chromium-driver")
-    options = Options()
+    # each worker of pytest imports this module, and one of them runs a browser
+    from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+
+    options = ChromeOptions()
     options.binary_location = chromium
     for flag in (*FLAGS, "--window-size=1400,1000", f"--user-data-dir={folder / 'profile'}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(chromedriver))
+    driver = Chrome(options=options, service=ChromeService(chromedriver))
     downloads = folder / "downloads"
     downloads.mkdir(parents=True)
     driver.execute_cdp_cmd(

@@ -1,5 +1,10 @@
 """What runs when: quick and slow tests, and the hypothesis profiles of both."""
 
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
 import pytest
 from hypothesis import HealthCheck, is_hypothesis_test, settings
 
@@ -12,6 +17,29 @@ settings.register_profile(
 def long_run(config: pytest.Config) -> bool:
     """Tell whether the slow tests were asked for, with `-m slow`."""
     return config.option.markexpr == "slow"
+
+
+_ALL_SLOW = re.compile(r"^pytestmark\b.*\bslow\b", re.MULTILINE)
+
+
+def has_nothing_to_run(file: Path, config: pytest.Config) -> bool:
+    """Tell whether a file has slow tests alone, and quick ones were asked for.
+
+    Each worker would import it for nothing.
+    """
+    return (
+        config.option.markexpr == "not slow"
+        and file.suffix == ".py"
+        and _ALL_SLOW.search(file.read_text()) is not None
+    )
+
+
+def quick_first(values: Iterable[Any], quick: int = 1) -> list[Any]:
+    """Return parameters of a test, of which the first ones run always and the others are slow."""
+    return [
+        pytest.param(value, marks=() if number < quick else pytest.mark.slow)
+        for number, value in enumerate(values)
+    ]
 
 
 def load_hypothesis_profile(config: pytest.Config) -> None:
