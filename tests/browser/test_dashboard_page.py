@@ -163,9 +163,8 @@ def test_change_is_against_the_period_before(page: Page, live: Analytics) -> Non
     assert abs(float(shown[0][:-1]) / 100 - abs(now - before) / before) < 0.0006
 
 
-@pytest.mark.parametrize(
-    ("how", "days"), [pytest.param("week", 7, marks=pytest.mark.slow), ("date", 4)]
-)
+@pytest.mark.parametrize(("how", "days"), [("week", 7), ("date", 4)])
+@pytest.mark.slow
 def test_what_to_compare_with_is_chosen(page: Page, live: Analytics, how: str, days: int) -> None:
     """Figures, curves and tables are compared with the same period."""
     visit(page, live, "?range=yesterday&interval=hour")
@@ -338,6 +337,7 @@ def test_filters_narrow_everything_and_are_in_the_address(page: Page, live: Anal
     assert query_of(page) == {"range": "30d"}
 
 
+@pytest.mark.slow
 def test_a_bar_filters_and_its_chip_takes_that_off(page: Page, live: Analytics) -> None:
     """By any property; it is in the address and on paper, and what it leaves out is said."""
     visit(page, live, "?range=30d&compare=none&breakdown=gender")
@@ -365,6 +365,7 @@ def test_a_bar_filters_and_its_chip_takes_that_off(page: Page, live: Analytics) 
     assert page.script("return document.activeElement.id") == "source"
 
 
+@pytest.mark.slow
 def test_revenue_by_campaign_of_last_week_as_csv(page: Page, live: Analytics) -> None:
     visit(page, live)
     page.one("#range").click()
@@ -409,6 +410,7 @@ def test_raw_events_of_the_view_as_a_file(page: Page, live: Analytics) -> None:
     assert len(rows) == len(within(midnight(1), midnight(0), source="tiktok"))
 
 
+@pytest.mark.slow
 def test_a_custom_range(page: Page, live: Analytics) -> None:
     visit(page, live)
     page.one("#range").click()
@@ -456,6 +458,7 @@ def test_days_are_those_of_the_time_zone(page: Page, live: Analytics, tmp_path: 
         assert page.texts(card("events-over-time", "tbody tr:first-child th"))[0].endswith("00:00")
 
 
+@pytest.mark.slow
 def test_a_funnel_of_chosen_steps(page: Page, live: Analytics) -> None:
     """Steps are chosen on the page, counted in people, and kept in the address."""
     visit(page, live, "?range=30d&window=30d")
@@ -816,6 +819,7 @@ def test_it_works_by_keyboard(page: Page, live: Analytics) -> None:
     assert query_of(page)["sort"] == "events.up"
 
 
+@pytest.mark.slow
 def test_presets_are_walked_by_arrows(page: Page, live: Analytics) -> None:
     visit(page, live)
     page.one("#range").send_keys(Keys.ENTER)
@@ -886,6 +890,7 @@ return faint;
 """
 
 
+@pytest.mark.slow
 def test_a_phone_says_that_tables_go_on(page: Page, live: Analytics) -> None:
     page.size(390, 800, phone=True)
     visit(page, live, "?range=30d")
@@ -913,6 +918,7 @@ def test_everything_has_a_name(page: Page, live: Analytics) -> None:
     assert page.one("#status").get_attribute("aria-live") == "polite"
 
 
+@pytest.mark.slow
 def test_dark_and_light_are_remembered(page: Page, live: Analytics) -> None:
     visit(page, live)
     before = page.script("return document.documentElement.dataset.theme")
@@ -927,7 +933,7 @@ def test_dark_and_light_are_remembered(page: Page, live: Analytics) -> None:
 @pytest.mark.parametrize(
     "width",
     [
-        pytest.param(w, marks=[] if w in (390, 1100) else pytest.mark.slow)
+        pytest.param(w, marks=[] if w == 390 else pytest.mark.slow)
         for w in (320, 390, 768, 1100, 1920)
     ],
 )

@@ -75,6 +75,7 @@ def test_settings_reach_functions_and_connector(alone: RunningPlatform) -> None:
     assert wait_until(lambda: not alone.processes(), 15)
 
 
+@pytest.mark.slow
 def test_nothing_outlives_a_platform_that_is_killed(alone: RunningPlatform) -> None:
     alone.start()
     assert len(alone.processes()) > 4
@@ -96,6 +97,7 @@ def test_a_state_folder_that_cannot_be_used_is_one_line(alone: RunningPlatform) 
     assert "STATE_DIR" in one_line(alone.run("up"))
 
 
+@pytest.mark.slow
 def test_a_state_folder_in_use_is_one_line(up: RunningPlatform, alone: RunningPlatform) -> None:
     alone.state_dir = up.state_dir
     assert "another platform" in one_line(alone.run("up"))
@@ -110,6 +112,7 @@ def test_status_without_a_platform_is_one_line(alone: RunningPlatform) -> None:
     assert "universe up" in one_line(alone.run("status"))
 
 
+@pytest.mark.slow
 def test_a_broken_database_folder_is_one_line(alone: RunningPlatform) -> None:
     data = alone.state_dir / "postgres" / "data"
     data.mkdir(parents=True)

@@ -199,6 +199,7 @@ def test_functions_go_to_zero_and_come_back(up: RunningPlatform, sent: list[Gene
     wait_until(lambda: up.status()["rowsStored"] == stored + 1, 60)
 
 
+@pytest.mark.slow
 def test_killing_replicas_loses_and_doubles_nothing(up: RunningPlatform) -> None:
     before = up.wait_until_processed()["rowsStored"]
     generated = list(generate(8000, seed=77, mix=Mix(days=1)))

@@ -155,6 +155,7 @@ def test_every_client_of_the_overlays_verifies(
     assert asking == 3
 
 
+@pytest.mark.slow
 def test_addresses_of_the_functions_verify(tree: Path) -> None:
     """The secrets `database-url` and `database-reader-url` state it, and the CA is beside them."""
     functions = tree / "infra/kubernetes/overlays/single-node/secrets/functions"

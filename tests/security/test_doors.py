@@ -18,6 +18,7 @@ from functions.common.paths import ROOT
 from infra.local.functions.secrets import link_secrets, open_doors
 from infra.local.gateway.settings import GatewaySettings
 from infra.local.servers.nats import EmbeddedNats
+from tests.support import kinds
 from tests.support.functions import ENTRY, running
 from tests.support.local_gateway import running_gateway
 from tests.support.net import free_port, plain_http, wait_until
@@ -53,7 +54,7 @@ def start(arguments: list[str], folder: Path, **environment: str) -> tuple[int, 
     return done.returncode, done.stdout.splitlines()
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", kinds.quick_first(FUNCTIONS))
 def test_a_function_without_its_secret_ends_with_one_line(name: str, tmp_path: Path) -> None:
     """Fail closed: a missing file was an open door, also where the environment held a key."""
     secret, setting = FUNCTIONS[name]
@@ -69,7 +70,7 @@ def test_a_function_without_its_secret_ends_with_one_line(name: str, tmp_path: P
     assert f"or set {setting}=none" in line
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", kinds.quick_first(FUNCTIONS))
 def test_a_function_with_an_empty_secret_ends_with_one_line(name: str, tmp_path: Path) -> None:
     """An empty secret counted as none, which opened the door; so it does not with `none` either."""
     secret, setting = FUNCTIONS[name]
@@ -85,8 +86,8 @@ def test_a_function_with_an_empty_secret_ends_with_one_line(name: str, tmp_path:
     ("module", "secret"),
     [
         ("infra.connector", "batch-signing-key"),
-        ("infra.connector", "nats-url"),
-        ("infra.monitoring.exporter", "database-reader-url"),
+        pytest.param("infra.connector", "nats-url", marks=pytest.mark.slow),
+        pytest.param("infra.monitoring.exporter", "database-reader-url", marks=pytest.mark.slow),
     ],
 )
 def test_a_service_with_an_empty_secret_ends_with_one_line(

@@ -73,11 +73,12 @@ def test_a_body_that_does_not_come_is_ended(function: Function) -> None:
 @pytest.mark.parametrize(
     "request_bytes",
     [
-        pytest.param(KNOWN.replace(b"100000", b"1000000") + b"x" * 300_000, marks=pytest.mark.slow),
+        KNOWN.replace(b"100000", b"1000000") + b"x" * 300_000,
         CHUNKED + b"493e0\r\n" + b"x" * 300_000 + b"\r\n",
     ],
     ids=["length", "chunks"],
 )
+@pytest.mark.slow
 def test_a_body_that_stops_in_the_middle_frees_its_thread(
     function: Function, request_bytes: bytes
 ) -> None:

@@ -154,6 +154,7 @@ def test_files_agree_with_the_lock_file() -> None:
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.slow
 def test_step_writes_digests_into_every_file(tree: Path, registry: str) -> None:
     """The registry's digests are in the lock file, and everything runs those images."""
     done = resolve(tree, registry)

@@ -10,6 +10,7 @@ import pytest
 from nats.errors import Error as NatsError
 
 from functions.common.broker import BrokerSettings, connect
+from tests.support import kinds
 from tests.support.cluster_nats import ClusterNats, configuration, nats_servers
 from tests.support.manifests import (
     Manifest,
@@ -82,7 +83,7 @@ def settings(url: str, ca: Path | None, timeout: float = 2.0) -> BrokerSettings:
     )
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("overlay", kinds.quick_first(OVERLAYS))
 def test_every_client_gets_the_certificate(
     rendered: dict[str, list[Manifest]], overlay: str
 ) -> None:

@@ -19,6 +19,7 @@ from infra.cli.load.event_generator import generate
 from infra.connector.delivery.response import Success, classify
 from infra.local.servers.postgres import EmbeddedPostgres
 from tests.conftest import Database, fresh_database
+from tests.support import kinds
 from tests.support.functions import Function
 from tests.support.memory import peak_bytes, processor_seconds
 from tests.support.net import plain_http
@@ -123,6 +124,7 @@ def test_an_answer_describes_a_hundred_rejected_events_and_counts_all(ingest: Fu
     assert "rejectedCount" not in plain_http.post(ingest.url, json=recent(2), timeout=60).json()
 
 
+@pytest.mark.slow
 def test_honest_requests_of_the_greatest_size_pass(ingest: Function) -> None:
     """The bound on values leaves room for MAX_EVENTS events, with some fields of their own."""
     more = {"traceId": "0af7651916cd43dd8448eb211c80319c", "tags": ["a", "b"], "note": "a, b: c"}
@@ -222,7 +224,7 @@ BATCHES: dict[str, Callable[[], tuple[bytes, int]]] = {
 }
 
 
-@pytest.mark.parametrize("name", BATCHES)
+@pytest.mark.parametrize("name", kinds.quick_first(BATCHES, 3))
 def test_a_small_request_does_not_fill_the_memory_of_process_batch(
     processor: Function, name: str
 ) -> None:

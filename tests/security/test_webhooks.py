@@ -365,8 +365,13 @@ def test_configured_webhook_without_a_secret_is_in_the_log(ingest: Function) -> 
     ("name", "text", "said"),
     [
         ("webhook-facebook", "\n", "webhook-facebook is empty"),
-        ("webhook-facebook-verify-token", "", "webhook-facebook-verify-token is empty"),
-        ("webhook-partner", "not as it should be", "webhook-partner cannot be used"),
+        *(
+            pytest.param(*more, marks=pytest.mark.slow)
+            for more in (
+                ("webhook-facebook-verify-token", "", "webhook-facebook-verify-token is empty"),
+                ("webhook-partner", "not as it should be", "webhook-partner cannot be used"),
+            )
+        ),
     ],
 )
 def test_secret_that_cannot_be_used_stops_ingest(

@@ -14,7 +14,7 @@ import pytest
 from infra.cli.load.event_generator import Mix
 from infra.database.seal import seal_finished_days
 from infra.local.servers.postgres import EmbeddedPostgres
-from tests.support import oracle
+from tests.support import kinds, oracle
 from tests.support.analytics import Analytics, analytics
 from tests.support.net import wait_until
 from tests.support.stored_events import generated, store
@@ -88,7 +88,7 @@ QUESTIONS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=str)
-@pytest.mark.parametrize("limit", [7, 250, 1000])
+@pytest.mark.parametrize("limit", kinds.quick_first([250, 7, 1000]))
 def test_pages_follow_each_other(live: Analytics, question: dict[str, Any], limit: int) -> None:
     found: list[str] = []
     cursor: dict[str, str] = {}

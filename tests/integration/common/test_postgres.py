@@ -69,6 +69,7 @@ def test_a_connection_that_the_server_closed_is_replaced(database: Database) -> 
                     assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_told(postgres_server: EmbeddedPostgres) -> None:
     postgres_server.ensure_database()
     settings = PoolSettings(db_pool_max=1)

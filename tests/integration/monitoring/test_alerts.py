@@ -4,6 +4,7 @@ import json
 import subprocess
 from pathlib import Path
 
+import pytest
 import yaml
 
 from functions.common.paths import ROOT
@@ -91,6 +92,7 @@ SCRAPED = {
 }
 
 
+@pytest.mark.slow
 def test_the_cluster_configuration_finds_pods(tmp_path: Path) -> None:
     # Debian's Prometheus has no discovery for Kubernetes: its answer comes out of a file here
     config = yaml.safe_load((FOLDER / "prometheus.kubernetes.yml").read_text())

@@ -196,6 +196,7 @@ async def test_errors_are_one_line(nc: Client, nats_url: str) -> None:
     assert len(text.splitlines()) == 1
 
 
+@pytest.mark.slow
 async def test_a_large_queue_whose_replay_is_killed_loses_nothing(
     js: JetStreamContext, nats_url: str, tmp_path: Path
 ) -> None:

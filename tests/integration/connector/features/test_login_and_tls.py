@@ -7,6 +7,7 @@ import pytest
 
 from functions.common.broker import BrokerSettings, connect
 from functions.common.nats_client import NatsConnectError
+from tests.support import kinds
 from tests.support.connector import ConnectorProcess
 from tests.support.fakes import FakeFunction
 from tests.support.jetstream import drained, event, publish, streams
@@ -32,7 +33,7 @@ def write(folder: Path, files: dict[str, str]) -> str:
 
 
 @pytest.mark.parametrize(
-    "prepare", [password, token, nkey, creds, pytest.param(tls, marks=pytest.mark.slow), mutual_tls]
+    "prepare", kinds.quick_first([creds, mutual_tls, password, token, nkey, tls], 2)
 )
 async def test_credentials_come_from_secret_files(prepare: Prepare, tmp_path: Path) -> None:
     protected = prepare(tmp_path)

@@ -20,6 +20,7 @@ LIMITED = {"DELIVERY": "single", "NATS_MAX_CONCURRENCY": "3", "SCALE_INTERVAL": 
 @pytest.mark.parametrize(
     "headers", [{}, pytest.param({"Retry-After": "1"}, marks=pytest.mark.slow)]
 )
+@pytest.mark.slow
 async def test_few_calls_are_refused(
     headers: dict[str, str],
     js: JetStreamContext,
