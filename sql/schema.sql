@@ -1631,6 +1631,72 @@ COMMENT ON COLUMN public.sealed_day_indexes.definition IS 'what follows USING';
 
 
 --
+-- Name: alert_messages; Type: TABLE; Schema: workspace; Owner: -
+--
+
+CREATE TABLE workspace.alert_messages (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    alert_id uuid NOT NULL,
+    recipient text NOT NULL,
+    message jsonb NOT NULL,
+    made_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    next_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+
+--
+-- Name: COLUMN alert_messages.recipient; Type: COMMENT; Schema: workspace; Owner: -
+--
+
+COMMENT ON COLUMN workspace.alert_messages.recipient IS 'mailto:ADDRESS, or the URL of a webhook';
+
+
+--
+-- Name: alerts; Type: TABLE; Schema: workspace; Owner: -
+--
+
+CREATE TABLE workspace.alerts (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    name text NOT NULL,
+    rule jsonb NOT NULL,
+    emails text[] NOT NULL,
+    webhook text,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    next_at timestamp with time zone DEFAULT now() NOT NULL,
+    judged timestamp with time zone,
+    firing_since timestamp with time zone,
+    value numeric,
+    compared numeric,
+    checked_at timestamp with time zone,
+    notified_at timestamp with time zone,
+    check_error text,
+    send_errors jsonb DEFAULT '{}'::jsonb NOT NULL
+);
+
+
+--
+-- Name: COLUMN alerts.next_at; Type: COMMENT; Schema: workspace; Owner: -
+--
+
+COMMENT ON COLUMN workspace.alerts.next_at IS 'when it is judged next; while that runs, when it is given up';
+
+
+--
+-- Name: COLUMN alerts.judged; Type: COMMENT; Schema: workspace; Owner: -
+--
+
+COMMENT ON COLUMN workspace.alerts.judged IS 'the start of the last whole interval that was judged; the time of the last summary';
+
+
+--
+-- Name: COLUMN alerts.send_errors; Type: COMMENT; Schema: workspace; Owner: -
+--
+
+COMMENT ON COLUMN workspace.alerts.send_errors IS 'what went wrong last, by recipient';
+
+
+--
 -- Name: annotations; Type: TABLE; Schema: workspace; Owner: -
 --
 
@@ -1922,6 +1988,30 @@ ALTER TABLE ONLY public.sealed_day_indexes
 
 
 --
+-- Name: alert_messages alert_messages_pkey; Type: CONSTRAINT; Schema: workspace; Owner: -
+--
+
+ALTER TABLE ONLY workspace.alert_messages
+    ADD CONSTRAINT alert_messages_pkey PRIMARY KEY (id);
+
+
+--
+-- Name: alerts alerts_name_key; Type: CONSTRAINT; Schema: workspace; Owner: -
+--
+
+ALTER TABLE ONLY workspace.alerts
+    ADD CONSTRAINT alerts_name_key UNIQUE (name);
+
+
+--
+-- Name: alerts alerts_pkey; Type: CONSTRAINT; Schema: workspace; Owner: -
+--
+
+ALTER TABLE ONLY workspace.alerts
+    ADD CONSTRAINT alerts_pkey PRIMARY KEY (id);
+
+
+--
 -- Name: annotations annotations_pkey; Type: CONSTRAINT; Schema: workspace; Owner: -
 --
 
@@ -1991,6 +2081,20 @@ CREATE INDEX events_occurred_at ON ONLY public.events USING brin (occurred_at) W
 
 
 --
+-- Name: alert_messages_of; Type: INDEX; Schema: workspace; Owner: -
+--
+
+CREATE INDEX alert_messages_of ON workspace.alert_messages USING btree (alert_id, recipient, made_at);
+
+
+--
+-- Name: alerts_next; Type: INDEX; Schema: workspace; Owner: -
+--
+
+CREATE INDEX alerts_next ON workspace.alerts USING btree (next_at);
+
+
+--
 -- Name: annotations_time; Type: INDEX; Schema: workspace; Owner: -
 --
 
@@ -2002,6 +2106,14 @@ CREATE INDEX annotations_time ON workspace.annotations USING btree ("time");
 --
 
 CREATE TRIGGER prepare_rollup AFTER INSERT ON public.rollups FOR EACH ROW EXECUTE FUNCTION public.prepare_rollup();
+
+
+--
+-- Name: alert_messages alert_messages_alert_id_fkey; Type: FK CONSTRAINT; Schema: workspace; Owner: -
+--
+
+ALTER TABLE ONLY workspace.alert_messages
+    ADD CONSTRAINT alert_messages_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES workspace.alerts(id) ON DELETE CASCADE;
 
 
 --

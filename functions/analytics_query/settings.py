@@ -84,7 +84,7 @@ class AnalyticsQuerySettings(PoolSettings, WorkspaceSettings):
     analytics_write_auth: Auth = Field(
         default="secret",
         description="`none` lets everybody who may read also write what a team keeps beside its "
-        "events (spend, views, links, annotations), without a key for it",
+        "events (spend, views, links, annotations, alerts), without a key for it",
     )
     analytics_write_key: SecretLines = Field(
         default=(),

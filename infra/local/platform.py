@@ -39,8 +39,8 @@ logger = logging.getLogger(__name__)
 DOOR_EFFECTS = {
     "INGEST_AUTH": "anybody who reaches the gateway may send events",
     "ANALYTICS_AUTH": "anybody who reaches the gateway may read",
-    "ANALYTICS_WRITE_AUTH": "anybody who reaches the gateway may write spend, views, links and "
-    "annotations",
+    "ANALYTICS_WRITE_AUTH": "anybody who reaches the gateway may write spend, views, links, "
+    "annotations and alerts",
     "BATCH_AUTH": "anybody who reaches the gateway may store events",
 }
 """The settings that open a door, and what that means."""

@@ -1167,6 +1167,42 @@ CREATE TABLE workspace.share_secret (
     secret   text NOT NULL
 );
 
+-- A figure that is watched, or a summary that is sent; and how it stands.
+CREATE TABLE workspace.alerts (
+    id           uuid NOT NULL DEFAULT gen_random_uuid() PRIMARY KEY,
+    name         text NOT NULL UNIQUE,
+    rule         jsonb NOT NULL,
+    emails       text[] NOT NULL,
+    webhook      text,
+    changed_at   timestamptz NOT NULL DEFAULT now(),
+    next_at      timestamptz NOT NULL DEFAULT now(),
+    judged       timestamptz,
+    firing_since timestamptz,
+    value        numeric,
+    compared     numeric,
+    checked_at   timestamptz,
+    notified_at  timestamptz,
+    check_error  text,
+    send_errors  jsonb NOT NULL DEFAULT '{}'
+);
+CREATE INDEX alerts_next ON workspace.alerts (next_at);
+COMMENT ON COLUMN workspace.alerts.next_at IS 'when it is judged next; while that runs, when it is given up';
+COMMENT ON COLUMN workspace.alerts.judged IS 'the start of the last whole interval that was judged; the time of the last summary';
+COMMENT ON COLUMN workspace.alerts.send_errors IS 'what went wrong last, by recipient';
+
+-- A message of an alert to one recipient, until it is sent or given up.
+CREATE TABLE workspace.alert_messages (
+    id        uuid NOT NULL DEFAULT gen_random_uuid() PRIMARY KEY,
+    alert_id  uuid NOT NULL REFERENCES workspace.alerts ON DELETE CASCADE,
+    recipient text NOT NULL,
+    message   jsonb NOT NULL,
+    made_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    attempts  integer NOT NULL DEFAULT 0,
+    next_at   timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX alert_messages_of ON workspace.alert_messages (alert_id, recipient, made_at);
+COMMENT ON COLUMN workspace.alert_messages.recipient IS 'mailto:ADDRESS, or the URL of a webhook';
+
 GRANT USAGE ON SCHEMA workspace TO universe_reader;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA workspace TO universe_reader;
 -- of tables that later migrations make

@@ -98,6 +98,7 @@ def test_what_a_filter_leaves_out_is_not_told(live: Analytics) -> None:
         ("views", {}),
         ("annotations", {}),
         ("shares", {}),
+        ("alerts", {}),
         ("events", {"format": "csv"}),
     ],
     ids=str,
@@ -120,6 +121,8 @@ def test_a_link_writes_nothing(live: Analytics) -> None:
         ("POST", "views"),
         ("POST", "annotations"),
         ("POST", "shares"),
+        ("POST", "alerts"),
+        ("POST", "alerts/test"),
         ("PUT", "spend"),
         revoke,
     ):

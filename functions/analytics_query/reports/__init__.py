@@ -1,6 +1,7 @@
 """One module per report: its query parameters, its response, how it is computed."""
 
 from . import (
+    alerts,
     annotations,
     attribution,
     breakdown,
@@ -46,6 +47,7 @@ REPORTS: dict[str, Report] = {
         annotations.REPORT,
         shares.REPORT,
         shares.THIS,
+        alerts.REPORT,
         properties.PROPERTIES,
         properties.REPORT,
         events.REPORT,

@@ -135,7 +135,7 @@ def _schemas() -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
 
 
 def _operation_id(write: Write) -> str:
-    return f"{write.method.lower()}_{write.name}"
+    return f"{write.method.lower()}_{write.name.replace('/', '-')}"
 
 
 def _body_id(write: Write, media_type: str) -> str:

@@ -3,7 +3,7 @@
 Reading is a report as any other (`reports/`). What writes is a `Write`, listed here.
 """
 
-from . import annotations, shares, spend, views
+from . import alerts, annotations, shares, spend, views
 from .write import Write
 
 WRITES: tuple[Write, ...] = (
@@ -15,4 +15,8 @@ WRITES: tuple[Write, ...] = (
     annotations.DELETE,
     shares.ADD,
     shares.REVOKE,
+    alerts.ADD,
+    alerts.CHANGE,
+    alerts.DELETE,
+    alerts.TEST,
 )

@@ -255,3 +255,76 @@ def test_annotations_are_written_read_by_range_and_deleted(live: Analytics) -> N
     assert ask("DELETE", params={"id": id_}).json() == {"id": id_}
     assert ask("DELETE", params={"id": id_}).status_code == 404
     assert noted() == [first]
+
+
+ALERT = {
+    "name": "Revenue of Germany falls",
+    "rule": {
+        "kind": "figure",
+        "figure": "revenue",
+        "condition": "fallen",
+        "value": "30",
+        "filters": {"country": "DE", "filter": ["device:is:mobile"]},
+    },
+    "emails": ["growth@example.com", "growth@example.com"],
+    "webhook": "https://hooks.example.com:8443/services/secret?token=secret",
+}
+
+
+def test_alerts_are_made_changed_tried_and_deleted(live: Analytics) -> None:
+    def ask(method: str, **more: Any) -> httpx.Response:
+        return live.client.request(method, "/analytics/alerts", headers=WRITE, **more)
+
+    def listed() -> dict[str, dict[str, Any]]:
+        answer = live.client.get("/analytics/alerts", headers=READ).json()
+        assert {"name": "spend", "title": "Spend", "unit": "money", "byDay": True} in (
+            answer["figures"]
+        )
+        return {item["name"]: item for item in answer["items"]}
+
+    id_ = ask("POST", json=ALERT).json()["id"]
+    assert ask("POST", json=ALERT).json()["errors"][0]["type"] == "taken"
+    weekly = {"name": "Mondays", "rule": {"kind": "summary"}, "emails": ["all@example.com"]}
+    assert ask("POST", json=weekly).status_code == 200
+    assert list(listed()) == ["Mondays", "Revenue of Germany falls"]
+    made = listed()["Revenue of Germany falls"]
+    assert made["rule"] == ALERT["rule"] | {"interval": "day"}
+    assert made["emails"] == ["growth@example.com"]
+    assert made["webhook"] == "https://hooks.example.com:8443/…"  # the rest is a secret
+    assert (made["state"], made["waiting"], made["lastError"]) == ("new", 0, None)
+    tried = live.client.post(f"/analytics/alerts/test?id={id_}", headers=WRITE)
+    assert tried.json() == {"id": id_, "messages": 2}
+    assert listed()["Revenue of Germany falls"]["waiting"] == 2
+    assert ask("PUT", params={"id": id_}, json=ALERT | {"name": "Mondays"}).status_code == 422
+    changed = ALERT | {"name": "Less", "webhook": None}
+    assert ask("PUT", params={"id": id_}, json=changed).json() == {"id": id_}
+    assert listed()["Less"]["webhook"] is None
+
+    def with_rule(**rule: Any) -> dict[str, Any]:
+        return ALERT | {"rule": {**ALERT["rule"], **rule}}  # type: ignore[dict-item]
+
+    for wrong, words in (
+        (ALERT | {"emails": [], "webhook": None}, "Name an e-mail address or a webhook"),
+        (ALERT | {"emails": ["a@b.example\nBcc: c@d.example"]}, "should match pattern"),
+        (ALERT | {"webhook": "ftp://hooks.example.com/"}, "should match pattern"),
+        (ALERT | {"webhook": "https://a:b@hooks.example.com/"}, "Expected a URL such as"),
+        (ALERT | {"webhook": "https://hooks.example.com:99999/"}, "Expected a URL such as"),
+        (with_rule(figure="happiness"), "Known figures: events, "),
+        (with_rule(figure="spend", interval="hour"), "What was spent is known by days"),
+        (with_rule(value="0"), "A change is by more than 0"),
+        (with_rule(value="-1"), "should match pattern"),
+        (with_rule(filters={"source": "google"}), "source: "),
+        (with_rule(filters={"from": "2026-11-01"}), "from: "),
+        (with_rule(filters={"filter": ["nothing"]}), "filter: "),
+        (with_rule(filters={"filter": [{"by": "x", "operator": "is"}]}), "a list of texts"),
+        (with_rule(kind="dream"), "rule"),
+    ):
+        refused = ask("POST", json=wrong)
+        assert refused.status_code == 422
+        assert words in refused.json()["detail"], refused.text
+    path = f"/analytics/alerts?id={id_}"
+    assert live.client.request("DELETE", path, headers=READ).status_code == 403
+    assert ask("DELETE", params={"id": id_}).json() == {"id": id_}
+    gone = live.client.post(f"/analytics/alerts/test?id={id_}", headers=WRITE)
+    assert gone.status_code == 404
+    assert list(listed()) == ["Mondays"]
