@@ -348,8 +348,8 @@ def test_the_contract_is_valid_and_its_examples_fit(live: Analytics) -> None:
     assert set(document["paths"]) == {f"/analytics/{name}" for name in (*REPORTS, *LISTS, *written)}
     schemas = document["components"]["schemas"]
     assert [schema["title"] for schema in schemas.values()] == list(schemas), "one name, one schema"
-    for path in document["paths"].values():
-        operation = path["get"]
+    reading = [path["get"] for path in document["paths"].values() if "get" in path]
+    for operation in reading:
         assert {"200", "304", "401", "422", "503"} <= set(operation["responses"])
         example = operation["responses"]["200"]["content"]["application/json"]["example"]
         report = REPORTS_BY_NAME[operation["operationId"].replace("-", "/")]
