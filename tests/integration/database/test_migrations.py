@@ -1,6 +1,7 @@
 """Migrations: forth and back, again, at the same time, and refused for other versions."""
 
 import re
+import shlex
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,6 +9,7 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 
+from functions.common.paths import ROOT
 from infra.cli.commands.migrate import migrate as migrate_command
 from infra.database.dump_schema import SCHEMA_FILE, dump_schema
 from infra.database.errors import DatabaseError
@@ -21,6 +23,7 @@ from infra.database.migrate import (
     status,
 )
 from infra.local.servers.postgres import EmbeddedPostgres
+from scripts.page_commands import commands, section
 
 SCHEMA = """
 SELECT c.relkind::text, c.relname::text, coalesce(pg_get_viewdef(c.oid),
@@ -63,7 +66,16 @@ def test_migrate_roll_back_and_migrate_again(empty_urls: list[str]) -> None:
         rollback(url)
         assert len(status(url).applied) == left
     assert {name for _, name, *_ in schema(url)} <= {"schema_migrations", "schema_migrations_pkey"}
-    migrate(url)
+    page = section((ROOT / "docs/operations.md").read_text(), "Upgrade and rollback")
+    forth, back = [
+        shlex.split(line, comments=True)[2:]
+        for line in commands(page).splitlines()
+        if line.startswith("universe migrate")
+    ]
+    for options, left in ((forth, len(applied)), (back, len(applied) - 1), (forth, len(applied))):
+        done = CliRunner().invoke(migrate_command, options, env={"DATABASE_URL": url})
+        assert done.exit_code == 0, done.output
+        assert len(status(url).applied) == left
     assert schema(url) == first
 
 

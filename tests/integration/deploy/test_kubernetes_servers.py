@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -21,9 +22,11 @@ from nats.js import JetStreamContext
 from psycopg import sql
 
 from functions.common.broker import EVENTS, BrokerSettings, ensure_streams
+from functions.common.paths import ROOT
 from infra.database.migrate import migrate
 from infra.local.servers.nats import nats_server_binary
 from infra.local.servers.postgres import EmbeddedPostgres
+from scripts.page_commands import commands, section
 from tests.conftest import Database
 from tests.support.cluster_nats import configuration, nats_servers
 from tests.support.manifests import Manifest, copy, named, render
@@ -170,10 +173,62 @@ def test_plain_server_is_set_up_for_the_functions(
     )
     assert (ended.returncode, ended.stderr) == (0, "")
     with empty_database(server, "postgres") as name:
-        migrate(server.url(database=name))
         reader = url_of(server, "universe_reader", "reader-password", name)
         writer = url_of(server, "universe_writer", "it%27s%20%5C%20a%20%24writer", name)
-        assert_roles_work(writer, reader)
+        for url in (writer, reader):
+            psycopg.connect(url).close()
+    with psycopg.connect(server.url(database="postgres")) as connection:
+        connection.execute("DROP ROLE universe_writer, universe_reader")
+    the_page_for_faasd_sets_it_up(server, tmp_path)
+
+
+NOT_OF_A_DATABASE = ("^sudo", "faas-cli", "^rm")
+"""Commands of the section on faasd; tests/integration/local has those of faas-cli."""
+
+
+def the_page_for_faasd_sets_it_up(server: EmbeddedPostgres, folder: Path) -> None:
+    """Do what the page says: passwords, roles, database and tables; then passwords once more."""
+    page = section((ROOT / "docs/deploy.md").read_text(), "faasd")
+    for there, here in {
+        "10.62.0.1": "127.0.0.1",
+        ":5432": f":{server.port}",
+        "THE-OWNERS": server.passwords["postgres"],
+        "sslmode=require": "sslmode=disable",  # tests/security/test_database_tls.py has TLS
+        "PGSSLMODE=require": "PGSSLMODE=disable",
+        ".venv/bin/": f"{Path(sys.executable).parent}/",
+        "nats-server -c": "nats-server -t -c",  # its ports are those of any other here
+    }.items():
+        assert there in page, there
+        page = page.replace(there, here)
+    environment = {
+        **os.environ,
+        "PATH": f"{PSQL.parent}{os.pathsep}{os.environ['PATH']}",
+        "HOME": str(folder),
+        "PGPORT": str(server.port),
+    }
+
+    def follow(*left_out: str) -> list[str]:
+        ended = subprocess.run(
+            ["sh", "-c", commands(page, [*NOT_OF_A_DATABASE, *left_out])],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stderr
+        made = folder / "universe-secrets/functions"
+        return [
+            (made / name).read_text().replace(":5432", f":{server.port}")
+            for name in ("database-url", "database-reader-url")
+        ]
+
+    writer, reader = follow()
+    assert_roles_work(writer, reader)
+    assert follow("roles.sh$", "^createdb", "^DATABASE_URL") == [writer, reader], (
+        "the database keeps the first ones"
+    )
 
 
 def test_operators_server_is_migrated_by_an_owner_that_is_no_superuser(

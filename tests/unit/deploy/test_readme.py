@@ -73,7 +73,8 @@ def test_the_table_has_the_event_types(stage: tuple[str, str]) -> None:
 
 def test_make_has_the_targets() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
-    for text in (README, CONTRIBUTING, (ROOT / ".ci/run").read_text()):
+    others = [(ROOT / name).read_text() for name in (".ci/run", "docs/deploy.md")]
+    for text in (README, CONTRIBUTING, *others):
         used = set(re.findall(r"(?:^|`|\n *)make ([a-z-]+)", text))
         assert used
         assert used <= targets
