@@ -74,3 +74,15 @@ def test_what_is_tried_is_the_page_s_curl() -> None:
         kept = [line for line in text.splitlines() if re.match(r"(set|S=|F=|curl) ?", line)]
         assert [line[:4] for line in kept if line.startswith("curl")] == ["curl", "curl"]
         assert len(kept) == wanted + 1
+
+
+def test_images_are_those_that_there_are() -> None:
+    stack = yaml.safe_load((ROOT / "stack.yml").read_text())["functions"]
+    built = {path.parent.name for path in (ROOT / "infra").rglob("Dockerfile")}
+    ours = {*stack, *built}
+    scripts = [script for workflow in WORKFLOWS for script in runs(workflow)]
+    loops = [
+        set(each.split()) for text in scripts for each in re.findall(r"for name in (.+);", text)
+    ]
+    assert ours in loops
+    assert all(each <= ours for each in loops)
