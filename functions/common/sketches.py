@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from contextlib import redirect_stderr
 from functools import cache
 from io import StringIO
+from threading import Lock
 from types import ModuleType
 
 LG_K = 12
@@ -22,9 +23,13 @@ THETA_ERROR = 0.032
 """The same of a theta sketch. An intersection's error is this, relative to the union."""
 
 
+_import_lock = Lock()
+
+
 @cache
 def _library() -> ModuleType:
-    with redirect_stderr(StringIO()):  # where it says that there is no numpy
+    # one thread after the other: of two at once, one would restore what the other has put there
+    with _import_lock, redirect_stderr(StringIO()):  # where it says that there is no numpy
         import _datasketches  # noqa: PLC0415
     return _datasketches
 
