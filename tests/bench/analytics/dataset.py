@@ -1,7 +1,8 @@
 """Makes the data of the analytics benchmark, in three shapes: ours, raw JSONB, DuckDB's columns.
 
-DuckDB makes the events and sums them up; PostgreSQL takes in rows, and seals the days itself. That
-is several times as fast as the writer's path and ends in the same rollups:
+DuckDB makes the events and sums them up; PostgreSQL takes in rows, and seals the days itself. Of a
+long range the last 61 days are made so, and all before are copies of them, shifted. That is several
+times as fast as the writer's path and ends in the same rollups:
 tests/integration/database/test_bench_dataset.py compares both.
 """
 
@@ -31,6 +32,8 @@ _COPY_OPTIONS = "FORMAT csv, DELIMITER E'\\t', QUOTE ''''"
 _BLOCK = 1 << 20
 _FINISHING = 0.35
 """What is left to do when all days are there, relative to the days."""
+_PARTITIONS = 50
+"""Partitions to make at once: each is locked."""
 
 Advance = Callable[[float], None]
 """Is told which share of all the work was done since the last call."""
@@ -45,12 +48,14 @@ class Size:
         days: they are spread over so many days, which end yesterday; that last one stays open.
         users: how many people act, per source.
         raw: whether they are stored as raw JSONB too.
+        different_days: how many of the days, the last ones, are made one by one.
     """
 
     events: int
     days: int
     users: int
     raw: bool = True
+    different_days: int = 61
 
     def dates(self) -> list[date]:
         """Return the days."""
@@ -82,19 +87,29 @@ class _Maker:
         with self._connect() as connection:
             self._catalogue = list(SQL.catalogue(connection))
         self.seconds: defaultdict[str, float] = defaultdict(float)
+        self._days = size.dates()
+        self._made = self._days[-size.different_days :]
 
     def run(self) -> Dataset:
         started = time.monotonic()
-        days = self._size.dates()
+        days, made = self._days, self._made
+        copied = days[: -len(made)]
         with self._connect() as connection:
-            connection.execute("SELECT ensure_partitions(%s)", [days])
+            for start in range(0, len(days), _PARTITIONS):
+                some = days[start : start + _PARTITIONS]
+                connection.execute("SELECT ensure_partitions(%s)", [some])
             constraints = list(SQL.constraints(connection))
             for table, name, _ in constraints:
                 connection.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}".encode())
             if self._size.raw:
                 SQL.make_raw(connection)
+            SQL.add_spend(connection, first=days[0], last=days[-1])
+        self._columns.execute(_fill("spend", first=str(days[0]), last=str(days[-1])))
         with ThreadPoolExecutor(2) as threads:
-            list(threads.map(self._make_day, days))
+            list(threads.map(self._make_day, made))
+            if copied:
+                list(threads.map(self._copy_day, copied))
+                list(threads.map(self._run, self._copies_of_rollups()))
             # the longest first
             statements = self._raw_indexes() + [
                 f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}"
@@ -123,11 +138,10 @@ class _Maker:
         return _Timer(self.seconds, name)
 
     def _make_day(self, day: date) -> None:
-        size = self._size
         with self._connect() as connection, self._columns.cursor() as columns:
             taken = _Intake(connection, columns, self._folder / f"{day}.csv", day)
             with self._timed("events made"):
-                number, users = size.events // size.days, size.users
+                number, users = self._size.events // self._size.days, self._size.users
                 taken.execute("make_day", number=str(number), users=str(users))
             with self._timed("events taken in"):
                 fields = (
@@ -138,18 +152,45 @@ class _Maker:
                 with connection.transaction():
                     connection.execute(f"TRUNCATE events_{day:%Y%m%d}".encode())
                     taken.copy(f"events_{day:%Y%m%d}", fields, "of_day", "FREEZE")
-                connection.execute(f"VACUUM (ANALYZE) events_{day:%Y%m%d}".encode())
+                _vacuum_day(connection, day)
             with self._timed("sums"):
                 self._sum_up(taken)
             with self._timed("sketches"):
                 _sketch(connection, day, columns.execute(taken.text("users_of_hours")).fetchall())
-            if size.raw:
-                with self._timed("raw JSONB taken in"):
-                    taken.copy("raw_events", "id, event", "raw_of_day")
-            if day != size.dates()[-1]:
-                with self._timed("days sealed"):
-                    connection.execute("SELECT seal_day(%s)", [day])
-        self._advance(_share(1 / size.days))
+            self._complete_day(connection, day)
+
+    def _copy_day(self, day: date) -> None:
+        """Copy the events of a day that was made; rollups are copied of all days at once."""
+        shift = len(self._made)
+        while day + timedelta(days=shift) not in self._made:
+            shift += len(self._made)
+        with self._connect() as connection, self._columns.cursor() as columns:
+            with self._timed("events copied"):
+                with connection.transaction():
+                    connection.execute(f"TRUNCATE events_{day:%Y%m%d}".encode())
+                    SQL.copy_day(connection, day=day, shift=shift)
+                columns.execute(_fill("copy_day", day=str(day), shift=str(shift)))
+                _vacuum_day(connection, day)
+            self._complete_day(connection, day)
+
+    def _complete_day(self, connection: psycopg.Connection, day: date) -> None:
+        if self._size.raw:
+            with self._timed("raw JSONB taken in"):
+                SQL.add_raw(connection, day=day)
+        if day != self._days[-1]:
+            with self._timed("days sealed"):
+                connection.execute("SELECT seal_day(%s)", [day])
+        self._advance(_share(1 / self._size.days))
+
+    def _copies_of_rollups(self) -> list[str]:
+        shift, first, made = len(self._made), self._days[0], self._made[0]
+        with self._connect() as connection:
+            found = SQL.copies_of_rollups(connection, shift=shift, first=first, first_made=made)
+            return [statement for (statement,) in found]
+
+    def _run(self, statement: str) -> None:
+        with self._timed("sums copied"), self._connect() as connection:
+            connection.execute(statement.encode())
 
     def _sum_up(self, taken: "_Intake") -> None:
         taken.execute("grouped_events")
@@ -202,10 +243,7 @@ class _Intake:
 
     def text(self, name: str, **slots: str) -> str:
         """Return a statement of events.sql without its semicolon."""
-        text = EVENTS_SQL[name]
-        for slot, value in (slots | {"day": str(self.day)}).items():
-            text = text.replace(f"{{{{{slot}}}}}", value)
-        return text.rstrip().rstrip(";")
+        return _fill(name, **slots, day=str(self.day))
 
     def execute(self, name: str, **slots: str) -> None:
         """Run a statement in DuckDB."""
@@ -228,6 +266,21 @@ class _Intake:
             while block := rows.read(_BLOCK):
                 copy.write(block)
         self._file.unlink()
+
+
+def _fill(name: str, **slots: str) -> str:
+    text = EVENTS_SQL[name]
+    for slot, value in slots.items():
+        text = text.replace(f"{{{{{slot}}}}}", value)
+    return text.rstrip().rstrip(";")
+
+
+def _vacuum_day(connection: psycopg.Connection, day: date) -> None:
+    # of 9,000 rows: the statistics of 30,000 take longer than all else here
+    with connection.transaction():
+        connection.execute("SET LOCAL default_statistics_target = 30")
+        connection.execute(f"ANALYZE events_{day:%Y%m%d}".encode())
+    connection.execute(f"VACUUM events_{day:%Y%m%d}".encode())
 
 
 def _share(work: float) -> float:

@@ -100,19 +100,17 @@ FROM (
     )
 );
 
+-- name: copy_day
+-- The events of a day out of those of a day {{shift}} days later.
+INSERT INTO events
+SELECT * REPLACE (DATE '{{day}}' AS day, occurred_at - INTERVAL {{shift}} DAYS AS occurred_at)
+FROM events
+WHERE day = DATE '{{day}}' + {{shift}};
+
 -- name: of_day
 -- Columns of `events` in PostgreSQL.
 SELECT event_id, day, strftime(occurred_at, '%Y-%m-%dT%H:%M:%S.%fZ') AS occurred, occurred,
        source, funnel_stage, event_type, user_id, country, campaign_id, revenue, data
-FROM events WHERE day = DATE '{{day}}';
-
--- name: raw_of_day
--- The event as it came in.
-SELECT event_id,
-       '{"eventId":"' || event_id || '","timestamp":"'
-       || strftime(occurred_at, '%Y-%m-%dT%H:%M:%S.%fZ') || '","source":"' || source
-       || '","funnelStage":"' || funnel_stage || '","eventType":"' || event_type || '","data":'
-       || data || '}'
 FROM events WHERE day = DATE '{{day}}';
 
 -- name: grouped_events
@@ -149,3 +147,13 @@ SELECT date_trunc('hour', occurred_at) AS hour, source, funnel_stage, event_type
 FROM events
 WHERE day = DATE '{{day}}'
 GROUP BY ALL;
+
+-- name: spend
+-- What campaigns cost, a row for each day and campaign.
+CREATE OR REPLACE TABLE spend AS
+SELECT day::DATE AS day, 'facebook' AS source,
+       'campaign-' || lpad(CAST(number AS VARCHAR), 2, '0') AS campaign_id,
+       CAST(20 + (7 * number + date_diff('day', DATE '2000-01-01', day::DATE)) % 50 AS DECIMAL(18, 2))
+           AS amount
+FROM generate_series(TIMESTAMP '{{first}}', TIMESTAMP '{{last}}', INTERVAL 1 DAY) AS d (day),
+     range(1, 42) AS c (number);

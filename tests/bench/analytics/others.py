@@ -94,8 +94,7 @@ RAW: dict[str, list[str]] = {
     "search, rare": [
         _raw(
             "event",
-            'AND event @> \'{{"data": {{"user": {{"userId": "fb-user-150001"}}}}}}\' '
-            f"ORDER BY {_TIME} DESC LIMIT 100",
+            f"AND {_USER} = 'fb-user-150001' ORDER BY {_TIME} DESC LIMIT 100",
         )
     ],
 }
@@ -194,7 +193,7 @@ def raw_statements(name: str, start: datetime | None, end: datetime | None) -> l
     condition = "true"
     if start and end:
         condition = (
-            f"{_TIME} >= '{start:%Y-%m-%dT%H:%M:%SZ}' AND {_TIME} < '{end:%Y-%m-%dT%H:%M:%SZ}'"
+            f"{_TIME} >= '{start:%Y-%m-%dT%H:%M:%S}' AND {_TIME} < '{end:%Y-%m-%dT%H:%M:%S}'"
         )
     prefix = 13 if is_short(start, end) else 10
     return [statement.format(range=condition, prefix=prefix) for statement in RAW[name]]

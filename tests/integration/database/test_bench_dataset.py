@@ -13,7 +13,7 @@ from tests.support.sketches import unite_hll, unite_theta
 from tests.support.storage import Event, ask, assert_rollups_exact, compact_all
 from tests.support.stored_events import store
 
-SIZE = Size(events=6000, days=3, users=400)
+SIZE = Size(events=6000, days=5, users=400, different_days=3)
 
 
 def events_in(database: Database) -> list[Event]:
