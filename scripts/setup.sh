@@ -75,7 +75,7 @@ with_uv() {
     export VIRTUAL_ENV
     # bytecode is made when a module is first imported, unless that is forbidden
     step "installing $packages packages into $venv with uv" \
-        "$uv" pip install --quiet --require-hashes ${PYTHONDONTWRITEBYTECODE:+--compile-bytecode} \
+        "$uv" pip install --quiet --no-deps --require-hashes ${PYTHONDONTWRITEBYTECODE:+--compile-bytecode} \
         -r "$lock" || return
     step "installing universe" "$uv" pip install --quiet --no-deps --no-build-isolation -e .
 }
@@ -95,7 +95,7 @@ with_pip() {
         step "making $venv with $("$found" -V)" "$found" -m venv --clear "$venv"
     fi
     step "installing $packages packages into $venv with pip" \
-        "$venv/bin/python" -m pip install --quiet --require-hashes -r "$lock"
+        "$venv/bin/python" -m pip install --quiet --no-deps --require-hashes -r "$lock"
     step "installing universe" \
         "$venv/bin/python" -m pip install --quiet --no-deps --no-build-isolation -e .
 }

@@ -31,7 +31,7 @@ export class Calendar {
   constructor(choose) {
     this.choose = choose;
     this.root = byId("calendar");
-    this.title = element("h3", { id: "calendar-month", class: "calendar-month", "aria-live": "polite" });
+    this.title = element("p", { id: "calendar-month", class: "calendar-month", "aria-live": "polite" });
     this.grid = element("table", { role: "grid", "aria-labelledby": "calendar-month", "aria-describedby": "calendar-hint" });
     this.hint = element("p", { id: "calendar-hint", class: "calendar-hint", role: "status" });
     const turn = (sign, months, label) => element("button", {
