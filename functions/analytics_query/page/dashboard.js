@@ -148,7 +148,7 @@ async function showNow() {
   if (watched === chosen || SHARE) return;
   watched = chosen;
   try {
-    (await import("./cards/now.js")).watch(filters);
+    (await import("./cards/now.js")).watch(filters, (from, to) => change({ view: "events", range: { from, to } }));
   } catch { watched = null; /* the figures are there without it */ }
 }
 
@@ -463,6 +463,10 @@ async function start() {
     try { (await import("./views/saved.js")).showSaved(presentView); } catch (error) { say(error.message); }
   });
   byId("notes").addEventListener("toggle", () => { if (byId("notes").open) listNotes(); });
+  byId("spend").addEventListener("toggle", async () => {
+    if (!byId("spend").open) return;
+    try { (await import("./views/spend_import.js")).showImport(load); } catch (error) { say(error.message); }
+  });
   addEventListener("hashchange", () => { // another link was put into the address of this page
     if (![null, SHARE].includes(shareOf(location.hash))) location.reload();
   });

@@ -15,6 +15,7 @@ const CURVE_MINUTES = 30;
 const CURVE_EVERY_MS = 30_000;
 
 let filters = null;
+let last = null;
 let timer = null;
 let asking = null;
 let failures = 0;
@@ -24,11 +25,13 @@ let curve = { of: null, at: -Infinity, minutes: [] };
 /**
  * Shows what happens now, of some filters, from now on.
  * @param {() => object} chosen the filters as they are when it is asked
+ * @param {(from: string, to: string) => void} open told the range that was shown, by a click
  */
-export function watch(chosen) {
+export function watch(chosen, open) {
   const first = filters === null;
   filters = chosen;
   if (first) {
+    byId("now").addEventListener("click", () => open(last.from, last.to));
     document.addEventListener("visibilitychange", () => {
       clearTimeout(timer);
       if (document.hidden) asking?.abort();
@@ -67,14 +70,16 @@ async function ask() {
 
 const plural = (number, one, many) => `${format.compact(number)} ${number === 1 ? one : many}`;
 
-function show({ totals, bySource, to }) {
+function show({ totals, bySource, from, to }) {
   const root = byId("now");
+  last = { from, to };
   const { users, usersAccuracy, events, revenue, purchases } = totals;
   const words = [
     `Happened in the ${MINUTES} minutes before ${format.timeOfDay(Date.parse(to))} ${zoneName()}.`,
     bounds(usersAccuracy, format.count),
     ...bySource.map((one) => `${format.name(one.source)}: ${format.count(one.events)} events`),
     `${plural(purchases, "purchase", "purchases")}, ${format.money(revenue)}`,
+    "Show these events and people.",
   ];
   root.title = words.filter(Boolean).join("\n");
   root.dataset.events = events;

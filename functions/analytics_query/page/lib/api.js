@@ -3,12 +3,14 @@
 /**
  * A response that is not a report: `status` 0 means that there was none. `retryAfter` is after how
  * many seconds to ask again: the database is away, and every other question will get the same.
+ * `faults` are what is wrong one by one, each with its place, where the API tells them so.
  */
 export class ApiError extends Error {
-  constructor(status, message, retryAfter = null) {
+  constructor(status, message, retryAfter = null, faults = []) {
     super(message);
     this.status = status;
     this.retryAfter = retryAfter;
+    this.faults = faults;
   }
 }
 
@@ -56,10 +58,11 @@ async function request(report, params, signal, how = {}) {
     throw new ApiError(0, "The server cannot be reached. Check your connection.");
   }
   if (response.ok) return response;
-  let detail = `The server answered ${response.status}.`;
-  try { detail = (await response.json()).detail || detail; } catch { /* not a problem document */ }
+  let problem = {};
+  try { problem = await response.json(); } catch { /* not a problem document */ }
   const after = response.status === 503 ? Number(response.headers.get("Retry-After")) : 0;
-  throw new ApiError(response.status, detail, after || null);
+  const faults = (problem.errors ?? []).map(({ parameter, message }) => ({ place: parameter, message }));
+  throw new ApiError(response.status, problem.detail || `The server answered ${response.status}.`, after || null, faults);
 }
 
 /** Asks for a report. */
@@ -71,6 +74,11 @@ export async function fetchReport(report, params, signal) {
 export async function send(method, name, params, body) {
   const how = body ? { method, body: JSON.stringify(body), headers: { "Content-Type": "application/json" } } : { method };
   return (await request(name, params, undefined, how)).json();
+}
+
+/** Sends a CSV file, and returns what was taken of it. */
+export async function sendCsv(name, params, file) {
+  return (await request(name, params, undefined, { method: "PUT", body: file, headers: { "Content-Type": "text/csv" } })).json();
 }
 
 /** Fetches an export as a blob. */
