@@ -61,8 +61,19 @@ def content_security_policy(scripts: Iterable[str] = (), ancestors: str = "") ->
 
 
 def respond_page(page: CacheableBody, headers: HeaderLookup, policy: str) -> RawResponse:
-    """Return a page with its content security policy."""
-    return respond(page, headers, Content_Security_Policy=policy, Referrer_Policy="no-referrer")
+    """Return a page with its content security policy.
+
+    Who may show it in a frame is said in the older header as well, unless those are several sites:
+    it knows no list, and would refuse them.
+    """
+    alone = policy.endswith("frame-ancestors 'self'")
+    return respond(
+        page,
+        headers,
+        Content_Security_Policy=policy,
+        Referrer_Policy="no-referrer",
+        **({"X_Frame_Options": "SAMEORIGIN"} if alone else {}),
+    )
 
 
 def respond_swagger_ui(title: str, path: str, headers: HeaderLookup) -> RawResponse:
