@@ -13,10 +13,12 @@ FROM events
 WHERE {{event_edges}} AND {{type_filters}} AND {{campaign_filter}} AND {{country_filter}};
 
 -- name: demographics_events_exact
--- The same for the whole range.
-SELECT source, funnel_stage AS "funnelStage", event_type AS "eventType", data, revenue
+-- The groups of the events of the whole range.
+SELECT source, dimension, value, count(*) AS events, coalesce(sum(revenue), 0) AS revenue
 FROM events
-WHERE {{event_filters}};
+CROSS JOIN LATERAL (:groups) AS of_event (dimension, value)
+WHERE {{event_filters}} AND value IS NOT NULL
+GROUP BY source, dimension, value;
 
 -- name: demographics_events_told
 -- The same for events that only their users tell the country of.

@@ -3,16 +3,19 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from decimal import Decimal
+from typing import Any
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from functions.common.events import SOURCES
 from functions.common.events import demographics as groups_of
 
 from ..database import Row, Snapshot
 from ..formatting import Count, Money, ReportRange, format_money, format_optional_time
 from ..query.filters import ReportQuery
-from ..query.statements import Statements
+from ..query.property_filters import property_of
+from ..query.statements import SqlText, Statements
 from ..query.time_range import split_range
 from .report import Report
 
@@ -78,7 +81,9 @@ def _totals(snapshot: Snapshot, query: DemographicsQuery) -> GroupTotals:
     totals: GroupTotals = {}
     campaign_and_country = query.campaignId is not None and query.country is not None
     if query.from_events or campaign_and_country:  # no rollup has both columns
-        _count_events(snapshot.stream(SQL["demographics_events_exact"], params), totals)
+        for row in snapshot.rows(SQL["demographics_events_exact"], params | {"groups": _groups()}):
+            key = (row["source"], row["dimension"], row["value"])
+            _add(totals, key, row["events"], row["revenue"])
         return totals
     if query.country is not None:
         groups = "groups_of_country"
@@ -93,6 +98,24 @@ def _totals(snapshot: Snapshot, query: DemographicsQuery) -> GroupTotals:
     if params["told"]:
         _count_events(snapshot.rows(SQL["demographics_events_told"], params), totals)
     return totals
+
+
+def _groups() -> SqlText:
+    """Return the rows of SQL with the groups of an event, null where it tells none of a dimension.
+
+    A dimension is the property of the same name, and a source's own.
+    """
+    rows: list[str] = []
+    params: dict[str, Any] = {}
+    dimensions = [(of.name, name) for of in SOURCES.values() for name in of.dimensions]
+    for place, (source, dimension) in enumerate(dimensions):
+        prefix = f"group_{place}"
+        value = property_of(dimension).value(prefix)
+        rows.append(
+            f"(%({prefix})s::text, CASE WHEN source = %({prefix}_of)s THEN {value.text} END)"
+        )
+        params |= {**value.params, prefix: dimension, f"{prefix}_of": source}
+    return SqlText(f"VALUES {', '.join(rows)}", params)
 
 
 def demographics(snapshot: Snapshot, query: DemographicsQuery) -> Demographics:
