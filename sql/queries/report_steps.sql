@@ -14,16 +14,17 @@ FROM (
     SELECT e.user_id, e.occurred_at, e.source, e.campaign_id, e.country, step.steps
     FROM events AS e
     CROSS JOIN LATERAL (
-        SELECT sum(1 << (s.place - 1)::int)::int AS steps
+        SELECT sum(1 << (place - 1)::int)::int AS steps
         FROM unnest(:step_sources::text[], :step_stages::text[], :step_types::text[],
                     :step_campaigns::text[], :step_countries::text[], :step_contained::jsonb[])
-             WITH ORDINALITY AS s (source, stage, type, campaign, country, contained, place)
-        WHERE (s.source IS NULL OR e.source = s.source)
-          AND (s.stage IS NULL OR e.funnel_stage = s.stage)
-          AND (s.type IS NULL OR e.event_type = s.type)
-          AND (s.campaign IS NULL OR e.campaign_id = s.campaign)
-          AND (s.country IS NULL OR e.country = s.country)
-          AND (s.contained IS NULL OR e.data @> s.contained)
+             WITH ORDINALITY AS s (of_source, of_stage, of_type, of_campaign, of_country, contained, place)
+        WHERE (of_source IS NULL OR source = of_source)
+          AND (of_stage IS NULL OR funnel_stage = of_stage)
+          AND (of_type IS NULL OR event_type = of_type)
+          AND (of_campaign IS NULL OR campaign_id = of_campaign)
+          AND (of_country IS NULL OR country = of_country)
+          AND (contained IS NULL OR data @> contained)
+          AND :step_filters
     ) AS step
     WHERE {{event_filters}}
       AND (:types::text[] IS NULL OR event_type = ANY (:types))

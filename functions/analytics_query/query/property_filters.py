@@ -58,9 +58,14 @@ class PropertyFilter:
         return SqlText(text, {**value.params, prefix: given})
 
 
-def all_conditions(filters: tuple[PropertyFilter, ...]) -> SqlText:
-    """Return the SQL of all filters together; `true` for none."""
-    conditions = [each.condition(f"filter_{place}") for place, each in enumerate(filters)]
+def all_conditions(filters: tuple[PropertyFilter, ...], prefix: str = "filter") -> SqlText:
+    """Return the SQL of all filters together; `true` for none.
+
+    Args:
+        filters: all must hold.
+        prefix: what the names of its parameters begin with.
+    """
+    conditions = [each.condition(f"{prefix}_{place}") for place, each in enumerate(filters)]
     params: dict[str, Any] = {}
     for condition in conditions:
         params |= condition.params

@@ -21,7 +21,8 @@ from functions.common.events import SourceName
 from ..database import Snapshot
 from ..formatting import Count, Rate, ReportRange, format_optional_time, ratio
 from ..query.filters import FilterText, ReportQuery, Stage
-from ..query.statements import Statements
+from ..query.property_filters import Filters, all_conditions
+from ..query.statements import SqlText, Statements
 from ..query.told_country import LeftOut, left_out
 from ..query.window import Window, length_of
 from ..users.accuracy import Accuracy, estimated_accuracy, exact_accuracy
@@ -45,10 +46,11 @@ class Step(BaseModel):
     campaignId: FilterText | None = None
     country: FilterText | None = None
     where: dict[str, Any] | None = None
+    filter: Filters = ()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if not self.model_dump(exclude_none=True):
+        if not self.model_dump(exclude_none=True, exclude={"filter"}) and not self.filter:
             raise PydanticCustomError("empty_step", "A step must name what its event is")
         return self
 
@@ -75,9 +77,10 @@ class StepsQuery(ReportQuery):
     ] = Field(
         default_factory=lambda: (Step(funnelStage="top"), Step(funnelStage="bottom")),
         description="The steps, 2 to 8: event types separated by commas, or a JSON array of "
-        "objects with `eventType`, `source`, `funnelStage`, `campaignId`, `country` or `where` (an "
-        "object that `data` must contain); all that a step gives must hold. Default: from the "
-        "top of the funnel to its bottom.",
+        "objects with `eventType`, `source`, `funnelStage`, `campaignId`, `country`, `filter` (an "
+        "array of filters by properties, as in the parameter `filter`) or `where` (an object that "
+        "`data` must contain); all that a step gives must hold. Default: from the top of the "
+        "funnel to its bottom.",
         examples=['[{"eventType":"ad.view"},{"eventType":"ad.click"}]'],
     )
     window: Window = Field(
@@ -175,7 +178,22 @@ def _params(query: StepsQuery) -> dict[str, Any]:
         "step_campaigns": [step.campaignId for step in query.steps],
         "step_countries": [step.country for step in query.steps],
         "step_contained": [step.where and Jsonb(step.where) for step in query.steps],
+        "step_filters": _filters(query.steps),
     }
+
+
+def _filters(steps: tuple[Step, ...]) -> SqlText:
+    """Return the SQL of whether an event is what the filters of the step `place` ask for."""
+    conditions = {
+        place: all_conditions(step.filter, f"step_{place}_filter")
+        for place, step in enumerate(steps, 1)
+        if step.filter
+    }
+    if not conditions:
+        return SqlText("true", {})
+    cases = " ".join(f"WHEN {place} THEN {each.text}" for place, each in conditions.items())
+    params = {name: value for each in conditions.values() for name, value in each.params.items()}
+    return SqlText(f"(CASE place {cases} ELSE true END)", params)
 
 
 def _figures(reached: list[int], sampled: bool) -> list[StepFigures]:

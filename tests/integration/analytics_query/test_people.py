@@ -137,17 +137,39 @@ FUNNELS: list[tuple[str, list[dict[str, Any]], str, timedelta]] = [
         "20d",
         timedelta(days=20),
     ),
+    (
+        "",
+        [
+            {"source": "facebook", "filter": ["gender:is:female", "ageGroup:oneOf:25-34,35-44"]},
+            {"filter": ["gender:oneOf:female"]},
+            {"funnelStage": "bottom", "filter": ["data.user.gender:isNotSet"]},
+        ],
+        "20d",
+        timedelta(days=20),
+    ),
+    ("", [{"filter": ["gender:isSet"]}, {"funnelStage": "bottom"}], "20d", timedelta(days=20)),
     ("video.view,video.view,video.view", [], "7d", timedelta(days=7)),
 ]
 
 
 def matcher(step: dict[str, Any]) -> Callable[[oracle.Fact], bool]:
-    plain = {name: value for name, value in step.items() if name != "where"}
+    plain = {name: value for name, value in step.items() if name not in ("where", "filter")}
     gender = step.get("where", {}).get("user", {}).get("gender")
+    filters = step.get("filter", [])
     return lambda fact: (
         all(getattr(fact, name) == value for name, value in plain.items())
         and (gender is None or ("gender", gender) in fact.groups)
+        and all(holds(text, fact) for text in filters)
     )
+
+
+def holds(text: str, fact: oracle.Fact) -> bool:
+    """Return whether a filter by a demographic group holds."""
+    by, operator, *values = text.removeprefix("data.user.").split(":")
+    told = dict(fact.groups).get(by)
+    if operator in ("isSet", "isNotSet"):
+        return (told is None) == (operator == "isNotSet")
+    return told in values[0].split(",")
 
 
 @each_question
@@ -194,6 +216,8 @@ def test_steps_of_very_many_events_are_sampled(sampling: httpx.Client) -> None:
         ("steps", "[{},{}]", "must name"),
         ("steps", "[", "Not valid JSON"),
         ("steps", '[{"eventType":"a"},{"typ":"b"}]', "no such parameter"),
+        ("steps", '[{"eventType":"a"},{"filter":["planet:is:Mars"]}]', "Unknown property"),
+        ("steps", '[{"eventType":"a"},{"filter":[]}]', "must name"),
         ("window", "0d", "match pattern"),
         ("window", "400d", "at most 366 days"),
     ],

@@ -2,7 +2,7 @@
 
 import { download, fileName, toCsv } from "../lib/csv.js";
 import { meaning, title } from "../lib/definitions.js";
-import { element, scrolling, svg } from "../lib/dom.js";
+import { element, link, scrolling, svg } from "../lib/dom.js";
 
 const icon = (path) => svg("svg", { viewBox: "0 0 20 20", "aria-hidden": "true" }, svg("path", { d: path }));
 const TABLE = "M3.5 4.5h13v11h-13zM3.5 8.2h13M3.5 11.8h13M8 8.2v7.3";
@@ -164,15 +164,18 @@ const readable = (name) => {
   return /^[a-z]/.test(name) ? words.charAt(0).toUpperCase() + words.slice(1) : name;
 };
 
-/** The data behind a chart, for those who rather read; values of columns that say by what are picked by a click. */
+/**
+ * The data behind a chart, for those who rather read. A click on a value of a column that says `by` what filters by it;
+ * of one that has `choose`, that is told the value.
+ */
 export function plainTable({ columns, rows }, caption, pick = null) {
   const text = (value, column) => String(column.format ? column.format(value) : value ?? "–");
   const show = (row, index) => {
-    const { by } = columns[index];
+    const { by, choose: own } = columns[index];
     const property = typeof by === "function" ? by(row) : by;
-    const choose = property ? pick?.(property) : null;
-    if (!choose) return text(row[index], columns[index]);
-    return element("button", { type: "button", class: "link", title: "Filter by this", onclick: () => choose(row[index]) }, text(row[index], columns[index]));
+    const choose = own ?? (property ? pick?.(property) : null);
+    const words = text(row[index], columns[index]);
+    return choose ? link(words, () => choose(row[index]), own ? "Only this" : undefined) : words;
   };
   return scrolling(`${caption}, table`,
     element("table", {},

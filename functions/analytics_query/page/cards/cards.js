@@ -2,7 +2,7 @@
 
 import { bars } from "../tables/bars.js";
 import { meaning, title } from "../lib/definitions.js";
-import { element, scrolling } from "../lib/dom.js";
+import { element, link, scrolling } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { endsOf } from "../lib/intervals.js";
 import { sortedTable } from "../tables/sorted_table.js";
@@ -47,6 +47,12 @@ export function compare(table, before, figures) {
 
 export const signed = (rate) => (rate === null ? "new" : `${rate > 0 ? "+" : rate < 0 ? "−" : ""}${format.change(rate)}`);
 
+/** The column of intervals: a click on one makes it the range. */
+const timeColumn = (times, interval, zoom) => ({
+  name: "time", title: `Time (${zoneName()})`, format: format.time,
+  choose: (time) => zoom(Date.parse(time), endsOf(times, interval)[times.indexOf(time)]),
+});
+
 /** Events over time; series too many to tell apart become "Others". */
 export function eventsOverTime(report, zoom, before, pick, notes) {
   const name = seriesName(report.split);
@@ -70,7 +76,7 @@ export function eventsOverTime(report, zoom, before, pick, notes) {
     empty: total === 0,
     sub: `${format.count(total)} events, by ${report.interval}`,
     table: {
-      columns: [{ name: "time", title: `Time (${zoneName()})`, format: format.time }, ...series.map((one) => ({ name: one.name, ...number })), ...(past ? [{ name: "totalBefore", title: `Total, ${past.name}`, ...number }] : [])],
+      columns: [timeColumn(times, report.interval, zoom), ...series.map((one) => ({ name: one.name, ...number })), ...(past ? [{ name: "totalBefore", title: `Total, ${past.name}`, ...number }] : [])],
       rows: times.map((time, index) => [time, ...series.map((one) => one.values[index]), ...(past ? [past.values[index] ?? null] : [])]),
     },
     chart: (body, charts) => charts.overTime(body, {
@@ -92,7 +98,7 @@ export function revenueOverTime(report, bySource, zoom, before, pick, notes) {
       + `average ${format.money(report.averageOrderValue)}`,
     table: {
       columns: [
-        { name: "time", title: `Time (${zoneName()})`, format: format.time }, { name: "purchases", ...number }, { name: "revenue", ...amount },
+        timeColumn(report.points.map((p) => p.time), report.interval, zoom), { name: "purchases", ...number }, { name: "revenue", ...amount },
         { name: "averageOrderValue", ...amount }, ...(past ? [{ name: "revenueBefore", title: `Revenue, ${past.name}`, ...amount }] : []),
       ],
       rows: report.points.map((p, index) => [p.time, p.purchases, p.revenue, p.averageOrderValue, ...(past ? [past.texts[index] ?? null] : [])]),
@@ -272,9 +278,7 @@ export function audience(report, before, { isOn, pick } = {}) {
 }
 
 /** A value in a table that filters by it. */
-const picking = (pick, by, value, text) => (value === null ? "–" : element("button", {
-  type: "button", class: "link", title: `Only ${text}`, onclick: () => pick(by)(value),
-}, text));
+export const picking = (pick, by, value, text) => (value === null ? "–" : link(text, () => pick(by)(value), `Only ${text}`));
 
 export function latest(page, exportButtons, pick, open) {
   return {

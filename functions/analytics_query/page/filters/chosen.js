@@ -48,12 +48,15 @@ export const any = (state) => Boolean(state.source || state.country || state.cam
 export function words(state) {
   const own = Object.entries(OWN).filter(([, name]) => state[name]).map(([by, name]) =>
     ({ text: `${format.property(by)}: ${format.value(by, state[name])}`, off: { [name]: "" } }));
-  return [...own, ...state.filters.map((text) => {
-    const { by, operator, value } = parts(text);
-    const shown = operator === "oneOf" ? value.replaceAll(/^\[|\]$/g, "").split(",").join(", ") : format.value(by, value);
-    const how = operator === "is" ? ":" : ` ${OPERATORS[operator] ?? operator}`;
-    return { text: `${format.property(by)}${how} ${value === "" ? "" : shown}`.trim(), off: { filters: state.filters.filter((one) => one !== text) } };
-  })];
+  return [...own, ...state.filters.map((text) => ({ text: filterInWords(text), off: { filters: state.filters.filter((one) => one !== text) } }))];
+}
+
+/** What a filter says. */
+export function filterInWords(text) {
+  const { by, operator, value } = parts(text);
+  const shown = operator === "oneOf" ? value.replaceAll(/^\[|\]$/g, "").split(",").join(", ") : format.value(by, value);
+  const how = operator === "is" ? ":" : ` ${OPERATORS[operator] ?? operator}`;
+  return `${format.property(by)}${how} ${value === "" ? "" : shown}`.trim();
 }
 
 /** Shows the chips, and the way to the people behind them (`who`, where it is not shown already); the focus goes on to the next one when one is taken off. */

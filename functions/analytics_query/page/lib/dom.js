@@ -19,6 +19,9 @@ function fill(made, attributes, children) {
   return made;
 }
 
+/** Text in a table that does something: mostly filters by what it says. */
+export const link = (text, onclick, title = "Filter by this") => element("button", { type: "button", class: "link", title, onclick }, text);
+
 export const byId = (id) => document.getElementById(id);
 
 /** A table in a box of its own, which says when there is more beside. */

@@ -1,6 +1,7 @@
 // A card of the view of costs: which campaigns or sources brought the revenue, by what was touched before.
 
 import { compare } from "../cards/cards.js";
+import { toggled } from "../filters/chosen.js";
 import * as format from "../lib/format.js";
 import { figuresTable, rowHead } from "./figures_table.js";
 
@@ -13,19 +14,20 @@ const MODELS = {
 };
 const UNATTRIBUTED = "Unattributed";
 
-export function ask(get, { model, lookback, attribution }, change, past) {
-  const question = { model, window: lookback, by: attribution, limit: LIMIT };
-  return { pending: [get("attribution", question), past("attribution", question)], show };
+export function ask(get, state, change, past) {
+  const question = { model: state.model, window: state.lookback, by: state.attribution, limit: LIMIT };
+  const pick = (by, value) => change(toggled(state, by, value));
+  return { pending: [get("attribution", question), past("attribution", question)], show: (report, before) => show(report, before, pick) };
 }
 
-function show(report, before) {
+function show(report, before, pick) {
   const { total, unattributed, model, window } = report;
   return {
     empty: total.purchases === "0",
     sub: `Touches within ${WINDOWS[window] ?? window} before a purchase: ${MODELS[model]}. `
       + `${format.money(unattributed.revenue)} of ${format.money(total.revenue)} had no touch.`,
     table: compare(tableOf(report), before && { name: before.name, table: tableOf(before.report) }, COMPARED),
-    draw: (body) => body.replaceChildren(drawn(report, before)),
+    draw: (body) => body.replaceChildren(drawn(report, before, pick)),
   };
 }
 
@@ -44,10 +46,12 @@ function rowsOf(report) {
 
 function tableOf(report) {
   const campaigns = report.by === "campaign";
+  const rest = rowsOf(report).flatMap((row) => row.rest ?? []);
+  const by = (name) => (row) => (rest.includes(row[0]) ? null : name);
   return {
     columns: [
-      ...(campaigns ? [{ name: "campaignId", title: "Campaign" }] : []),
-      { name: "source", title: "Source", format: (name) => (name === null ? "–" : format.name(name)) },
+      ...(campaigns ? [{ name: "campaignId", title: "Campaign", by: by("campaignId") }] : []),
+      { name: "source", title: "Source", by: by("source"), format: (name) => (name === null ? "–" : format.name(name)) },
       ...Object.entries(FIGURES).map(([name, show]) => ({ name, number: true, format: show })),
     ],
     rows: rowsOf(report).map((row) => [
@@ -57,9 +61,9 @@ function tableOf(report) {
   };
 }
 
-function drawn(report, before) {
+function drawn(report, before, pick) {
   const tableRows = (of) => rowsOf(of).map((row) => ({
-    key: row.rest ?? `${row.source} ${row.campaignId}`, head: row.rest ? [row.rest] : rowHead(row), values: figures(row, of),
+    key: row.rest ?? `${row.source} ${row.campaignId}`, head: row.rest ? [row.rest] : rowHead(row, pick), values: figures(row, of),
   }));
   return figuresTable({
     name: "Attribution", by: report.by, figures: FIGURES, compared: COMPARED, rows: tableRows(report),

@@ -2,7 +2,7 @@
 
 import { signed } from "../cards/cards.js";
 import { meaning, title } from "../lib/definitions.js";
-import { element, scrolling } from "../lib/dom.js";
+import { element, link, scrolling } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 
 /**
@@ -31,6 +31,13 @@ export function figuresTable({ name, by, figures, compared, rows, total, totalHe
     element("tfoot", {}, element("tr", {}, element("th", { scope: "row" }, totalHead), ...cells(total, before?.total)))));
 }
 
-/** The head of the row of a campaign of a source, or of a source. */
-export const rowHead = ({ campaignId, source }) =>
-  (campaignId === null ? [format.name(source)] : [campaignId, " ", element("span", { class: "tag" }, format.name(source))]);
+/**
+ * The head of the row of a campaign of a source, or of a source; a click on either filters by it.
+ * @param {(by: string, value: string) => void} pick
+ */
+export function rowHead({ campaignId, source }, pick) {
+  const name = link(format.name(source), () => pick("source", source), `Only ${format.name(source)}`);
+  if (campaignId === null) return [name];
+  name.classList.add("tag");
+  return [link(campaignId, () => pick("campaignId", campaignId), `Only ${campaignId}`), " ", name];
+}

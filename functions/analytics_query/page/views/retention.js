@@ -1,9 +1,10 @@
 // The view of retention: who comes back, one row a cohort.
 
-import { element, scrolling } from "../lib/dom.js";
+import { element, link, scrolling } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { toggled } from "../filters/chosen.js";
 import { endsOf, overBy } from "../lib/intervals.js";
+import { instant } from "../lib/ranges.js";
 
 const UNITS = { day: "Day", week: "Week", month: "Month" };
 
@@ -11,12 +12,15 @@ const UNITS = { day: "Day", week: "Week", month: "Month" };
 export function ask(get, state, change) {
   const { cohort, by, returns } = state;
   const report = get("retention", { interval: cohort, split: by, returns });
-  return { pending: [report], show: (answer) => show(answer, (key) => change(toggled(state, by, key))) };
+  const only = (from, to) => change({ range: { from: instant(from), to: instant(to) } });
+  return { pending: [report], show: (answer) => show(answer, (key) => change(toggled(state, by, key)), only) };
 }
 
-function show(report, pick) {
+function show(report, pick, only) {
   const unit = UNITS[report.interval];
-  const over = overBy(endsOf(report.times, report.interval));
+  const ends = endsOf(report.times, report.interval);
+  const over = overBy(ends);
+  const choose = (time) => only(Date.parse(time), ends[report.times.indexOf(time)]);
   const people = report.items.reduce((total, item) => total + item.users, 0);
   const estimated = report.items.some((item) => item.cohorts.some((cohort) => !cohort.usersAccuracy.exact));
   return {
@@ -25,7 +29,8 @@ function show(report, pick) {
       + (report.omitted ? `; ${format.count(report.omitted)} more not shown` : ""),
     table: {
       columns: [
-        { name: "key", title: "Of", format: format.name }, { name: "cohort", title: `${unit} of the first event`, format: dayOf },
+        { name: "key", title: "Of", format: format.name, by: report.split === "none" ? null : report.split },
+        { name: "cohort", title: `${unit} of the first event`, format: dayOf, choose },
         { name: "people", number: true, format: format.count },
         ...report.times.map((_, index) => ({ name: `${unit} ${index}`, number: true, format: (value) => (value === null ? "" : format.count(value)) })),
       ],
@@ -34,14 +39,14 @@ function show(report, pick) {
       ])),
     },
     draw: (body) => body.replaceChildren(...report.items.map((item) => element("section", { class: "cohorts" },
-      report.split === "none" ? null : element("h3", {}, element("button", { type: "button", class: "link", title: "Filter by this", onclick: () => pick(item.key) }, format.name(item.key))),
-      grid(item, report, unit, over)))),
+      report.split === "none" ? null : element("h3", {}, link(format.name(item.key), () => pick(item.key))),
+      grid(item, report, unit, over, choose)))),
   };
 }
 
 const dayOf = (text) => format.dayOf(text, true);
 
-function grid({ key, cohorts }, report, unit, over) {
+function grid({ key, cohorts }, report, unit, over, choose) {
   const place = new Map(report.times.map((time, index) => [time, index]));
   const most = Math.max(...cohorts.map((cohort) => cohort.returned.length));
   const steps = Array.from({ length: most }, (_, index) => index);
@@ -52,7 +57,7 @@ function grid({ key, cohorts }, report, unit, over) {
     return of ? whole.reduce((total, cohort) => total + cohort.returned[step], 0) / of : null;
   };
   const row = (cohort) => element("tr", {},
-    element("th", { scope: "row", class: "nowrap" }, dayOf(cohort.time)),
+    element("th", { scope: "row", class: "nowrap" }, link(dayOf(cohort.time), () => choose(cohort.time), `Only this ${report.interval}`)),
     element("td", { class: "number", title: bounds(cohort) }, format.count(cohort.users)),
     ...steps.map((step) => cell(cohort, step, place.get(cohort.time) + step >= over)));
   return scrolling(`Retention ${key}`, element("table", { class: "heat" },

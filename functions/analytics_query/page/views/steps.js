@@ -1,63 +1,71 @@
 // The view of funnels: steps that are chosen here, counted in people.
 
-import { byId, element, scrolling } from "../lib/dom.js";
+import { byId, element, link, scrolling } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { bounds } from "../cards/totals.js";
-import { toggled } from "../filters/chosen.js";
+import { filterInWords, toggled } from "../filters/chosen.js";
+import { filterForm } from "./filter_form.js";
 
 const MAX_STEPS = 8;
 const STAGES = { "stage:top": "Any event at the top", "stage:bottom": "Any event at the bottom" };
+/** The row of all people, in the table. */
+const ALL = "All";
 const USUAL = "stage:top~stage:bottom";
 const WINDOWS = { "30m": "30 minutes", "1h": "1 hour", "24h": "24 hours", "7d": "7 days", "30d": "30 days", "90d": "90 days" };
 
-/** Steps as they are in the address: "facebook:ad.view~facebook:ad.click;engagement.device=mobile". */
+const decode = (text) => { try { return decodeURIComponent(text); } catch { return text; } };
+/** "engagement.device=mobile", as addresses had it, is a filter by a path of `data`. */
+const filterOf = (text) => (/^[\w.-]+=/.test(text) ? `data.${text.replace("=", ":is:").replace(/:is:"(.*)"$/, ":is:$1")}` : text);
+
+/** Steps as they are in the address: "facebook:ad.view~facebook:ad.click;device:is:mobile;ageGroup:oneOf:18-24,25-34". */
 const parse = (text) => (text || USUAL).split("~").slice(0, MAX_STEPS).map((step) => {
-  const [event, ...property] = step.split(";");
-  return { event, property: property.join(";") };
+  const [event, ...filters] = step.split(";");
+  return { event, filters: filters.map(decode).map(filterOf) };
 });
+/** What separates steps and filters is written otherwise within one. */
+const encode = (text) => text.replaceAll(/[%;~]/g, (each) => (each === "~" ? "%7E" : encodeURIComponent(each)));
 const write = (steps) => {
-  const text = steps.map(({ event, property }) => event + (property ? `;${property}` : "")).join("~");
+  const text = steps.map(({ event, filters }) => [event, ...filters.map(encode)].join(";")).join("~");
   return text === USUAL ? "" : text;
 };
 
-/** "engagement.device=mobile" as an object that `data` must contain; digits are a number, quoted text is text. */
-function containing(property) {
-  const [path, ...rest] = property.split("=");
-  const text = rest.join("=").trim();
-  const value = /^(-?\d+(\.\d+)?|".*"|true|false|null)$/.test(text) ? JSON.parse(text) : text;
-  return path.trim().split(".").reduceRight((inner, name) => ({ [name]: inner }), value);
+/** The source and the type, or the stage, of a step's events. */
+function kindOf(event) {
+  const [source, type] = event.includes(":") ? event.split(":") : [null, event];
+  return source === "stage" ? { funnelStage: type } : { eventType: type, ...(source ? { source } : {}) };
 }
 
 /** A step as the API takes it. */
-function question({ event, property }) {
-  const [source, type] = event.includes(":") ? event.split(":") : [null, event];
-  return {
-    ...(source === "stage" ? { funnelStage: type } : { eventType: type, ...(source ? { source } : {}) }),
-    ...(property.includes("=") ? { where: containing(property) } : {}),
-  };
+const question = ({ event, filters }) => ({ ...kindOf(event), ...(filters.length ? { filter: filters } : {}) });
+
+/** The filters of the page that choose the events of a step, and what they are of already. */
+function stateOf({ event, filters }, state) {
+  const { source = state.source, ...kind } = kindOf(event);
+  const own = Object.entries(kind).map(([by, value]) => `${by}:is:${value}`);
+  return { source, filters: [...new Set([...state.filters, ...own, ...filters])] };
 }
 
-function nameOf({ event, property }) {
-  const [source, type] = event.includes(":") ? event.split(":") : [null, event];
-  const name = STAGES[event] ?? `${source ? `${format.name(source)}: ` : ""}${format.eventType(type)}`;
-  return property ? `${name} (${property})` : name;
-}
+const named = (event) => STAGES[event]
+  ?? (({ source, eventType }) => `${source ? `${format.name(source)}: ` : ""}${format.eventType(eventType)}`)(kindOf(event));
+const nameOf = ({ event, filters }) => named(event) + (filters.length ? ` (${filters.map(filterInWords).join(", ")})` : "");
 
 export function ask(get, state, change) {
   const steps = parse(state.steps);
   const overview = get("overview", { funnelStage: null });
   const report = get("steps", { steps: JSON.stringify(steps.map(question)), window: state.window, split: state.each });
-  overview.then(({ byEventType }) => edit(steps, byEventType, state, change), () => edit(steps, [], state, change));
-  return { pending: [report], show: (answer) => show(answer, steps, (key) => change(toggled(state, state.each, key))) };
+  overview.then(({ byEventType }) => edit(steps, byEventType, state, change, get), () => edit(steps, [], state, change, get));
+  const who = (step) => change({ ...stateOf(step, state), view: "events" });
+  return { pending: [report], show: (answer) => show(answer, steps, (key) => change(toggled(state, state.each, key)), who) };
 }
 
 /** The steps to choose; the focus stays where it was. */
-function edit(steps, known, state, change) {
+function edit(steps, known, state, change, get) {
   const root = byId("steps-editor");
+  if (root.querySelector("form")?.contains(document.activeElement)) return; // somebody types: it stays
   const focused = root.contains(document.activeElement) ? document.activeElement.id : null;
   const names = new Map(Object.entries(STAGES));
-  for (const { source, eventType } of known) names.set(`${source}:${eventType}`, nameOf({ event: `${source}:${eventType}`, property: "" }));
-  for (const step of steps) names.set(step.event, nameOf({ ...step, property: "" }));
+  for (const { source, eventType } of known) names.set(`${source}:${eventType}`, named(`${source}:${eventType}`));
+  for (const step of steps) names.set(step.event, named(step.event));
   const apply = (changed) => change({ steps: write(changed) });
   const rows = steps.map((step, index) => {
     const select = element("select", {
@@ -65,15 +73,23 @@ function edit(steps, known, state, change) {
       onchange: (event) => apply(steps.with(index, { ...step, event: event.target.value })),
     }, ...[...names].map(([value, name]) => new Option(name, value)));
     select.value = step.event;
+    const withFilters = (filters) => apply(steps.with(index, { ...step, filters }));
+    const form = element("div", { class: "step-filter" });
+    const where = element("button", {
+      id: `where-${index}`, type: "button", class: "button quiet", title: "Only events of which more holds", onclick: () => {
+        form.replaceChildren(filterForm({ id: `step-${index}-filter`, get, add: (text) => withFilters([...step.filters, text]) }));
+        where.hidden = true;
+        form.querySelector("input").focus();
+      },
+    }, "+ filter", element("span", { class: "hidden" }, ` of step ${index + 1}`));
     return element("li", {}, select,
-      element("input", {
-        id: `property-${index}`, type: "text", value: step.property, placeholder: "engagement.device=mobile",
-        "aria-label": `Property of step ${index + 1}`, title: "Only events whose data has this: a path, =, a value",
-        onchange: (event) => apply(steps.with(index, { ...step, property: event.target.value.replaceAll("~", "") })),
-      }),
+      ...step.filters.map((text, place) => element("button", {
+        type: "button", class: "chip", title: "Take this filter off", onclick: () => withFilters(step.filters.toSpliced(place, 1)),
+      }, filterInWords(text), element("span", { "aria-hidden": "true" }, " ×"), element("span", { class: "hidden" }, `, take this filter off step ${index + 1}`))),
+      where,
       steps.length > 2 ? element("button", {
         id: `remove-${index}`, type: "button", class: "button quiet", title: "Remove this step", onclick: () => apply(steps.toSpliced(index, 1)),
-      }, "×", element("span", { class: "hidden" }, ` Remove step ${index + 1}`)) : null);
+      }, "×", element("span", { class: "hidden" }, ` Remove step ${index + 1}`)) : null, form);
   });
   const chosen = (id, label, all, value) => {
     const select = element("select", { id, onchange: (event) => change({ [id]: event.target.value }) },
@@ -83,14 +99,14 @@ function edit(steps, known, state, change) {
   };
   root.replaceChildren(element("ol", {}, ...rows), element("div", { class: "editor-actions" },
     steps.length < MAX_STEPS ? element("button", {
-      id: "add-step", type: "button", class: "button", onclick: () => apply([...steps, { event: "stage:bottom", property: "" }]),
+      id: "add-step", type: "button", class: "button", onclick: () => apply([...steps, { event: "stage:bottom", filters: [] }]),
     }, "Add a step") : null,
     chosen("window", "Within ", WINDOWS, state.window),
     chosen("each", "For each ", { none: "– (in total)", source: "source", campaignId: "campaign", country: "country" }, state.each)));
   if (focused) byId(focused)?.focus();
 }
 
-function show(report, steps, pick) {
+function show(report, steps, pick, who) {
   const { split } = report;
   const [first] = report.steps;
   const last = report.steps.at(-1);
@@ -103,17 +119,17 @@ function show(report, steps, pick) {
       + (last.ofFirst === null ? "" : ` (${format.percent(last.ofFirst)}), within ${WINDOWS[report.window] ?? report.window}`),
     table: {
       columns: [
-        { name: "of" }, ...names.map((name, index) => ({ name: `${index + 1}. ${name}`, number: true, format: format.count })),
+        { name: "of", by: (row) => (row[0] === ALL ? null : split), format: (key) => (key === ALL ? ALL : title(key)) }, ...names.map((name, index) => ({ name: `${index + 1}. ${name}`, number: true, format: format.count })),
         { name: "conversion", title: "Did all", number: true, format: format.percent },
       ],
-      rows: [["All", report], ...report.items.map((item) => [title(item.key), item])]
+      rows: [[ALL, report], ...report.items.map((item) => [item.key, item])]
         .map(([key, item]) => [key, ...item.steps.map((step) => step.people), item.steps.at(-1).ofFirst]),
     },
     draw: (body) => body.replaceChildren(
       element("ol", { class: "steps" }, ...report.steps.map((step, index) => element("li", {
         style: { "--share": String(step.ofFirst ?? 0) }, title: bounds(step.peopleAccuracy, format.count),
       },
-      element("p", {}, element("strong", {}, `${index + 1}. ${names[index]}`),
+      element("p", {}, `${index + 1}. `, link(names[index], () => who(steps[index]), "Show the events and people of this step"),
         element("span", {}, ` ${about}${format.count(step.people)} people`)),
       element("p", { class: "step-bar" }, element("span", {}, format.percent(step.ofFirst))),
       index ? element("p", { class: "muted" }, `${format.percent(step.ofPrevious)} of the step before; ${about}${format.count(step.droppedOff)} dropped off`) : null))),
@@ -128,7 +144,7 @@ function perValue(report, names, title, pick) {
     element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "Of"),
       ...names.map((name) => element("th", { scope: "col", class: "number" }, name)), element("th", { scope: "col", class: "number" }, "Did all"))),
     element("tbody", {}, ...report.items.map((item) => element("tr", {},
-      element("th", { scope: "row" }, element("button", { type: "button", class: "link", title: "Filter by this", onclick: () => pick(item.key) }, title(item.key))),
+      element("th", { scope: "row" }, link(title(item.key), () => pick(item.key))),
       ...item.steps.map((step) => number(format.count(step.people), bounds(step.peopleAccuracy, format.count))),
       number(format.percent(item.steps.at(-1).ofFirst)))))));
 }
