@@ -99,6 +99,8 @@ def test_an_empty_database(
     with analytics(postgres, migrated_template, tmp_path) as empty:
         for view in VIEWS:
             visit(page, empty, f"?view={view}")
+            wait_until(lambda: page.one("#start").is_displayed())
+            assert page.one("#start h2").text == "Send your first event"
             axe.check(page, f"{view}, empty")
 
 

@@ -33,6 +33,8 @@ def findings(page: Page) -> list[str]:
 def check(page: Page, what: str) -> None:
     """Assert that axe has nothing to say, on a desk and on a phone, each in another theme.
 
+    Nor may the page be wider than its window.
+
     Args:
         what: the state that the page is in, for the message.
     """
@@ -44,5 +46,8 @@ def check(page: Page, what: str) -> None:
             " || document.getElementById('theme').click()",
             theme,
         )
-        said += [f"{what}, {theme}, {width} px: {finding}" for finding in findings(page)]
+        found = findings(page)
+        if (wide := page.script("return document.documentElement.scrollWidth")) > width:
+            found.append(f"it is {wide} px wide")
+        said += [f"{what}, {theme}, {width} px: {finding}" for finding in found]
     assert not said, "\n".join(said)

@@ -135,6 +135,7 @@ async function load() {
   if (attempt.signal.aborted) return;
   attempt.answered();
   hideBanner();
+  if (state.view !== "overview") await showNothingOf(views[state.view].map((part) => part.card), query, attempt);
   if (arrived.every(Boolean)) shown = { view, at: Date.now() };
   if (arrived.some(Boolean)) showNow();
   say(arrived.every(Boolean) ? `Updated ${format.timeOfDay(Date.now())} ${zoneName()}` : "Some figures did not load");
@@ -257,9 +258,19 @@ function away(attempt, error) {
   showBanner({ message: error.message, retryAfter: error.retryAfter, since, retry });
 }
 
-/** One card in the place of all, where there is nothing to show. */
+/** The same for another view, all of whose cards are empty: where its range and filters have no event at all. */
+async function showNothingOf(shown, query, attempt) {
+  if (!shown.every((each) => each.data?.empty)) return;
+  try {
+    const { totals } = await fetchReport("overview", query, attempt.signal);
+    if (!attempt.signal.aborted) await showNothing(totals.events === 0, attempt);
+  } catch { /* the cards say that they are empty */ }
+}
+
+/** One card in the place of all, where there is nothing to show; spend can be imported all the same. */
 async function showNothing(nothing, attempt) {
   document.querySelector(".grid").hidden = nothing;
+  byId("explore").hidden = state.view === "overview" || (nothing && state.view !== "costs");
   hideStart();
   if (!nothing) return;
   try {
@@ -386,6 +397,7 @@ function showViewInWords() {
 }
 
 function showControls() {
+  hideStart();
   byId("overview").hidden = state.view !== "overview";
   byId("explore").hidden = state.view === "overview";
   for (const tab of document.querySelectorAll("[data-view]")) {

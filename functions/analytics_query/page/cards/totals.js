@@ -78,7 +78,8 @@ export function showTotals(root, overview, before, points, over, name) {
   root.replaceChildren(...FIGURES.map(({ key, show, exact, accuracy, bound, rate, course: kind }) => {
     const { totals } = overview;
     const now = totals[key];
-    const then = before && before.totals[key];
+    const was = before && before.totals[key];
+    const then = Number(was) || Number(now) ? was : null; // nothing, and nothing before, is no change
     const words = [
       exact && now !== null ? exact(now) : null, meaning(key), key === "conversionRate" ? parts(totals) : null,
       accuracy ? bounds(totals[accuracy], bound) : null,
