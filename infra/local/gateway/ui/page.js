@@ -146,4 +146,9 @@ function readable(text, type) {
 }
 
 find("#invoke").addEventListener("submit", invoke);
+for (const box of document.querySelectorAll(".table-scroll")) {
+  const said = new ResizeObserver(() => { box.previousElementSibling.hidden = box.scrollWidth <= box.clientWidth + 1; });
+  said.observe(box);
+  said.observe(box.firstElementChild);
+}
 refresh();
