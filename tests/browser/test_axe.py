@@ -146,6 +146,11 @@ def test_swagger_ui(page: Page, live: Analytics) -> None:
     wait_until(lambda: len(page.all(".execute")) > 1)
     wait_until(lambda: page.all("textarea[aria-label]"))
     axe.check(page, "operations")
+    fonts: list[str] = page.script(
+        "return ['body', '.opblock-tag', '.btn', '.renderedMarkdown p', '.info .title']"
+        ".map((one) => getComputedStyle(document.querySelector(one)).fontFamily)"
+    )
+    assert len(set(fonts)) == 1, "it has the typeface of the other pages"
 
 
 async def test_the_platform_page(page: Page, tmp_path: Path, nats_url: str) -> None:

@@ -1,11 +1,13 @@
 """The calendar of the dashboard, by mouse and keyboard."""
 
 from datetime import date, datetime, timedelta
+from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo
 
 import pytest
 from selenium.webdriver.common.keys import Keys
 
+from tests.support import oracle
 from tests.support.analytics import Analytics
 from tests.support.browser import Page
 from tests.support.dashboard import check_totals, loaded, query_of, visit, within
@@ -79,3 +81,31 @@ def test_a_range_of_days_is_chosen_in_the_calendar(page: Page, live: Analytics) 
     wait_until(lambda: query_of(page)["from"] == str(last - timedelta(days=7)))
     assert begun >= last - timedelta(days=3)
     loaded(page)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("day", "hours"), [("2026-03-29", 23), ("2026-10-25", 25)])
+def test_a_day_on_which_the_clocks_are_changed(
+    page: Page, live: Analytics, day: str, hours: int
+) -> None:
+    """The page asks for it, and for the day before, from midnight to midnight in Berlin."""
+    zone = ZoneInfo("Europe/Berlin")
+    first = date.fromisoformat(day)
+    before, start, end = (
+        datetime(each.year, each.month, each.day, tzinfo=zone)
+        for each in (first + timedelta(days=offset) for offset in (-1, 0, 1))
+    )
+    assert end.timestamp() - start.timestamp() == hours * 3600
+    visit(page, live, f"?from={day}&to={end.date()}&timezone=Europe/Berlin")
+    names: list[str] = page.script(
+        "return performance.getEntriesByType('resource').map(({name}) => name)"
+    )
+    asked = {
+        (query["from"][0], query["to"][0])
+        for name in names
+        if "/analytics/overview?" in name and "from" in (query := parse_qs(urlsplit(name).query))
+    }
+    assert asked == {
+        (oracle.utc(start), oracle.utc(end)),
+        (oracle.utc(before), oracle.utc(start)),
+    }
