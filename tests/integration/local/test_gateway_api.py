@@ -332,6 +332,8 @@ async def test_the_page_and_its_state_are_served(gateway: RunningGateway) -> Non
             assert answer.status == 200
             assert answer.content_type == kind
             assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+            assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+            assert answer.headers["X-Frame-Options"] == "DENY"
     async with gateway.client.get(f"{gateway.url}/ui/other") as answer:
         assert answer.status == 404
     async with gateway.client.get(f"{gateway.url}/ui/state") as answer:
