@@ -2,9 +2,9 @@
 
 The function is `handle` of the module named by `FUNCTION_MODULE` (in an image `function.handler`).
 A coroutine function is served as ASGI and takes a `starlette.requests.Request`; any other is served
-as WSGI and takes a `flask.Request`. Functions Framework's own production server runs it. Where the
-module of a coroutine function has `middleware`, that is given the framework's ASGI application, and
-returns the one to serve.
+as WSGI and takes a `flask.Request`. The production server of Functions Framework, gunicorn, runs
+it. Where the module of a coroutine function has `middleware`, that is given the framework's ASGI
+application, which is loaded once it is called, and returns the one to serve.
 
 Environment: `HOST`, `PORT`, `THREADS` (WSGI only), `BODY_TIMEOUT` (WSGI only: seconds in which a
 body must come, or its first 64 KiB and then each 256 KiB), `RESPONSE_TIMEOUT` (WSGI only: seconds
@@ -44,6 +44,7 @@ import importlib  # noqa: E402
 import inspect  # noqa: E402
 import socket  # noqa: E402
 import traceback  # noqa: E402
+from functools import partial  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 from serving import asgi, limits, wsgi  # noqa: E402
@@ -79,8 +80,6 @@ handle, middleware = load(os.environ.get("FUNCTION_MODULE", "function.handler"))
 
 def serve() -> None:
     """Serve `handle` until SIGTERM; requests in flight are finished first."""
-    from functions_framework._http import create_server  # noqa: PLC0415
-
     os.environ["FUNCTION_TARGET"] = "handle"
     waiting: list[socket.socket] = []
     bounds = limits.read_limits()
@@ -101,17 +100,17 @@ def serve() -> None:
     }
     if listener:
         options["bind"] = f"fd://{listener.detach()}"  # gunicorn closes it once it has its own
+    host, port = os.environ.get("HOST", "0.0.0.0"), int(os.environ.get("PORT", "8080"))  # noqa: S104
     # The handler module is loaded already; the framework is given this file, which names it.
     if inspect.iscoroutinefunction(handle):
-        from functions_framework.aio import create_asgi_app  # noqa: PLC0415
-
-        app = asgi.trust_proxy(create_asgi_app("handle", __file__, "http"))
-        if middleware:
-            app = middleware(app)
+        framework = asgi.Framework(__file__)
+        app = middleware(framework) if middleware else framework.load()
         app = asgi.take_calls(app, bounds, ready_file)
         options["worker_class"] = asgi.one_write_worker(bounds, waiting)
+        run = asgi.server(app, f"{host}:{port}", options).run
     else:
         from functions_framework import create_app  # noqa: PLC0415
+        from functions_framework._http import create_server  # noqa: PLC0415
 
         app = create_app("handle", __file__, "http")
         threads = wsgi.Threads(
@@ -120,11 +119,10 @@ def serve() -> None:
             float(os.environ.get("RESPONSE_TIMEOUT", "30")),
         )
         options["worker_class"] = wsgi.body_first_worker(threads, bounds, ready_file, waiting)
-    host, port = os.environ.get("HOST", "0.0.0.0"), int(os.environ.get("PORT", "8080"))  # noqa: S104
-    server = create_server(app, False, **options)
+        run = partial(create_server(app, False, **options).run, host, port)
     gc.freeze()
     gc.enable()
-    server.run(host, port)
+    run()
 
 
 def drain_on_sigterm(server: Any, seconds: float) -> None:

@@ -130,6 +130,8 @@ def serve(door: FrontDoor[Handler], checks: Callable[[], Awaitable[Checks]]) -> 
     """
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return  # nothing is to be done when a server begins or ends
         headers = RequestHeaders(scope["headers"])
         request = Request(scope["method"], scope["path"], scope["query_string"], headers, receive)
         exchange = Exchange(door, request.method, request.path, headers)
@@ -165,19 +167,3 @@ async def _respond(send: Send, response: RawResponse, call_id: str) -> None:
         ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-def bypass(application: Application, paths: frozenset[str], framework: Application) -> Application:
-    """Return the framework's application, with a shorter way for the requests that come most.
-
-    Args:
-        application: takes the POST requests to `paths`.
-        paths: written exactly so; any other spelling takes the long way.
-        framework: takes everything else.
-    """
-
-    async def choose(scope: Scope, receive: Receive, send: Send) -> None:
-        short = scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in paths
-        await (application if short else framework)(scope, receive, send)
-
-    return choose

@@ -15,6 +15,61 @@ _TICKS = 5
 """Of uvicorn's main loop, each a tenth of a second, between two looks at the time limits."""
 
 
+class Framework:
+    """Functions Framework's ASGI application, loaded when it is called for the first time.
+
+    It brings Flask, a fifth of a start, which a function with `middleware` may never need.
+
+    Args:
+        entry: the file that has `handle`.
+    """
+
+    def __init__(self, entry: str) -> None:
+        self._entry = entry
+        self._app: Any = None
+
+    def load(self) -> Any:
+        """Return the application."""
+        from functions_framework.aio import create_asgi_app  # noqa: PLC0415
+
+        self._app = self._app or trust_proxy(create_asgi_app("handle", self._entry, "http"))
+        return self._app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Take a request."""
+        await self.load()(scope, receive, send)
+
+
+def server(app: Any, address: str, options: dict[str, object]) -> Any:
+    """Return gunicorn, set as Functions Framework sets it.
+
+    Args:
+        app: what it serves.
+        address: where, unless `options` say something else.
+        options: of gunicorn, before those.
+    """
+    from gunicorn.app.base import BaseApplication  # noqa: PLC0415
+
+    settings: dict[str, object] = {
+        "bind": address,
+        "workers": int(os.environ.get("WORKERS", "1")),
+        "timeout": int(os.environ.get("CLOUD_RUN_TIMEOUT_SECONDS", "0")),
+        "loglevel": os.environ.get("GUNICORN_LOG_LEVEL", "error"),
+        "limit_request_line": 0,
+        **options,
+    }
+
+    class Server(BaseApplication):
+        def load_config(self) -> None:
+            for name, value in settings.items():
+                self.cfg.set(name, value)
+
+        def load(self) -> Any:
+            return app
+
+    return Server()
+
+
 def trust_proxy(app: Any) -> Any:
     """Return the application, with the client and the scheme that a trusted proxy names.
 

@@ -61,23 +61,10 @@ def test_a_client_that_goes_away_ends_its_request() -> None:
         asyncio.run(request_of(part(b"a", True), {"type": "http.disconnect"}).body(9))
 
 
-def test_what_is_not_posted_to_one_of_the_paths_takes_the_long_way() -> None:
-    taken: list[tuple[str, Any]] = []
+def test_an_application_has_nothing_to_do_when_a_server_begins() -> None:
+    async def never(*_: Any) -> Any:
+        raise AssertionError
 
-    def way(name: str) -> asgi.Application:
-        async def application(scope: Any, receive: Any, send: Any) -> None:
-            taken.append((name, scope.get("path")))
-
-        return application
-
-    async def nothing(*_: Any) -> Any: ...
-
-    application = asgi.bypass(way("short"), frozenset({"/a"}), way("long"))
-    for scope in (
-        {"type": "http", "method": "POST", "path": "/a"},
-        {"type": "http", "method": "GET", "path": "/a"},
-        {"type": "http", "method": "POST", "path": "/a/"},
-        {"type": "lifespan"},
-    ):
-        asyncio.run(application(scope, nothing, nothing))  # pyright: ignore[reportArgumentType]
-    assert taken == [("short", "/a"), ("long", "/a"), ("long", "/a/"), ("long", None)]
+    door: Any = None
+    application = asgi.serve(door, never)
+    asyncio.run(application({"type": "lifespan"}, never, never))  # pyright: ignore[reportArgumentType]
