@@ -107,6 +107,7 @@ def test_an_empty_database(
             wait_until(lambda: page.one("#start").is_displayed())
             assert page.one("#start h2").text == "Send your first event"
             axe.check(page, f"{view}, empty")
+        page.driver.get("about:blank")  # it asks all the time
 
 
 def test_a_database_that_is_away(
