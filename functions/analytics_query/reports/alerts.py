@@ -25,9 +25,9 @@ class Alert(TypedDict):
     """An alert or a summary.
 
     `webhook` is its address without what is secret in it. `state` is `new` until a figure was
-    judged, and `ok` of a summary. `value` is the figure when it was last looked at, `compared` that
-    of a week before; null: not known. `waiting` is how many messages
-    are not sent yet; `lastError` is what went wrong with judging or sending; null: nothing.
+    judged, and `ok` of a summary. `value` is the figure when it was last looked at, `weekBefore`
+    that of a week before; null: not known. `waiting` is how many messages are not sent yet;
+    `lastError` is what went wrong with judging or sending; null: nothing.
     """
 
     id: str
@@ -38,7 +38,7 @@ class Alert(TypedDict):
     state: State
     firingSince: Time | None
     value: str | None
-    compared: str | None
+    weekBefore: str | None
     checkedAt: Time | None
     notifiedAt: Time | None
     waiting: Count
@@ -84,7 +84,7 @@ def _alert(row: Row) -> Alert:
         "state": "firing" if row["firing_since"] else "ok" if judged else "new",
         "firingSince": format_optional_time(row["firing_since"]),
         "value": row["value"],
-        "compared": row["compared"],
+        "weekBefore": row["compared"],
         "checkedAt": format_optional_time(row["checked_at"]),
         "notifiedAt": format_optional_time(row["notified_at"]),
         "waiting": row["waiting"],
