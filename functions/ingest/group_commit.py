@@ -1,13 +1,20 @@
 """Group commit: events of concurrent requests share JetStream messages."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+
+logger = logging.getLogger(__name__)
 
 MAX_CALL_IDS = 16
 """Correlation ids in the header of a message; those of further requests are left out."""
 MAX_GATHER = 0.05
 """Seconds that an event waits at most while a message of its subject is on its way."""
+
+Done = Callable[[Exception | None], None]
+"""Takes what became of a message: its error, None if it has been acknowledged."""
 
 
 @dataclass(slots=True)
@@ -15,17 +22,15 @@ class _Group:
     """Events of one subject that will be published as one message.
 
     Attributes:
-        waiting: one future for each request, which gets the error of the message, None if it has
-            been acknowledged. (One that all wait for would be cancelled with the first of them.)
+        waiting: what tells each request of the message's fate. (A future that all wait for would be
+            cancelled with the first of them.)
     """
 
     timer: asyncio.TimerHandle
     events: list[bytes] = field(default_factory=list[bytes])
     size: int = 2  # the brackets
     call_ids: dict[str, None] = field(default_factory=dict[str, None])
-    waiting: list[asyncio.Future[Exception | None]] = field(
-        default_factory=list["asyncio.Future[Exception | None]"]
-    )
+    waiting: list[Done] = field(default_factory=list[Done])
 
     def payload(self) -> bytes:
         """Return the event where there is one, else a JSON array of them."""
@@ -34,7 +39,7 @@ class _Group:
     def acknowledged(self) -> asyncio.Future[Exception | None]:
         """Return what tells one more request of the message's fate."""
         future: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
-        self.waiting.append(future)
+        self.waiting.append(partial(_tell, future))
         return future
 
     def finish(self, error: Exception | None) -> None:
@@ -43,10 +48,17 @@ class _Group:
         A future must not stay where a frame in the error's traceback leads to it: such a cycle
         would keep the events in memory until the garbage collector comes.
         """
-        for request in self.waiting:
-            if not request.done():
-                request.set_result(error)
+        for done in self.waiting:
+            try:
+                done(error)
+            except Exception:  # the others are to hear of it all the same
+                logger.exception("request not answered")
         self.waiting.clear()
+
+
+def _tell(request: asyncio.Future[Exception | None], error: Exception | None) -> None:
+    if not request.done():
+        request.set_result(error)
 
 
 Publish = Callable[[str, bytes, int, Sequence[str]], Awaitable[None]]
@@ -96,6 +108,18 @@ class GroupCommit:
                 raise failed
             finally:
                 del failed  # a cycle, as in `_Group.finish`
+
+    def add(self, subject: str, event: bytes, call_id: str, done: Done) -> None:
+        """Do the same with one event, without a coroutine for it.
+
+        Args:
+            subject: of the event.
+            event: its bytes.
+            call_id: the correlation id of its request.
+            done: is told of it, later.
+        """
+        [group] = self._add(subject, [event], call_id)
+        group.waiting.append(done)
 
     def _add(self, subject: str, events: list[bytes], call_id: str) -> list[_Group]:
         used: list[_Group] = []

@@ -5,7 +5,8 @@
 
 import gc
 import logging
-from functools import cache
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from typing import Any
 
 import orjson
@@ -18,14 +19,15 @@ from functions.common.errors import RequestRefusedError
 from functions.common.events import SOURCES
 from functions.common.health import Checks
 from functions.common.http import asgi
-from functions.common.http.asgi import Request
+from functions.common.http.asgi import FirstHeaders, Request
 from functions.common.http.body import ValueCounter, decode_body
-from functions.common.http.front_door import FrontDoor, RawResponse, Route
+from functions.common.http.front_door import Exchange, FrontDoor, RawResponse, Route
+from functions.common.limits import AgeLimit
 
 from . import metrics
 from .api import routes as api
 from .body import is_ndjson, is_short_object, iter_events
-from .credentials import check_api_key, check_settings
+from .credentials import check_api_key, check_settings, has_api_key
 from .pace import Pace
 from .publisher import Publisher
 from .settings import settings
@@ -34,6 +36,7 @@ from .validation import (
     MAX_DETAILED,
     EventValidator,
     ValidatedEvents,
+    accepted_source,
     validate,
 )
 from .webhooks import configuration
@@ -50,6 +53,11 @@ check_settings(settings())
 
 
 _PLAIN_TEXT = "text/plain; charset=utf-8"
+_ONE_ACCEPTED = b'{"accepted":1,"rejected":[]}'
+_ONE_ACCEPTED_LINES = (
+    b"content-type: application/json\r\nx-call-id: %%b\r\nx-content-type-options: nosniff\r\n"
+    b"content-length: %d\r\n" % len(_ONE_ACCEPTED)
+)
 _accepted = {source: metrics.ACCEPTED.labels(source) for source in SOURCES}
 
 
@@ -135,6 +143,56 @@ async def accept(request: Request, sent: bytes, webhook: Webhook | None = None) 
     raise RequestRefusedError(422, _why_nothing_is_accepted(validated, webhook), **result)
 
 
+def take_short(route: str) -> Callable[[Mapping[bytes, bytes], bytes, asgi.Respond], bool]:
+    """Return what takes requests of one valid event below ASGI, as most are, and tells of others.
+
+    They cost half of what `accept` takes for them, and get the same response.
+
+    Args:
+        route: what they are counted as.
+    """
+    limits, publish = settings(), publisher()
+    age = AgeLimit(limits)
+
+    def take(first: Mapping[bytes, bytes], body: bytes, respond: asgi.Respond) -> bool:
+        if (
+            first.get(b"content-type") != b"application/json"
+            or b"content-encoding" in first
+            or len(body) > min(limits.max_body_bytes, limits.max_body_values)
+            or not is_short_object(body)
+            or (room := publish.room()) is None
+        ):
+            return False
+        headers = FirstHeaders(first)
+        if not has_api_key(headers, limits):
+            return False
+        exchange = Exchange(FRONT_DOOR, "POST", route, headers)
+        source = accepted_source(body, min(room, limits.max_event_bytes), age)
+        if source:
+            publish.publish_soon(
+                source, body, exchange.call_id, partial(_end, exchange, source, respond)
+            )
+        CALL_ID.set("")  # this is the connection's context, not the request's
+        return source is not None
+
+    return take
+
+
+def _end(
+    exchange: Exchange[asgi.Handler], source: str, respond: asgi.Respond, error: Exception | None
+) -> None:
+    """Respond to a request of one event, of which `error` tells what became."""
+    CALL_ID.set(exchange.call_id)
+    if error:
+        response = exchange.failed(error)
+        exchange.record(response.status)
+        asgi.write_short(respond, response, exchange.call_id)
+    else:
+        _accepted[source].inc()
+        exchange.record(202)
+        respond(202, _ONE_ACCEPTED_LINES % exchange.call_id.encode(), _ONE_ACCEPTED)
+
+
 def _why_nothing_is_accepted(validated: ValidatedEvents, webhook: Webhook | None) -> str:
     if not validated.rejected:
         return "The array of events is empty."
@@ -187,6 +245,8 @@ FRONT_DOOR = FrontDoor(
     hint="Send events to /webhook/event; /api has the reference.",
 )
 application = asgi.serve(FRONT_DOOR, check_broker)
+shortcuts = {route.encode(): take_short(route) for route in ("/", "/webhook/event")}
+"""By path, what the template's entry file asks first about short POST requests."""
 
 
 async def handle(_: FrameworkRequest) -> asgi.Application:

@@ -27,7 +27,7 @@ from functions.common.errors import RequestRefusedError
 from functions.common.jetstream_errors import JetStreamErrorCode
 
 from . import metrics
-from .group_commit import GroupCommit
+from .group_commit import Done, GroupCommit
 from .settings import IngestSettings
 from .validation import RejectedEvent
 
@@ -80,6 +80,29 @@ class Publisher:
                 raise _unavailable("the connection is lost")
             await asyncio.sleep(0.02)
         return largest_payload(self._nc)
+
+    def room(self) -> int | None:
+        """Return what `ready` does, where it has nothing to wait for or to refuse; else None."""
+        nc = self._nc
+        pending = self._groups.pending_bytes + self._rejected_bytes
+        if nc is None or not nc.is_connected or pending > self._settings.max_pending_bytes:
+            return None
+        return largest_payload(nc)
+
+    def publish_soon(self, source: str, event: bytes, call_id: str, done: Done) -> None:
+        """Publish one valid event, where there is `room`.
+
+        Args:
+            source: of the event.
+            event: its bytes.
+            call_id: the correlation id of its request.
+            done: is called when the broker has acknowledged it, or with the refusal (503) or error.
+        """
+
+        def translated(error: Exception | None) -> None:
+            done(error and _translate(error))
+
+        self._groups.add(f"{EVENTS_SUBJECT}.{source}", event, call_id, translated)
 
     async def publish(
         self, valid: dict[str, list[bytes]], rejected: list[RejectedEvent], call_id: str

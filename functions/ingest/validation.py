@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from json import JSONDecoder
@@ -23,7 +24,7 @@ from functions.common.events import (
     summarize,
     validate_json,
 )
-from functions.common.limits import EventLimits, too_large, too_old
+from functions.common.limits import AgeLimit, EventLimits, too_large, too_old
 
 from .body import require_element
 from .pace import Pace
@@ -135,16 +136,9 @@ class EventValidator:
 
     def take(self, raw: bytes) -> bool:
         """Sort an event that fulfils the contract; tell of another, and leave it to `add`."""
-        if len(raw) > self._max_bytes:
-            return False
-        event = check_plain(raw)
+        event = None if len(raw) > self._max_bytes else _valid(raw)
         if event is None:
-            if _precheck(raw):
-                return False
-            try:
-                event = validate_json(raw)
-            except ValidationError:
-                return False
+            return False
         self._sort(raw, event)
         self._count += 1
         return True
@@ -224,6 +218,27 @@ class EventValidator:
         self.found.rejected.append(
             RejectedEvent(self._count, raw, short_id, source, kind, reason, errors)
         )
+
+
+def accepted_source(raw: bytes, max_bytes: int, age: AgeLimit) -> str | None:
+    """Return the source of an event that is accepted; None of another, of which this is all.
+
+    Args:
+        raw: its bytes.
+        max_bytes: the most that it may have.
+        age: how old it may be.
+    """
+    event = _valid(raw) if len(raw) <= max_bytes else None
+    return event["source"] if event and age.accepts(event["timestamp"]) else None
+
+
+def _valid(raw: bytes) -> dict[str, Any] | None:
+    """Return an event that fulfils the contract; None of another."""
+    event = check_plain(raw)
+    if event is None and not _precheck(raw):
+        with suppress(ValidationError):
+            event = validate_json(raw)
+    return event
 
 
 def _error(type_: str, message: str, *loc: str | int) -> ErrorDetail:

@@ -54,14 +54,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "function"))
 sys.path.insert(1, str(Path(__file__).resolve().parent))
 
 
-def load(name: str) -> tuple[Any, Any]:
-    """Return `handle` of a module, and its `middleware` or None.
+def load(name: str) -> tuple[Any, Any, dict[bytes, Any]]:
+    """Return `handle` of a module, its `middleware` or None, and its `shortcuts`.
 
     Where they cannot be had, exit with one line that says why.
     """
     try:
         module = importlib.import_module(name)
-        return module.handle, getattr(module, "middleware", None)
+        shortcuts = getattr(module, "shortcuts", {})
+        return module.handle, getattr(module, "middleware", None), shortcuts
     except Exception as error:
         here = traceback.extract_tb(error.__traceback__)[-1]
         if os.environ.get("LOG_LEVEL", "").upper() == "DEBUG":
@@ -75,7 +76,7 @@ ready_file = Path(os.environ["READY_FILE"]) if os.environ.get("READY_FILE") else
 if ready_file and __name__ == "__main__":
     ready_file.unlink(missing_ok=True)  # a container that crashed left it to the next
 
-handle, middleware = load(os.environ.get("FUNCTION_MODULE", "function.handler"))
+handle, middleware, shortcuts = load(os.environ.get("FUNCTION_MODULE", "function.handler"))
 
 
 def serve() -> None:
@@ -106,7 +107,10 @@ def serve() -> None:
         framework = asgi.Framework(__file__)
         app = middleware(framework) if middleware else framework.load()
         app = asgi.take_calls(app, bounds, ready_file)
-        options["worker_class"] = asgi.one_write_worker(bounds, waiting)
+        # they do not count their calls: where these have a limit, ASGI takes all
+        options["worker_class"] = asgi.one_write_worker(
+            bounds, waiting, {} if bounds.inflight else shortcuts
+        )
         run = asgi.server(app, f"{host}:{port}", options).run
     else:
         from functions_framework import create_app  # noqa: PLC0415

@@ -4,7 +4,7 @@ A request to it costs a few microseconds; the request object, routes and excepti
 framework cost several hundred.
 """
 
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, overload
@@ -31,7 +31,9 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _NO_LENGTH = frozenset({204, 304})
 """Statuses whose responses have no body, and say nothing of one."""
-_CALL_ID = CALL_ID_HEADER.lower().encode()
+_CALL_ID_NAME = CALL_ID_HEADER.lower()
+_CALL_ID = _CALL_ID_NAME.encode()
+_NOSNIFF_FIELD = {NOSNIFF[0].lower(): NOSNIFF[1]}
 _NOSNIFF = tuple(text.lower().encode() for text in NOSNIFF)
 
 
@@ -44,18 +46,17 @@ def _in_bytes(name: str) -> bytes:
     return name.lower().encode("latin-1")
 
 
-class RequestHeaders:
-    """The headers of a request, by names in any case.
+class FirstHeaders:
+    """The headers of a request, by names in any case; of several the first.
 
     Args:
-        raw: names, in lower case, and values.
+        first: their values by names in lower case.
     """
 
-    __slots__ = ("_first", "_raw")
+    __slots__ = ("_first",)
 
-    def __init__(self, raw: Sequence[tuple[bytes, bytes]]) -> None:
-        self._raw = raw
-        self._first = dict(reversed(raw))
+    def __init__(self, first: Mapping[bytes, bytes]) -> None:
+        self._first = first
 
     @overload
     def get(self, name: str, /) -> str | None: ...
@@ -67,6 +68,20 @@ class RequestHeaders:
         """Return a header's value, the first of several; `default` where it was not sent."""
         value = self._first.get(_in_bytes(name))
         return default if value is None else value.decode("latin-1")
+
+
+class RequestHeaders(FirstHeaders):
+    """All headers of a request.
+
+    Args:
+        raw: names, in lower case, and values.
+    """
+
+    __slots__ = ("_raw",)
+
+    def __init__(self, raw: Sequence[tuple[bytes, bytes]]) -> None:
+        super().__init__(dict(reversed(raw)))
+        self._raw = raw
 
     def getlist(self, key: str) -> list[str]:
         """Return the values of a header that may have been sent several times."""
@@ -167,3 +182,20 @@ async def _respond(send: Send, response: RawResponse, call_id: str) -> None:
         ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+Respond = Callable[[int, bytes, bytes], None]
+"""Writes a response below ASGI: its status, its header lines, and its body."""
+
+
+def write_short(respond: Respond, response: RawResponse, call_id: str) -> None:
+    """Write the response to a request that was taken below ASGI (the template's shortcut.py)."""
+    fields = {
+        "content-type": response.content_type,
+        _CALL_ID_NAME: call_id,
+        **_NOSNIFF_FIELD,
+        "content-length": str(len(response.body)),
+        **response.headers,
+    }
+    lines = "".join(f"{name.lower()}: {value}\r\n" for name, value in fields.items())
+    respond(response.status, lines.encode("latin-1"), response.body)

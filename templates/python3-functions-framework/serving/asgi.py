@@ -3,12 +3,13 @@
 import asyncio
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from serving.limits import Limits, operation
+from serving.shortcut import Shortcut, ShortCycle, short_headers
 
 JOINED_BYTES = 64 * 1024
 _TICKS = 5
@@ -112,7 +113,9 @@ async def _respond(send: Any, status: int, body: bytes, *headers: tuple[bytes, b
     await send({"type": "http.response.body", "body": body})
 
 
-def one_write_worker(limits: Limits, waiting: list[socket.socket]) -> type:
+def one_write_worker(
+    limits: Limits, waiting: list[socket.socket], shortcuts: Mapping[bytes, Shortcut]
+) -> type:
     """Return uvicorn's worker, in which the head and the body of a response are written at once.
 
     uvloop sends what is written without delay. Two system calls, and two packets that wake the
@@ -121,18 +124,28 @@ def one_write_worker(limits: Limits, waiting: list[socket.socket]) -> type:
     Args:
         limits: uvicorn has no such limits of its own.
         waiting: connections that were accepted before; the worker takes them first.
+        shortcuts: by path, written exactly so; what they take makes no task, scope or messages.
     """
-    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol  # noqa: PLC0415
+    from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol  # noqa: PLC0415
     from uvicorn.server import Server  # noqa: PLC0415
     from uvicorn_worker import UvicornWorker  # noqa: PLC0415
 
+    default_lines = _DefaultLines()
+
     class LimitedProtocol(HttpToolsProtocol):
+        cycle: Any  # uvicorn's, or a `ShortCycle`
+        parser: Any
         started: float | None = None
         """When what is awaited began: a request, or the response to it; None between calls."""
         received = False
+        idle_since: float | None = None
+        """When a response ended after which no timer was set: to set and cancel one takes long."""
+        short: ShortCycle | None = None
+        """The request that is being received, if a shortcut may take it."""
 
         def connection_made(self, transport: Any) -> None:
-            joined: Any = OneWrite(transport, self.loop.call_soon)
+            self.joined = OneWrite(transport, self.loop.call_soon)
+            joined: Any = self.joined
             super().connection_made(joined)
             self.started = self.loop.time()
 
@@ -140,23 +153,76 @@ def one_write_worker(limits: Limits, waiting: list[socket.socket]) -> type:
             if self.started is None:
                 self.started = self.loop.time()
             self.received = False
+            self.idle_since = None
             super().on_message_begin()
+
+        def on_headers_complete(self) -> None:
+            if self.url in shortcuts and (headers := short_headers(self)) is not None:
+                keep_alive = self.parser.should_keep_alive()
+                self.short = self.cycle = ShortCycle(headers, keep_alive, self._respond)
+            else:
+                super().on_headers_complete()
+
+        def on_body(self, body: bytes) -> None:
+            if self.short:
+                self.short.parts.append(body)
+            else:
+                super().on_body(body)
 
         def on_message_complete(self) -> None:
             self.received = True
             self.started = self.loop.time()
+            short, self.short = self.short, None
+            if short is None:
+                super().on_message_complete()
+                return
+            body = short.parts[0] if len(short.parts) == 1 else b"".join(short.parts)
+            try:
+                taken = shortcuts[self.url](short.headers, body, short.respond)
+            except Exception:
+                self.logger.exception("a shortcut failed")
+                taken = short.response_started
+            if not taken:
+                self._take_the_long_way(short, body)
+
+        def _take_the_long_way(self, short: ShortCycle, body: bytes) -> None:
+            self.cycle = None
+            super().on_headers_complete()
+            self.cycle.keep_alive = self.cycle.keep_alive and short.keep_alive
+            super().on_body(body)
             super().on_message_complete()
+
+        def _respond(self, short: ShortCycle, status: int, lines: bytes, body: bytes) -> None:
+            defaults = self.server_state.default_headers
+            if defaults is not default_lines.of:
+                default_lines.of = defaults
+                default_lines.text = b"".join(b"%b: %b\r\n" % each for each in defaults)
+            close = b"" if short.keep_alive else b"connection: close\r\n"
+            self.joined.write_now(
+                b"%b%b%b%b\r\n%b" % (STATUS_LINE[status], default_lines.text, lines, close, body)
+            )
+            if close:
+                self.transport.close()
+            if self.pipeline or self.transport.is_closing():
+                self.on_response_complete()
+            else:
+                self.server_state.total_requests += 1
+                self.started, self.idle_since = None, self.loop.time()
 
         def on_response_complete(self) -> None:
             self.started = self.loop.time() if self.pipeline else None
             super().on_response_complete()
 
         def end_if_late(self, now: float) -> None:
-            if self.started is None or self.transport.is_closing():
+            if self.transport.is_closing():
+                return
+            if self.started is None:
+                if self.idle_since and now - self.idle_since > self.timeout_keep_alive:
+                    self.transport.close()
                 return
             lasted = now - self.started
-            begun = self.cycle is not None and not self.cycle.response_complete
-            begun = begun and self.cycle.response_started
+            cycle = self.cycle
+            begun = cycle and not cycle.response_complete and cycle.response_started
             if begun:
                 if limits.write and lasted > limits.write:
                     self.transport.abort()
@@ -208,6 +274,13 @@ def one_write_worker(limits: Limits, waiting: list[socket.socket]) -> type:
     return OneWriteWorker
 
 
+class _DefaultLines:
+    """The header lines of every response, made anew when uvicorn changes the date in them."""
+
+    of: Any = None
+    text = b""
+
+
 class OneWrite:
     """A transport that joins what is written to it before the event loop goes on."""
 
@@ -225,6 +298,12 @@ class OneWrite:
         self._size += len(data)
         if self._size > JOINED_BYTES:
             self._flush()
+
+    def write_now(self, data: bytes) -> None:
+        """Write what is complete."""
+        self._flush()
+        if not self._transport.is_closing():
+            self._transport.write(data)
 
     def close(self) -> None:
         """Close the connection, once what was written is sent."""

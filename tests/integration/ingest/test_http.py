@@ -77,6 +77,34 @@ async def test_one_event_is_durable_when_it_is_accepted(
     assert message.headers["X-Call-Id"] == "call-7"
 
 
+def test_both_ways_of_one_event_have_the_same_response(http: httpx.Client) -> None:
+    event, *others = valid(4)
+    old = event | {"timestamp": "2020-01-01T00:00:00Z"}
+    accepted = 'universe_ingest_requests_total{route="/webhook/event",status="202"}'
+
+    def requests() -> float:
+        lines = http.get("/metrics").text.splitlines()
+        return next((float(each.split()[1]) for each in lines if each.startswith(accepted)), 0.0)
+
+    http.post(EVENTS_PATH, json=others[0])  # connects to the broker: the short way is open
+    before = requests()
+    for sent, status in ((event, 202), (old, 422), ({}, 422), (event | {"x": "\n\u00e9"}, 202)):
+        answers = [
+            http.post(
+                EVENTS_PATH,
+                content=json.dumps(sent),
+                headers={"Content-Type": kind, "traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01"},
+            )
+            for kind in ("application/json", "application/json; charset=utf-8")
+        ]
+        assert [each.status_code for each in answers] == [status, status]
+        assert answers[0].content == answers[1].content
+        short, long = (dict(each.headers) | {"date": ""} for each in answers)
+        assert short == long
+        assert short["x-call-id"] == "ab" * 16
+    assert requests() == before + 4
+
+
 async def test_many_events_become_few_messages(http: httpx.Client, js: JetStreamContext) -> None:
     events = valid(4000)
     assert http.post("/", json=events).json()["accepted"] == 4000

@@ -165,3 +165,20 @@ async def test_a_failure_leaves_no_cycle_behind() -> None:
         assert [each() for each in left] == [None]
     finally:
         gc.enable()
+
+
+async def test_requests_without_a_coroutine_hear_of_it_too() -> None:
+    broker = Broker()
+    groups = commit_to(broker)
+    heard: list[tuple[str, Exception | None]] = []
+
+    def fails(_: Exception | None) -> None:
+        raise RuntimeError("its client is gone")
+
+    groups.add("s", b"1", "a", fails)
+    groups.add("s", b"2", "b", lambda error: heard.append(("b", error)))
+    await groups.commit({"s": [b"3"]}, "c")
+    assert (broker.messages, heard) == ([("s", b"[1,2,3]", 3, ("a", "b", "c"))], [("b", None)])
+    told: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+    groups.add("s", b'"poison"', "d", told.set_result)
+    assert isinstance(await told, LostError)
