@@ -119,7 +119,7 @@ async def _exchange(upstream: Upstream, request: bytes) -> None:
     connection = upstream.idle_connection() or await upstream.connect()
     connection.begin("POST", 30)
     connection.write(request)
-    await connection.head
+    await connection.wait_for_head()
     while await connection.read():
         pass
     assert connection.status == 200, connection.status

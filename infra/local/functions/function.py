@@ -86,6 +86,16 @@ class Function:
         """The replicas that take requests."""
         return list(self._ready)
 
+    def count(self, started: float, status: int) -> None:
+        """Count an invocation that is over.
+
+        Args:
+            started: when it began, on the monotonic clock.
+            status: of its response.
+        """
+        self.last_active = now = time.monotonic()
+        self.invocations.end(status, now - started)
+
     def pick(self) -> Replica | None:
         """Return the ready replica with the fewest requests in flight, counted as one more.
 

@@ -5,6 +5,7 @@ a `Counter` and a `Histogram` of prometheus_client it takes 5 us, or 1.2 us if t
 are cached for each function and status (Python 3.11).
 """
 
+import time
 from bisect import bisect_left
 from dataclasses import dataclass, field
 
@@ -29,10 +30,11 @@ class Invocations:
     in_flight: int = 0
     by_code: dict[int, CodeCounts] = field(default_factory=dict[int, CodeCounts])
 
-    def begin(self) -> None:
-        """Count a request that has arrived."""
+    def begin(self) -> float:
+        """Count a request that has arrived; return when that was, on the monotonic clock."""
         self.started += 1
         self.in_flight += 1
+        return time.monotonic()
 
     def end(self, code: int, seconds: float) -> None:
         """Count a request that is over.

@@ -133,7 +133,7 @@ class LocalGateway:
         assert self._runner.server is not None
         front = self._front(self._registry, SystemApi(self._runner.server))
         connections = OpenConnections(settings.max_connections, self._refused, self._metrics)
-        self._listener = ClientListener(front.serve, connections, settings.response_timeout)
+        self._listener = ClientListener(front, connections, settings.response_timeout)
         try:
             self._port = await self._listener.start(settings.gateway_host, settings.gateway_port)
         except OSError as error:

@@ -16,12 +16,12 @@ from infra.local.errors import ConnectFailedError, GatewayRefusalError, Upstream
 from infra.local.gateway.auth import Handler
 from infra.local.gateway.http1.bodies import read_part
 from infra.local.gateway.http1.client import ClientRequest
-from infra.local.gateway.http1.exchange import Call, exchange
+from infra.local.gateway.http1.exchange import HOP_BY_HOP, Call, exchange
 from infra.local.gateway.http1.upstream import Connection, Upstream
 from infra.local.gateway.http_io import problem_answer, refusal_answer, to_response
 from infra.local.gateway.refusals import Refusals
 
-_DROPPED = frozenset({b"expect"})
+_DROPPED = HOP_BY_HOP | {b"expect"}
 _TIMEOUT = 900.0
 
 

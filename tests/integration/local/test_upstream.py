@@ -23,7 +23,7 @@ async def test_trailers_of_a_response_are_no_header_fields() -> None:
         connection = await upstream.connect()
         connection.begin("GET", 30)
         connection.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-        await connection.head
+        await connection.wait_for_head()
         names = [name for name, _, _ in connection.headers]
         assert names == [b"transfer-encoding", b"x-own"]
         assert await connection.read() == b"ok"

@@ -9,10 +9,10 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import cast
+from typing import Protocol, cast
 
 import httptools
 
@@ -52,6 +52,8 @@ class ClientRequest:
         method: as it was sent.
         target: path and query, byte for byte; of an absolute URL what follows the host.
         fields: the header fields in their order.
+        lines: the same as they were sent, each with its end, where every field has one line; else
+            empty.
         first: the first value of each field, by its name in lower case.
         http11: whether it is HTTP/1.1, and not 1.0.
         keep_alive: whether the connection is kept after it.
@@ -63,13 +65,14 @@ class ClientRequest:
 
     __slots__ = (
         "client", "close_at_once", "content", "continues", "fields", "first", "http11",
-        "keep_alive", "method", "refusal", "target",
+        "keep_alive", "lines", "method", "refusal", "target",
     )  # fmt: skip
 
     def __init__(self, client: "ClientConnection", content: Content) -> None:
         self.client = client
         self.content = content
         self.method = self.target = ""
+        self.lines = b""
         self.fields: Fields = []
         self.first: dict[bytes, bytes] = {}
         self.http11 = True
@@ -110,14 +113,34 @@ class ClientRequest:
             self.client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
-Handler = Callable[[ClientRequest], Awaitable[None]]
+class Serving(Protocol):
+    """What serves a request now: a task, or what stands for it."""
+
+    def cancel(self) -> object:
+        """End it: the client has gone."""
+        ...
+
+
+class Handler(Protocol):
+    """Serves requests: writes their responses, and says whether the connection stays."""
+
+    def begin(self, request: ClientRequest) -> Serving | None:
+        """Begin to serve a request without a task; None: nothing is done, it is one for `serve`.
+
+        What is returned calls `end` or `go_on` of the client's connection, later.
+        """
+        ...
+
+    async def serve(self, request: ClientRequest) -> None:
+        """Serve a request."""
+        ...
 
 
 class ClientConnection(FlowControl):
     """One connection of a client."""
 
     __slots__ = (
-        "_current", "_fields", "_framing_bytes", "_handler", "_head_bytes",
+        "_current", "_data", "_fields", "_framing_bytes", "_handler", "_head_bytes",
         "_idle_since", "_idle_timer", "_in_head", "_incoming", "_open_connections",
         "_parser", "_queue", "_reading", "_response_timeout", "_stopping", "_task", "_transport",
         "_url", "forwarded_for",
@@ -134,7 +157,7 @@ class ClientConnection(FlowControl):
 
         Args:
             loop: the running event loop.
-            handler: serves a request: writes the response, and says whether the connection stays.
+            handler: serves its requests.
             open_connections: where it is as long as it is open.
             response_timeout: seconds after which a client that reads nothing is given up.
         """
@@ -146,13 +169,13 @@ class ClientConnection(FlowControl):
         self._queue: deque[ClientRequest] = deque()
         self._current: ClientRequest | None = None
         self._incoming: ClientRequest | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._task: Serving | None = None
         self._idle_since = loop.time()
         self._idle_timer: asyncio.TimerHandle | None = None
         self._stopping = self._in_head = False
         self._reading = True
         self._transport: asyncio.Transport | None = None
-        self._url = b""
+        self._url = self._data = b""
         self._fields: Fields = []
         self._head_bytes = self._framing_bytes = 0
         self.forwarded_for = b""
@@ -222,6 +245,7 @@ class ClientConnection(FlowControl):
     def data_received(self, data: bytes) -> None:
         in_head, incoming = self._in_head, self._incoming
         body_before = incoming.content.total_bytes if incoming is not None else 0
+        self._data = b"" if in_head or incoming is not None else data
         while self._parser is not None:
             try:
                 self._parser.feed_data(data)
@@ -272,26 +296,26 @@ class ClientConnection(FlowControl):
         request = self._incoming = ClientRequest(self, Content(self.set_reading))
         self._in_head = False
         self._framing_bytes = 0
-        url, fields = self._url, self._fields
-        self._url, self._fields = b"", []
+        url, fields, data = self._url, self._fields, self._data
+        self._url, self._fields, self._data = b"", [], b""
         request.fields = fields
         request.method = parser.get_method().decode("latin-1")
         request.http11 = parser.get_http_version() != "1.0"
         request.keep_alive = parser.should_keep_alive()
-        first = request.first
-        size, hosts = len(url), 0
-        for lower, _, value in fields:
-            size += len(lower) + len(value)
-            if lower not in first:
-                first[lower] = value
-            elif lower == b"host":
-                hosts += 1
+        first = request.first = {lower: value for lower, _, value in reversed(fields)}
+        hosts = size = 0
+        if len(first) < len(fields):
+            hosts = sum(lower == b"host" for lower, _, _ in fields)
+        if data and len(data) <= MAX_HEADER_BYTES:
+            request.lines = header_lines(data, len(fields))
+        else:
+            size = len(url) + sum(len(lower) + len(value) for lower, _, value in fields)
         if not url.startswith(b"/"):
             url = _origin_form(url)
         request.target = url.decode("utf-8", "surrogateescape")
         if size > MAX_HEADER_BYTES:
             self._refuse(request, 431, f"the head is larger than {MAX_HEADER_BYTES} bytes")
-        elif hosts or request.method == "CONNECT":
+        elif hosts > 1 or request.method == "CONNECT":
             self._refuse(request, 400, "the request has more than one Host, or asks for a tunnel")
         elif b"transfer-encoding" in first and not _is_chunked(request):
             self._refuse(request, 400, "no Transfer-Encoding but chunked, of HTTP/1.1, is taken")
@@ -353,25 +377,46 @@ class ClientConnection(FlowControl):
             self._close()
 
     def _serve_next(self) -> None:
-        if self._queue and self._transport is not None:
-            request = self._current = self._queue.popleft()
+        if not self._queue or self._transport is None:
+            return
+        request = self._current = self._queue.popleft()
+        if request.refusal is None and not self._stopping:
+            try:
+                self._task = self._handler.begin(request)
+            except Exception:
+                self._failed(request)
+                return
+        if self._task is None:
             self._task = self._loop.create_task(self._serve(request))
 
-    async def _serve(self, request: ClientRequest) -> None:
+    def end(self, request: ClientRequest) -> None:
+        """Go on after a request that was served without a task."""
+        self._task = None
+        self._finish(request)
+
+    def go_on(self, request: ClientRequest, serving: Awaitable[None]) -> "asyncio.Task[None]":
+        """Serve the rest of a request that was begun without a task; return the task for it."""
+        task = self._task = self._loop.create_task(self._serve(request, serving))
+        return task
+
+    async def _serve(self, request: ClientRequest, serving: Awaitable[None] | None = None) -> None:
         if self._stopping:
             request.keep_alive = False
         try:
             if request.refusal is not None:
                 request.respond(request.refusal)
             else:
-                await self._handler(request)
+                await (serving or self._handler.serve(request))
         except Exception:
-            logger.exception("request failed")
-            request.keep_alive = False
-            self._close()
+            self._failed(request)
         finally:
             self._task = None
         self._finish(request)
+
+    def _failed(self, request: ClientRequest) -> None:
+        logger.exception("request failed")
+        request.keep_alive = False
+        self._close()
 
     def _finish(self, request: ClientRequest) -> None:
         if self._transport is None:
@@ -426,6 +471,16 @@ class ClientConnection(FlowControl):
         self._stopping = True
         if self._task is None:
             self._close()
+
+
+def header_lines(data: bytes, fields: int) -> bytes:
+    """Return the lines of the header fields that data begins with; nothing if they are unusual."""
+    start, end = data.find(b"\r\n") + 2, data.find(b"\r\n\r\n") + 2
+    lines = data[start:end]
+    # as many as there are fields: none is folded, and the request's line was the first
+    if fields == lines.count(b"\r\n") == lines.count(b"\n") == lines.count(b"\r"):
+        return lines
+    return b""
 
 
 def _is_chunked(request: ClientRequest) -> bool:

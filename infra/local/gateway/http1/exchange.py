@@ -5,6 +5,7 @@ order and repetitions. Hop-by-hop fields are dropped. Bodies and responses strea
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable
 
@@ -14,7 +15,7 @@ from infra.local.gateway.http1.client import ClientRequest
 from infra.local.gateway.http1.fields import Fields
 from infra.local.gateway.http1.upstream import Connection, Upstream
 
-_HOP_BY_HOP = frozenset(
+HOP_BY_HOP = frozenset(
     {
         b"connection",
         b"proxy-connection",
@@ -27,7 +28,7 @@ _HOP_BY_HOP = frozenset(
         b"upgrade",
     }
 )
-_DROPPED_IN_RESPONSE = _HOP_BY_HOP | {b"x-start-time", b"x-duration-seconds"}
+_DROPPED_IN_RESPONSE = HOP_BY_HOP | {b"x-start-time", b"x-duration-seconds"}
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 ReadPart = Callable[[], Awaitable[bytes]]
@@ -69,7 +70,7 @@ class Call:
             target: path and query for the upstream.
             body: the body, or its beginning.
             rest: reads what comes after it; None: nothing does.
-            dropped: header fields that are not passed on, in lower case, beside hop-by-hop ones.
+            dropped: header fields that are not passed on, in lower case, `HOP_BY_HOP` among them.
             invocation: whether it is for a function.
         """
         self.request, self.rest, self.invocation = request, rest, invocation
@@ -77,15 +78,17 @@ class Call:
         self.broken_off: Exception | None = None
         first = request.first
         self._chunked = b"transfer-encoding" in first
-        dropped |= _HOP_BY_HOP
         if b"connection" in first:
             dropped |= _listed(request.fields)
         parts = [f"{request.method} {target} HTTP/1.1\r\n".encode("utf-8", "surrogateescape")]
-        parts += [
-            b"%s: %s\r\n" % (name, value)
-            for lower, name, value in request.fields
-            if lower not in dropped
-        ]
+        if request.lines and first.keys() & dropped == _ONLY_HOST:
+            parts.append(_without_host(request.lines))
+        else:
+            parts += [
+                b"%s: %s\r\n" % (name, value)
+                for lower, name, value in request.fields
+                if lower not in dropped
+            ]
         if self._chunked:
             parts.append(b"Transfer-Encoding: chunked\r\n")
             body = _chunk(body) + (b"" if rest else b"0\r\n\r\n")
@@ -108,10 +111,14 @@ class Call:
     ) -> "asyncio.Task[None] | None":
         """Write the request; return the task that streams the rest of its body, if any."""
         connection.begin(self.request.method, max_seconds)
-        connection.write(b"%s%s\r\n%s" % (self._head, host_field, self.body))
+        self.write(connection, host_field)
         if self.rest is None:
             return None
         return asyncio.create_task(self._stream_body(connection, self.rest))
+
+    def write(self, connection: Connection, host_field: bytes) -> None:
+        """Write the request, or the beginning of it."""
+        connection.write(b"%s%s\r\n%s" % (self._head, host_field, self.body))
 
     async def _stream_body(self, connection: Connection, rest: ReadPart) -> None:
         try:
@@ -146,8 +153,18 @@ async def exchange(call: Call, upstream: Upstream, max_seconds: float) -> int:
     """
     connection = upstream.idle_connection() or await upstream.connect()
     sender = call.send(connection, upstream.host_field, max_seconds)
+    return await pass_on(call, upstream, connection, sender)
+
+
+async def pass_on(
+    call: Call,
+    upstream: Upstream,
+    connection: Connection,
+    sender: "asyncio.Task[None] | None" = None,
+) -> int:
+    """Write the response to a request that was sent; otherwise as `exchange`."""
     try:
-        await connection.head
+        await connection.wait_for_head()
         head, chunked = _response_head(connection, call)
         if connection.complete and not chunked:
             call.request.client.write(head + connection.read_nowait())
@@ -159,6 +176,36 @@ async def exchange(call: Call, upstream: Upstream, max_seconds: float) -> int:
             sender.cancel()
             connection.abort()
         upstream.release(connection)
+
+
+_CALL_ID = b"\nx-call-id:"
+
+
+def whole_response(connection: Connection, call: Call) -> bytes | None:
+    """Return the response to an invocation for the client, None if it has not come whole."""
+    head = connection.whole_head
+    if not head:
+        return None
+    call_id = b"" if _CALL_ID in head.lower() else b"X-Call-Id: %s\r\n" % call.call_id
+    request = call.request
+    option = _OPTIONS[request.keep_alive, request.http11]
+    return b"%s%s%s%s\r\n%s" % (
+        head, call_id, _times(call), option, connection.read_nowait()
+    )  # fmt: skip
+
+
+_OPTIONS = {
+    (True, True): b"",
+    (True, False): b"Connection: keep-alive\r\n",
+    (False, True): b"Connection: close\r\n",
+    (False, False): b"Connection: close\r\n",
+}
+"""What the client is told of its connection, by whether it is kept and is of HTTP/1.1."""
+
+
+def _times(call: Call) -> bytes:
+    seconds = (time.time_ns() - call.started) / 1e9
+    return b"X-Start-Time: %d\r\nX-Duration-Seconds: %.6f\r\n" % (call.started, seconds)
 
 
 async def _relay(connection: Connection, call: Call, pending: bytes, *, chunked: bool) -> None:
@@ -207,8 +254,7 @@ def _response_head(connection: Connection, call: Call) -> tuple[bytes, bool]:
     if call.invocation:
         if not has_call_id:
             parts.append(b"X-Call-Id: %s\r\n" % call.call_id)
-        seconds = (time.time_ns() - call.started) / 1e9
-        parts.append(b"X-Start-Time: %d\r\nX-Duration-Seconds: %.6f\r\n" % (call.started, seconds))
+        parts.append(_times(call))
     elif not connection.keep_alive:  # the system API wants it closed
         request.keep_alive = False
         request.close_at_once = True
@@ -218,12 +264,19 @@ def _response_head(connection: Connection, call: Call) -> tuple[bytes, bool]:
         parts.append(b"Transfer-Encoding: chunked\r\n")
     elif unframed:
         request.keep_alive = False
-    if not request.keep_alive:
-        parts.append(b"Connection: close\r\n")
-    elif not request.http11:
-        parts.append(b"Connection: keep-alive\r\n")
+    parts.append(_OPTIONS[request.keep_alive, request.http11])
     parts.append(b"\r\n")
     return b"".join(parts), chunked
+
+
+_ONLY_HOST = {b"host"}
+_HOST_LINE = re.compile(rb"^host:[^\n]*\n", re.IGNORECASE | re.MULTILINE)
+
+
+def _without_host(lines: bytes) -> bytes:
+    if lines[:5].lower() == b"host:":
+        return lines[lines.index(b"\n") + 1 :]
+    return _HOST_LINE.sub(b"", lines)
 
 
 def _listed(fields: Fields) -> frozenset[bytes]:

@@ -6,7 +6,9 @@ and which costs time on the hottest path of the platform: an exchange of 1 KiB w
 """
 
 import asyncio
+import re
 import time
+from collections.abc import Callable
 from typing import cast
 
 import httptools
@@ -18,20 +20,38 @@ from infra.local.gateway.http1.flow_control import FlowControl
 CONNECT_TIMEOUT = 5.0
 MAX_IDLE_SECONDS = 60.0  # less than the functions' keep-alive of 75 s, so they never close first
 MAX_BUFFERED_BYTES = 256 * 1024
+_NO_BODY = frozenset({204, 304})
+_HEAD = re.compile(
+    rb"HTTP/1\.1 ([2-5][0-9]{2}) [^\x00-\x1f\x7f]*+\r\n"
+    rb"(?:[!#-'*+\-.0-9A-Z^-z|~]++:[^\x00-\x08\x0a-\x1f\x7f]*+\r\n)*+"
+)
+_LENGTH = re.compile(rb"\ncontent-length:[ \t]*([0-9]{1,9})[ \t]*\r")
+_FOR_THIS_HOP = re.compile(
+    rb"\n(?:connection|proxy-connection|keep-alive|proxy-authenticate|proxy-authorization|te|trailer"
+    rb"|transfer-encoding|upgrade|x-start-time|x-duration-seconds):"
+)
 
 
 class Connection(FlowControl):
     """One connection to a replica, with at most one exchange at a time.
 
-    `begin`, then `write` (and `drain`) the request, `await head`, then `read` until it returns
-    nothing. When `complete` and `reusable`, the connection can take another exchange.
+    `begin`, then `write` (and `drain`) the request, `await wait_for_head()`, then `read` until it
+    returns nothing. When `complete` and `reusable`, the connection can take another exchange.
+
+    Attributes:
+        whole_head: the status line and the fields of a response that came whole and is plain: of
+            these no field has to be dropped or read (but X-Call-Id), the length is that of the
+            body, and `headers` stays empty. Empty of any other response.
     """
 
     __slots__ = (
         "_chunks",
         "_deadline",
         "_error",
+        "_fed",
+        "_head",
         "_no_body",
+        "_on_response",
         "_parser",
         "_read_paused",
         "_reader",
@@ -39,7 +59,6 @@ class Connection(FlowControl):
         "_timer",
         "complete",
         "has_options",
-        "head",
         "headers",
         "idle_since",
         "keep_alive",
@@ -47,6 +66,7 @@ class Connection(FlowControl):
         "status",
         "transport",
         "until_close",
+        "whole_head",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -70,23 +90,50 @@ class Connection(FlowControl):
         self._size = 0
         self._no_body = no_body
         self.until_close = self.has_options = False
+        self.whole_head = b""
+        self._fed = False
         self._reader: asyncio.Future[None] | None = None
+        self._head: asyncio.Future[None] | None = None
+        self._on_response: Callable[[], None] | None = None
 
     # The exchange
 
-    def begin(self, method: str, max_seconds: float) -> None:
-        """Start an exchange that fails with TimeoutError if no response begins in time."""
+    def begin(
+        self, method: str, max_seconds: float, on_response: Callable[[], None] | None = None
+    ) -> None:
+        """Start an exchange that fails with TimeoutError if no response begins in time.
+
+        Args:
+            method: of the request.
+            max_seconds: until a response must begin.
+            on_response: called once: when a part of a response has come, or none will.
+        """
         self._reset(no_body=method == "HEAD")
         self.complete = False
         self.keep_alive = False
-        self.head: asyncio.Future[None] = self._loop.create_future()
+        self._on_response = on_response
         if self._parser is None:
             self._parser = httptools.HttpResponseParser(self)
         self._deadline = self._loop.time() + max_seconds
         if self._timer is None:
             self._timer = self._loop.call_at(self._deadline, self._check_deadline)
-        if self._error is not None:
-            self.head.set_exception(self._error)
+
+    async def wait_for_head(self) -> None:
+        """Wait until a response begins.
+
+        Raises:
+            UpstreamError, TimeoutError, GatewayRefusalError: none does.
+        """
+        self._on_response = None
+        if not self.status and self._error is None:
+            self._head = self._loop.create_future()
+            await self._head
+        if not self.status and self._error is not None:
+            raise self._error
+
+    def forget(self) -> None:
+        """Call nothing when a response comes: nobody waits for it."""
+        self._on_response = None
 
     def write(self, data: bytes) -> None:
         """Send a part of the request."""
@@ -118,7 +165,7 @@ class Connection(FlowControl):
     def _check_deadline(self) -> None:
         """One timer serves many exchanges: to start and cancel one for each takes longer."""
         self._timer = None
-        if self.complete or self.head.done():
+        if self.complete or self.status or self._error is not None:
             return
         if self._loop.time() >= self._deadline:
             self.fail(TimeoutError())
@@ -156,12 +203,17 @@ class Connection(FlowControl):
         self.fail(ConnectionLostError("the connection was closed"))
 
     def _wake(self) -> None:
-        if self._error is not None and not self.complete and not self.head.done():
-            self.head.set_exception(self._error)
-            self.head.exception()  # retrieved, in case the caller was cancelled
+        self._wake_for_head()
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
         self._wake_writer()
+
+    def _wake_for_head(self) -> None:
+        if self._head is not None and not self._head.done():
+            self._head.set_result(None)
+        on_response, self._on_response = self._on_response, None
+        if on_response is not None:
+            on_response()
 
     # asyncio.Protocol
 
@@ -173,6 +225,9 @@ class Connection(FlowControl):
         if parser is None or self.complete:  # a byte outside of any exchange
             self.abort()
             return
+        if self._on_response is not None and self._take_whole(data):
+            self._wake_for_head()
+            return
         try:
             parser.feed_data(data)
         except httptools.HttpParserError as error:
@@ -180,6 +235,37 @@ class Connection(FlowControl):
                 self.fail(UpstreamError(f"the response is not HTTP: {error}"))
             else:
                 self.keep_alive = False
+        if self.status:
+            self._wake_for_head()
+
+    def _take_whole(self, data: bytes) -> bool:
+        """Take a response that is plain and whole, and the first that comes; tell of any other.
+
+        Nearly all are. To have each field called back and joined again takes several times as long
+        as to make sure that there is nothing to it.
+        """
+        if self._fed or self._no_body:
+            return False
+        self._fed = True
+        end = data.find(b"\r\n\r\n") + 2
+        head = data[:end]
+        found = _HEAD.fullmatch(head)
+        lower = head.lower()
+        length = _LENGTH.search(lower)
+        if (
+            found is None
+            or length is None
+            or len(data) != end + 2 + int(length[1])
+            or lower.count(b"\ncontent-length:") != 1
+            or _FOR_THIS_HOP.search(lower) is not None
+            or (status := int(found[1])) in _NO_BODY
+        ):
+            return False
+        self.status, self.whole_head = status, head
+        if len(data) > end + 2:
+            self._chunks = [data[end + 2 :]]
+        self.keep_alive = self.complete = True
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.complete and self.until_close and exc is None and self._error is None:
@@ -215,11 +301,9 @@ class Connection(FlowControl):
                 keep_alive = b"close" not in options and (keep_alive or b"keep-alive" in options)
             elif lower == b"content-length" or lower == b"transfer-encoding":  # noqa: PLR1714
                 framed = True
-        self._no_body = self._no_body or status in {204, 304}
+        self._no_body = self._no_body or status in _NO_BODY
         self.until_close = not framed and not self._no_body
         self.keep_alive = keep_alive and not self.until_close
-        if not self.head.done():
-            self.head.set_result(None)
         if self._no_body:
             self._finish()
 
@@ -322,7 +406,7 @@ async def probe(host: str, port: int, path: str) -> int:
             b"GET %s HTTP/1.1\r\nHost: %s:%d\r\nConnection: close\r\n\r\n"
             % (path.encode(), host.encode(), port)
         )
-        await connection.head
+        await connection.wait_for_head()
         return connection.status
     finally:
         connection.abort()
