@@ -76,6 +76,10 @@ class Engine:
         self.run("build", "--tag", tag, *arguments, str(context), seconds=BUILD_SECONDS)
         return tag
 
+    def inspect(self, container: str) -> dict:
+        """Return what the engine knows of a container's state."""
+        return json.loads(self.run("inspect", "--format", "{{json .State}}", container))
+
     def size(self, image: str) -> int:
         """Return the bytes of an image, those of what it is built upon included."""
         return int(self.run("image", "inspect", "--format", "{{.Size}}", image))
@@ -115,7 +119,7 @@ class Container:
 
     def state(self) -> dict:
         """Return what the engine knows about it."""
-        return json.loads(self.engine.run("inspect", "--format", "{{json .State}}", self.name))
+        return self.engine.inspect(self.name)
 
     def log(self) -> str:
         """Return what it wrote."""

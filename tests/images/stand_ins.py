@@ -67,10 +67,7 @@ def make(engine: Engine, base: str, names: dict[str, str], folder: Path) -> None
         names: those of the images, by service: `nats` and `postgres`.
         folder: for what they are built of.
     """
-    (folder / "nats").mkdir(parents=True)
-    shutil.copy(nats_server_binary(), folder / "nats/nats-server")
-    (folder / "nats/Dockerfile").write_text(NATS.format(base=base))
-    engine.build(folder / "nats", names["nats"])
+    make_nats(engine, base, names["nats"], folder)
     wheel = folder / "postgres/wheel"
     for part in (POSTGRES_BINARIES, LIBRARIES):
         copied = wheel / part.relative_to(WHEEL.parent)
@@ -78,3 +75,11 @@ def make(engine: Engine, base: str, names: dict[str, str], folder: Path) -> None
     (folder / "postgres/entrypoint.sh").write_text(ENTRYPOINT)
     (folder / "postgres/Dockerfile").write_text(POSTGRES.format(base=base))
     engine.build(folder / "postgres", names["postgres"])
+
+
+def make_nats(engine: Engine, base: str, name: str, folder: Path) -> str:
+    """Build that of NATS alone, and return its name."""
+    (folder / "nats").mkdir(parents=True)
+    shutil.copy(nats_server_binary(), folder / "nats/nats-server")
+    (folder / "nats/Dockerfile").write_text(NATS.format(base=base))
+    return engine.build(folder / "nats", name)
