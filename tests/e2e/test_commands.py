@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from functions.common.paths import ROOT
 from infra.cli.main import main
+from scripts.page_commands import commands, section
 from tests.support.commands import invoke
 from tests.support.net import plain_http, wait_until
 from tests.support.platform import UNIVERSE, RunningPlatform
@@ -76,6 +78,34 @@ def test_settings_reach_functions_and_connector(alone: RunningPlatform) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_keys_made_by_the_page_s_commands_close_the_doors(alone: RunningPlatform) -> None:
+    page = section((ROOT / "docs/deploy.md").read_text(), "One machine")
+    make = [line for line in commands(page).splitlines() if line.startswith("openssl")]
+    assert len(make) == 2
+    reports = f"{alone.gateway}/function/analytics-query/analytics/overview"
+
+    def statuses(**headers: str) -> list[int]:
+        return [
+            plain_http.post(alone.ingest, json=[], headers=headers, timeout=60).status_code,
+            plain_http.get(reports, headers=headers, timeout=60).status_code,
+        ]
+
+    alone.start()
+    assert statuses() == [422, 200]
+    assert alone.stop(signal.SIGTERM) == 0
+    script = "\n".join(["set -eu", *make]).replace(".universe", str(alone.state_dir))
+    subprocess.run(["sh", "-c", script], check=True)
+    alone.start()
+    try:
+        assert statuses() == [401, 401]
+        names = ("ingest-api-key", "analytics-api-key")
+        keys = [(alone.state_dir / "secrets" / name).read_text().strip() for name in names]
+        assert [statuses(**{"X-Api-Key": key})[n] for n, key in enumerate(keys)] == [422, 200]
+    finally:
+        assert alone.stop(signal.SIGTERM) == 0
+
+
 def test_nothing_outlives_a_platform_that_is_killed(alone: RunningPlatform) -> None:
     alone.start()
     assert len(alone.processes()) > 4
