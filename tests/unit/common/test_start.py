@@ -18,7 +18,7 @@ import functions.{function}.handler as module
 from serving import asgi, limits
 if {by_itself}:
     asgi.server(module.middleware(asgi.Framework("")), "127.0.0.1:0", {{}})
-    asgi.one_write_worker(limits.read_limits(), [])
+    asgi.one_write_worker(limits.read_limits(), [], {{}})
 print([name for name in {later} if name in sys.modules])
 """
 NUMBERS = ["numpy", "datasketches"]
