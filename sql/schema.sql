@@ -1069,6 +1069,43 @@ UNION ALL
 
 
 --
+-- Name: rollup_day_group_totals; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.rollup_day_group_totals (
+    day date NOT NULL,
+    source text NOT NULL COLLATE pg_catalog."C",
+    dimension text NOT NULL COLLATE pg_catalog."C",
+    value text NOT NULL COLLATE pg_catalog."C",
+    events bigint NOT NULL,
+    revenue numeric NOT NULL
+)
+WITH (fillfactor='80');
+
+
+--
+-- Name: live_day_group_totals; Type: VIEW; Schema: public; Owner: -
+--
+
+CREATE VIEW public.live_day_group_totals AS
+ SELECT rollup_day_group_totals.day,
+    rollup_day_group_totals.source,
+    rollup_day_group_totals.dimension,
+    rollup_day_group_totals.value,
+    rollup_day_group_totals.events,
+    rollup_day_group_totals.revenue
+   FROM public.rollup_day_group_totals
+UNION ALL
+ SELECT ((pending_groups.hour AT TIME ZONE 'UTC'::text))::date AS day,
+    pending_groups.source,
+    pending_groups.dimension,
+    pending_groups.value,
+    pending_groups.events,
+    pending_groups.revenue
+   FROM public.pending_groups;
+
+
+--
 -- Name: rollup_day_groups; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -1857,6 +1894,14 @@ ALTER TABLE ONLY public.rollup_day_country_users
 
 ALTER TABLE ONLY public.rollup_day_demographics
     ADD CONSTRAINT rollup_day_demographics_day_dimension_value_country_source__key UNIQUE NULLS NOT DISTINCT (day, dimension, value, country, source, funnel_stage, event_type);
+
+
+--
+-- Name: rollup_day_group_totals rollup_day_group_totals_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.rollup_day_group_totals
+    ADD CONSTRAINT rollup_day_group_totals_pkey PRIMARY KEY (day, dimension, value, source);
 
 
 --

@@ -75,4 +75,7 @@ def _seal(connection: Connection, day: date) -> None:
             )
         )
     connection.execute("SELECT mark_sealed(%s)", [day])
-    connection.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(f"events_{day:%Y%m%d}")))
+    # Vacuumed, the index of the sample of users is all that reports of people read, and not each of
+    # its events as well: that takes several times as long.
+    partition = sql.Identifier(f"events_{day:%Y%m%d}")
+    connection.execute(sql.SQL("VACUUM (ANALYZE) {}").format(partition))

@@ -126,7 +126,7 @@ INSERT INTO sealed_day_indexes (place, name, definition) VALUES
     (5, 'country', 'btree (country, occurred_at)'),
     (6, 'revenue', 'btree (revenue, occurred_at) WHERE revenue IS NOT NULL'),
     (7, 'sample', 'btree (occurred_at) INCLUDE (day, user_id, source, funnel_stage, event_type, '
-                  'country, campaign_id) WHERE in_user_sample(user_id)'),
+                  'country, campaign_id, revenue) WHERE in_user_sample(user_id)'),
     (8, 'data', 'gin (data jsonb_path_ops) WITH (fastupdate = on)');
 
 -- What was erased. Nothing in it names the person: not even a hash, which anybody who has a list of user
@@ -350,6 +350,16 @@ CREATE TABLE rollup_day_groups (
     events       bigint NOT NULL,
     revenue      numeric NOT NULL,
     PRIMARY KEY (day, dimension, value, source, funnel_stage, event_type)
+) WITH (fillfactor = 80);
+-- Without stage and type as well: a seventh of those rows, for questions about all events of a source.
+CREATE TABLE rollup_day_group_totals (
+    day       date NOT NULL,
+    source    text COLLATE "C" NOT NULL,
+    dimension text COLLATE "C" NOT NULL,
+    value     text COLLATE "C" NOT NULL,
+    events    bigint NOT NULL,
+    revenue   numeric NOT NULL,
+    PRIMARY KEY (day, dimension, value, source)
 ) WITH (fillfactor = 80);
 
 -- Sets of users as Apache DataSketches (functions/common/sketches.py has their parameters). A row
@@ -1001,6 +1011,7 @@ FROM (VALUES ('hour'), ('day')) AS g (grain), (VALUES
 INSERT INTO rollups (name, kind, grain, keys, measures) VALUES
     ('rollup_day_groups', 'sums', 'day', '{source, funnel_stage, event_type, dimension, value}',
      '{events, revenue}'),
+    ('rollup_day_group_totals', 'sums', 'day', '{source, dimension, value}', '{events, revenue}'),
     ('rollup_hour_country_users', 'sketches', 'hour', '{source, country}', '{hll}'),
     ('rollup_day_country_users', 'sketches', 'day', '{source, country}', '{hll}'),
     ('day_users', 'sealed', 'day', '{source, user_id}',

@@ -162,6 +162,16 @@ SELECT source, dimension, value, events, revenue
 FROM live_hour_demographics
 WHERE {{whole_hours}} AND {{type_filters}}
 
+-- name: groups_of_all_types
+-- The same of a question about all stages and types.
+SELECT source, dimension, value, events, revenue
+FROM live_day_group_totals
+WHERE {{whole_days}} AND (:source::text IS NULL OR source = :source)
+UNION ALL
+SELECT source, dimension, value, events, revenue
+FROM live_hour_demographics
+WHERE {{whole_hours}} AND {{type_filters}}
+
 -- name: groups_of_country
 -- The same of a question about one country.
 SELECT source, dimension, value, events, revenue

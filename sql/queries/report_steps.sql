@@ -23,7 +23,7 @@ FROM (
           AND (of_type IS NULL OR event_type = of_type)
           AND (of_campaign IS NULL OR campaign_id = of_campaign)
           AND (of_country IS NULL OR country = of_country)
-          AND (contained IS NULL OR data @> contained)
+          AND :step_contains
           AND :step_filters
     ) AS step
     WHERE {{event_filters}}

@@ -77,7 +77,7 @@ QUESTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "live": ("live", {"minutes": 5}),
 }
 READS_EVENTS = frozenset({"by browser", "attribution"})
-"""They read all events of a range, and refuse more than so many unless they are told `exact`."""
+"""They read all events of a range, and more than so many only if they are told `exact`."""
 
 
 def run(
@@ -186,7 +186,7 @@ def _ours(
     interval = {"interval": "hour" if is_short(start, end) else "day"}
     if report_name in ("timeseries", "revenue"):
         params = params | interval
-    if name in READS_EVENTS and not is_short(start, end):
+    if name in READS_EVENTS:
         params = params | {"exact": True}
     compute: Callable[..., Any] = report.compute  # of its own type of query
     if name == "live":

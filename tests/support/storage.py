@@ -137,6 +137,33 @@ def _assert_demographics_exact(connection: Connection, grain: str) -> None:
             f"FROM live_{grain}_{rollup} GROUP BY {grain}, {dimensions}",
         )
         assert live == {(*key, *sums) for key, sums in expected.items()}, f"{grain} {rollup}"
+    if grain == "day":
+        _assert_days_of_groups_exact(connection, by_country)
+
+
+def _assert_days_of_groups_exact(
+    connection: Connection, by_country: dict[tuple[Any, ...], list[Any]]
+) -> None:
+    of_types: dict[tuple[Any, ...], list[Any]] = {}
+    of_all: dict[tuple[Any, ...], list[Any]] = {}
+    for (day, source, stage, kind, _, *group), (events, revenue) in by_country.items():
+        for sums, key in (
+            (of_types, (day, source, stage, kind, *group)),
+            (of_all, (day, source, *group)),
+        ):
+            total = sums.setdefault(key, [0, 0])
+            total[0] += events
+            total[1] += revenue
+    for rollup, keys, expected in (
+        ("groups", "source, funnel_stage, event_type, dimension, value", of_types),
+        ("group_totals", "source, dimension, value", of_all),
+    ):
+        live = _rows(
+            connection,
+            f"SELECT day, {keys}, sum(events)::bigint, sum(revenue) "
+            f"FROM live_day_{rollup} GROUP BY day, {keys}",
+        )
+        assert live == {(*key, *sums) for key, sums in expected.items()}, rollup
 
 
 def _count(sums: dict[tuple[Any, ...], list[Any]], key: tuple[Any, ...], revenue: Any) -> None:

@@ -89,6 +89,8 @@ def _totals(snapshot: Snapshot, query: DemographicsQuery) -> GroupTotals:
         groups = "groups_of_country"
     elif query.campaignId is not None:
         groups = "groups_of_campaign"
+    elif query.funnelStage is None and query.eventType is None:
+        groups = "groups_of_all_types"
     else:
         groups = "groups_of_all"
     for row in snapshot.rows(SQL.over("demographics", groups=groups), params):

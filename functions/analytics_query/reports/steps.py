@@ -179,7 +179,17 @@ def _params(query: StepsQuery) -> dict[str, Any]:
         "step_countries": [step.country for step in query.steps],
         "step_contained": [step.where and Jsonb(step.where) for step in query.steps],
         "step_filters": _filters(query.steps),
+        "step_contains": _contains(query.steps),
     }
+
+
+def _contains(steps: tuple[Step, ...]) -> SqlText:
+    """Return the SQL of whether `data` contains what a step asks for.
+
+    Where no step asks, `data` is not named: the index of the sample has all else that is read.
+    """
+    asked = any(step.where is not None for step in steps)
+    return SqlText("(contained IS NULL OR data @> contained)" if asked else "true", {})
 
 
 def _filters(steps: tuple[Step, ...]) -> SqlText:

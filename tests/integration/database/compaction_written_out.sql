@@ -182,6 +182,16 @@ day_groups AS (
         events = r.events + excluded.events,
         revenue = r.revenue + excluded.revenue
 ),
+day_group_totals AS (
+    INSERT INTO rollup_day_group_totals AS r
+        (day, source, dimension, value, events, revenue)
+    SELECT day, source, dimension, value, sum(events)::bigint, sum(revenue)
+    FROM grouped
+    GROUP BY 1, 2, 3, 4
+    ON CONFLICT (day, dimension, value, source) DO UPDATE SET
+        events = r.events + excluded.events,
+        revenue = r.revenue + excluded.revenue
+),
 day_campaign_demographics AS (
     INSERT INTO rollup_day_campaign_demographics AS r
         (day, source, funnel_stage, event_type, campaign_id, dimension, value, events, revenue)
