@@ -117,8 +117,8 @@ ADD = Write(
     description="Watches a figure of the dashboard, or sends a summary of it every day or week. "
     "People get an e-mail, a webhook a JSON document, when the condition begins to hold and when "
     "it does not any more: judged after the end of each interval, what is `above` and only grows "
-    "also before. A figure that is not known (null) says nothing. What is sent, and when, is up to "
-    "the job that judges alerts.",
+    "also before. A figure that is not known (null) says nothing. This version keeps alerts only: "
+    "nothing judges or sends them yet.",
     bodies=BODIES,
     response=Written,
     prepare=partial(read_json, NEW),
@@ -147,7 +147,8 @@ TEST = Write(
     method="POST",
     summary="Send a test",
     description="Sends everybody whom the alert names a message that says that it is a test. It is "
-    "sent when alerts are judged the next time; what goes wrong is in `lastError` of the alert.",
+    "sent when alerts are judged the next time, which nothing does yet; what goes wrong is in "
+    "`lastError` of the alert.",
     bodies={},
     query=IdQuery,
     response=Tested,
