@@ -116,6 +116,17 @@ def writing() -> Generator[Connection, None, None]:
         yield connection
 
 
+def execute(connection: Connection, statement: str, **params: object) -> psycopg.Cursor[Row]:
+    """Run a named statement in a transaction that may write."""
+    return connection.execute(cast(LiteralString, statement), params)
+
+
+def run(connection: Connection, statement: str, **params: object) -> Row | None:
+    """Run a statement that returns one row, or none; the same for one that returns nothing."""
+    cursor = execute(connection, statement, **params)
+    return cursor.fetchone() if cursor.description else None
+
+
 @contextmanager
 def _transaction() -> Generator[Connection, None, None]:
     try:

@@ -1,13 +1,14 @@
 """Configuration of analytics-query."""
 
 from functools import cache
+from typing import Literal
 
 from pydantic import Field
 
 from functions.common.access import Auth
 from functions.common.durations import Seconds
 from functions.common.postgres import PoolSettings
-from functions.common.settings import SecretLines
+from functions.common.settings import ComponentSettings, SecretLines
 from functions.common.workspace import WorkspaceSettings
 
 from .query.time_zone import TimeZoneName
@@ -113,6 +114,62 @@ class AnalyticsQuerySettings(PoolSettings, WorkspaceSettings):
         if url is None:
             raise ValueError("neither DATABASE_READER_URL nor DATABASE_URL is set")
         return url
+
+
+class AlertsSettings(ComponentSettings):
+    """How alerts are judged and sent; figures are read with the settings of analytics-query."""
+
+    public_url: str = Field(
+        default="",
+        pattern=r"^(https?://[!-~]+)?$",
+        description="address of the dashboard for people, to which messages link, such as "
+        "`https://gateway.example/function/analytics-query/`",
+    )
+    alerts_delay: Seconds = Field(
+        default=300.0,
+        description="seconds after the end of an interval until it is judged, for late events",
+    )
+    alerts_early: Seconds = Field(
+        default=300.0,
+        gt=0,
+        description="seconds between two looks at an interval that is not over, of alerts `above`",
+    )
+    alerts_timeout: Seconds = Field(
+        default=10.0, gt=0, description="seconds that a mail server or a webhook may take to answer"
+    )
+    alerts_attempts: int = Field(
+        default=8, ge=1, description="attempts to send a message, over two hours, until it is lost"
+    )
+    alerts_private_addresses: bool = Field(
+        default=False,
+        description="webhooks may be at private addresses: of this machine and its networks. Who "
+        "has the write key chooses the address",
+    )
+    alerts_email_domains: str = Field(
+        default="",
+        description="domains that e-mail may go to, with commas between; none: any",
+    )
+    alerts_signing_key: SecretLines = Field(
+        default=(),
+        repr=False,
+        description="what webhooks are signed with, in the header `Universe-Signature`; without "
+        "the file they are not",
+    )
+    smtp_host: str | None = Field(
+        default=None, description="mail server; without one no e-mail is sent, and alerts say so"
+    )
+    smtp_port: int = Field(default=587, ge=1, le=65535, description="its port")
+    smtp_security: Literal["starttls", "tls", "none"] = Field(
+        default="starttls",
+        description="`tls` from the first byte (port 465), or `none`, for a server on this machine",
+    )
+    smtp_user: str | None = Field(default=None, description="login there; none: without a login")
+    smtp_password: SecretLines = Field(default=(), repr=False, description="password of that login")
+    smtp_from: str = Field(
+        default="universe@localhost",
+        pattern=r"^[^\s<>@]+@[^\s<>@]+$",
+        description="address that e-mail is from",
+    )
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from pydantic_settings import BaseSettings
 
-from functions.analytics_query.settings import AnalyticsQuerySettings
+from functions.analytics_query.settings import AlertsSettings, AnalyticsQuerySettings
 from functions.ingest.settings import IngestSettings
 from functions.process_batch.settings import ProcessBatchSettings
 from infra.connector.settings import ConnectorSettings
@@ -18,6 +18,7 @@ FUNCTIONS: dict[str, type[BaseSettings]] = {
 
 COMPONENTS: dict[str, tuple[type[BaseSettings], ...]] = {
     **{name: (settings,) for name, settings in FUNCTIONS.items()},
+    "alerts": (AlertsSettings,),
     "connector": (ConnectorSettings,),
     "platform": (PlatformSettings, GatewaySettings),
     "exporter": (ExporterSettings,),
@@ -27,9 +28,10 @@ COMPONENTS: dict[str, tuple[type[BaseSettings], ...]] = {
 def settings_by_handler() -> dict[str, type[BaseSettings]]:
     """Return the settings class of each function by the module of its handler.
 
-    The platform runs any function: only the command line knows which there are.
+    Of the program that judges alerts too, by its module. The platform runs any function: only the
+    command line knows which there are.
     """
     return {
         f"functions.{name.replace('-', '_')}.handler": settings
         for name, settings in FUNCTIONS.items()
-    }
+    } | {"functions.analytics_query.alerts": AlertsSettings}

@@ -39,6 +39,7 @@ COMMANDS = {
     "erasures": LazyCommand(_COMMANDS + "erase", "List what was erased; it names no person."),
     "export": LazyCommand(_COMMANDS + "export", "Print everything that is stored of a person."),
     "spend": LazyCommand(_COMMANDS + "spend", "Import what was spent on campaigns."),
+    "alerts": LazyCommand(_COMMANDS + "alerts", "Judge alerts now, or send a test of one."),
     "settings": LazyCommand(_COMMANDS + "settings", "List the settings of the components."),
 }
 

@@ -15,6 +15,7 @@ _NOT_INHERITED_SETTINGS = {
 """Settings that mean something else to the platform, or that the platform sets itself."""
 _SECRET_VARIABLES = (
     "INGEST_API_KEY", "ANALYTICS_API_KEY", "ANALYTICS_WRITE_KEY", "BATCH_SIGNING_KEY",
+    "ALERTS_SIGNING_KEY", "SMTP_PASSWORD",
     "NATS_USER", "NATS_PASSWORD", "NATS_TOKEN",
 )  # fmt: skip
 """Variables that are handed on as secret files only."""

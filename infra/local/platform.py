@@ -18,7 +18,7 @@ from functions.common import logs
 from functions.common.broker import BrokerSettings, connect, ensure_streams, without_login
 from infra.database import housekeeping
 from infra.database.migrate import migrate
-from infra.local import environment, services, state_dir
+from infra.local import alerts, environment, services, state_dir
 from infra.local.errors import PlatformError
 from infra.local.functions.replica import prepare_starts
 from infra.local.functions.secrets import DOORS, open_doors
@@ -44,6 +44,9 @@ DOOR_EFFECTS = {
     "BATCH_AUTH": "anybody who reaches the gateway may store events",
 }
 """The settings that open a door, and what that means."""
+
+ALERTS_SETTINGS = ("functions.analytics_query.handler", alerts.MODULE)
+"""Whose settings judging alerts goes by: those of the figures, and those of sending."""
 
 ProgressCallback = Callable[[str], None]
 
@@ -108,7 +111,8 @@ async def running(
         for name in DOORS:
             if (folder / "secrets" / name).exists():
                 state_dir.read_secret(folder, name)  # an empty one stops the platform here
-        state_dir.ensure_secret(folder, "batch-signing-key")
+        for name in ("batch-signing-key", "alerts-signing-key"):
+            state_dir.ensure_secret(folder, name)
         state_dir.write_secret(
             folder, "nats-url", await _start_nats(settings, folder, stack, on_progress)
         )
@@ -137,6 +141,7 @@ async def running(
         )
         await gateway.start()
         stack.push_async_callback(gateway.stop)
+        stack.callback(_start_alerts(folder, gateway.url, databases.reader, function_settings))
         files = [Path(file.strip()) for file in settings.stack_files.split(",")]
         await gateway.deploy_stack(files)
         doors = tuple(_open_doors(gateway))
@@ -163,6 +168,19 @@ async def running(
         stack.callback(state_dir.remove_addresses, folder)
         yield Platform(folder, gateway.url, broker, connector_url, databases, gateway, doors)
         on_progress("stopping")
+
+
+def _start_alerts(
+    folder: Path,
+    gateway_url: str,
+    database_url: str,
+    function_settings: Mapping[str, type[BaseSettings]],
+) -> Callable[[], None]:
+    variables = {"PUBLIC_URL": f"{gateway_url}/function/analytics-query/"}
+    for module in ALERTS_SETTINGS:
+        if module in function_settings:
+            variables |= environment.settings_of(function_settings[module])
+    return alerts.start(folder, database_url, variables)
 
 
 def _open_doors(gateway: LocalGateway) -> Generator[str]:

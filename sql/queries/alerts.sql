@@ -48,4 +48,79 @@ FROM workspace.alerts AS a,
         UNION ALL
         SELECT a.webhook WHERE a.webhook IS NOT NULL
     ) AS r
-WHERE a.id = :id::uuid;
+WHERE a.id = :id::uuid
+RETURNING id::text;
+
+-- name: claim_alert
+-- Whoever judges it has it until a time; should that end without a word, another judges it then.
+UPDATE workspace.alerts
+SET next_at = :until
+WHERE id = (
+    SELECT id FROM workspace.alerts
+    WHERE next_at <= :now ORDER BY next_at FOR UPDATE SKIP LOCKED LIMIT 1
+)
+RETURNING id::text, name, rule, emails, webhook, changed_at, judged, firing_since;
+
+-- name: alert_named
+SELECT id::text, name, rule, emails, webhook, changed_at, judged, firing_since
+FROM workspace.alerts WHERE name = :name;
+
+-- name: alerts_to_try
+SELECT id::text, name, rule, emails, webhook, changed_at, judged, firing_since
+FROM workspace.alerts ORDER BY lower(name), id;
+
+-- name: store_verdict
+-- Nothing where somebody has changed the alert meanwhile: it is judged anew.
+UPDATE workspace.alerts
+SET judged = :judged, firing_since = :firing_since, next_at = :next_at, checked_at = :now,
+    value = CASE WHEN :looked THEN :value ELSE value END,
+    compared = CASE WHEN :looked THEN :compared ELSE compared END,
+    check_error = NULL
+WHERE id = :id::uuid AND changed_at = :changed_at
+RETURNING id::text;
+
+-- name: store_check_error
+UPDATE workspace.alerts SET next_at = :next_at, checked_at = :now, check_error = :error
+WHERE id = :id::uuid AND changed_at = :changed_at
+RETURNING id::text;
+
+-- name: add_message
+INSERT INTO workspace.alert_messages (alert_id, recipient, message, next_at)
+VALUES (:id::uuid, :recipient, :message::jsonb, :now)
+RETURNING id::text;
+
+-- name: claim_messages
+-- One of a recipient at a time: that something is over does not come before that it began.
+UPDATE workspace.alert_messages AS m
+SET attempts = m.attempts + 1, next_at = :until
+FROM workspace.alerts AS a
+WHERE a.id = m.alert_id AND m.id IN (
+    SELECT c.id
+    FROM workspace.alert_messages AS c
+    WHERE c.next_at <= :now AND NOT EXISTS (
+        SELECT FROM workspace.alert_messages AS e
+        WHERE e.alert_id = c.alert_id AND e.recipient = c.recipient
+            AND (e.made_at, e.id) < (c.made_at, c.id)
+    )
+    ORDER BY c.next_at
+    FOR UPDATE OF c SKIP LOCKED
+    LIMIT :most
+)
+RETURNING m.id::text, m.alert_id::text, a.name, m.recipient, m.message, m.attempts, m.made_at;
+
+-- name: delete_message
+DELETE FROM workspace.alert_messages WHERE id = :id::uuid RETURNING id::text;
+
+-- name: put_message_off
+UPDATE workspace.alert_messages SET next_at = :next_at WHERE id = :id::uuid RETURNING id::text;
+
+-- name: note_sent
+UPDATE workspace.alerts SET notified_at = :now, send_errors = send_errors - :recipient
+WHERE id = :id::uuid
+RETURNING id::text;
+
+-- name: note_not_sent
+UPDATE workspace.alerts
+SET send_errors = send_errors || jsonb_build_object(:recipient::text, :error::text)
+WHERE id = :id::uuid
+RETURNING id::text;

@@ -45,8 +45,8 @@ OTHERS = {
     "internet": Pod(address="203.0.113.7"),
 }  # fmt: skip
 """Pods that no manifest here has, as their own charts label them."""
-PORTS = (53, 80, 443, 3000, 4222, 5432, 6222, 6443, 8000, 8012, 8013, 8022, 8080, 8081, 8082, 8083,
-         8112, 8222, 9090, 9091, 9187)  # fmt: skip
+PORTS = (53, 80, 443, 587, 3000, 4222, 5432, 6222, 6443, 8000, 8012, 8013, 8022, 8080, 8081, 8082,
+         8083, 8112, 8222, 9090, 9091, 9187)  # fmt: skip
 CONFINED = ("default/stranger", "default/impostor", "universe/stranger", "openfaas-fn/stranger",
             "internet")  # fmt: skip
 
@@ -68,6 +68,7 @@ BASE = {
     "universe/nats": "universe/nats:6222",
     "openfaas-fn/ingest": "universe/nats:4222",
     "universe/exporter, universe/migrate, universe/housekeeping": "universe/postgres:5432",
+    "universe/alerts": "universe/postgres:5432 internet:443 internet:587",
     "openfaas-fn/process-batch, openfaas-fn/analytics-query": "universe/postgres:5432",
     "openfaas/prometheus, monitoring/prometheus": "universe/connector:8083 universe/exporter:8082 "
     + " ".join(

@@ -98,14 +98,17 @@ def _has_port(ports: list[Manifest] | None, target: Pod, port: int, protocol: st
     )  # fmt: skip
 
 
+def _is_in(block: Manifest, text: str) -> bool:
+    address, network = ip_address(text), ip_network(block["cidr"])
+    if any(address in ip_network(each) for each in block.get("except", [])):
+        return False
+    return address.version == network.version and address in network
+
+
 def _is_peer(peer: Manifest, pod: Pod, other: Pod) -> bool:
     if "ipBlock" in peer:
         # what it says about pods' addresses depends on the network: only others count here
-        if other.address is None:
-            return False
-        network = ip_network(peer["ipBlock"]["cidr"])
-        address = ip_address(other.address)
-        return address.version == network.version and address in network
+        return other.address is not None and _is_in(peer["ipBlock"], other.address)
     if other.address is not None:
         return False
     if "namespaceSelector" in peer:

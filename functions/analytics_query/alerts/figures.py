@@ -29,6 +29,11 @@ class Figure:
     accuracy: Callable[[Any], Any] | None = None
 
     @property
+    def grows(self) -> bool:
+        """Whether it only grows while an interval goes on, so that it is judged before its end."""
+        return self.unit == "count" or self.title in ("Revenue", "Spend")
+
+    @property
     def by_day(self) -> bool:
         """Whether it is known by whole days only: what was spent is imported so."""
         return self.report == "economics" and self.title not in ("Clicks", "Purchase rate")
@@ -102,6 +107,20 @@ FIGURES: dict[str, Figure] = {
     "returnOnSpend": Figure("Return on spend", "ratio", "economics", _cost("returnOnSpend")),
 }
 """By the names that they have in responses."""
+
+SUMMARY = (
+    "events",
+    "uniqueUsers",
+    "buyers",
+    "conversionRate",
+    "purchases",
+    "revenue",
+    "averageOrderValue",
+    "clickThroughRate",
+    "spend",
+    "returnOnSpend",
+)
+"""What a summary says; of figures that are not known, nothing."""
 
 
 def known_figure(name: str) -> str:

@@ -26,8 +26,8 @@ class Alert(TypedDict):
 
     `webhook` is its address without what is secret in it. `state` is `new` until a figure was
     judged, and `ok` of a summary. `value` is the figure when it was last looked at, `weekBefore`
-    that of a week before; null: not known. `waiting` is how many messages are not sent yet;
-    `lastError` is what went wrong with judging or sending; null: nothing.
+    that of a week before, where that is compared; null: not known. `waiting` is how many messages
+    are not sent yet; `lastError` is what went wrong with judging or sending; null: nothing.
     """
 
     id: str

@@ -2,7 +2,6 @@
 
 import functools
 import time
-from typing import Any
 
 import flask
 from psycopg import DataError
@@ -14,9 +13,8 @@ from functions.common.json_text import to_json
 from .. import database, metrics
 from ..errors import UnsupportedQueryError
 from ..problems import invalid_parameter
-from ..query.events_to_read import check_events_to_read
-from ..query.filters import QueryParameters, ReportQuery
-from ..query.told_country import with_users_country
+from ..query.filters import QueryParameters
+from ..reports.compute import compute
 from ..reports.events import EventsQuery
 from ..reports.report import Report
 from ..settings import settings
@@ -42,11 +40,7 @@ def _compute(report: Report, query: QueryParameters, limits: Limits | None) -> C
             metrics.CACHE_HITS.labels(report.name).inc()
             return cached
         with metrics.REPORT_SECONDS.labels(report.name).time():
-            if isinstance(query, ReportQuery):
-                if query.filter:
-                    check_events_to_read(snapshot, query, "filter")
-                query = with_users_country(snapshot, query)
-            response: Any = report.compute(snapshot, query)
+            response = compute(snapshot, report, query)
     if limits is not None and "leftOut" in response:
         response["leftOut"] = None  # it is what the filters do not let through
     computed = cached_report(to_json(response), version)

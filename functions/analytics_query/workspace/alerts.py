@@ -13,12 +13,12 @@ from typing_extensions import TypedDict
 from functions.common.errors import RequestRefusedError
 
 from ..alerts.rule import MAX_EMAILS, Email, Rule, Webhook, rule_json
-from ..database import Connection
+from ..database import Connection, execute, run
 from ..formatting import Count
 from ..problems import invalid_parameter
 from ..query.statements import Statements
 from .bodies import JSON_TYPE, read_json
-from .by_id import IdQuery, Name, Written, deletion, prepare_id, run, written
+from .by_id import IdQuery, Name, Written, deletion, prepare_id, written
 from .write import Write
 
 SQL = Statements("alerts.sql")
@@ -104,7 +104,7 @@ def _change(connection: Connection, given: tuple[UUID, NewAlert]) -> Written:
 
 
 def _test(connection: Connection, id_: UUID) -> Tested:
-    made = connection.execute(SQL["add_test_messages"], {"id": id_})  # type: ignore[arg-type]
+    made = execute(connection, SQL["add_test_messages"], id=id_)
     if not made.rowcount:
         raise RequestRefusedError(404, "There is none of this id.")
     return {"id": str(id_), "messages": made.rowcount}
@@ -117,8 +117,8 @@ ADD = Write(
     description="Watches a figure of the dashboard, or sends a summary of it every day or week. "
     "People get an e-mail, a webhook a JSON document, when the condition begins to hold and when "
     "it does not any more: judged after the end of each interval, what is `above` and only grows "
-    "also before. A figure that is not known (null) says nothing. This version keeps alerts only: "
-    "nothing judges or sends them yet.",
+    "also before. A figure that is not known (null) says nothing. What is sent, and when, is up to "
+    "the job that judges alerts.",
     bodies=BODIES,
     response=Written,
     prepare=partial(read_json, NEW),
@@ -147,8 +147,7 @@ TEST = Write(
     method="POST",
     summary="Send a test",
     description="Sends everybody whom the alert names a message that says that it is a test. It is "
-    "sent when alerts are judged the next time, which nothing does yet; what goes wrong is in "
-    "`lastError` of the alert.",
+    "sent when alerts are judged the next time; what goes wrong is in `lastError` of the alert.",
     bodies={},
     query=IdQuery,
     response=Tested,

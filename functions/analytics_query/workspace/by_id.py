@@ -1,6 +1,6 @@
 """What rows of the workspace have in common: they are named by an id."""
 
-from typing import Annotated, LiteralString, cast
+from typing import Annotated
 from uuid import UUID
 
 import flask
@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 from functions.common.errors import RequestRefusedError
 
-from ..database import Connection, Row
+from ..database import Connection, run
 from ..query.filters import QueryParameters
 from ..web.parameters import parse
 from .write import Write
@@ -39,11 +39,6 @@ def prepare_id(request: flask.Request) -> UUID:
         RequestRefusedError: 422, it names none.
     """
     return parse(IdQuery, request.args).id
-
-
-def run(connection: Connection, statement: str, **params: object) -> Row | None:
-    """Run a statement that returns one row, or none."""
-    return connection.execute(cast(LiteralString, statement), params).fetchone()
 
 
 def written(connection: Connection, statement: str, **params: object) -> Written:

@@ -8,11 +8,11 @@ import flask
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
-from ..database import Connection
+from ..database import Connection, run
 from ..problems import invalid_parameter
 from ..query.statements import Statements
 from .bodies import JSON_TYPE, read_json
-from .by_id import IdQuery, Name, Written, deletion, prepare_id, run, written
+from .by_id import IdQuery, Name, Written, deletion, prepare_id, written
 from .write import Write
 
 SQL = Statements("views.sql")

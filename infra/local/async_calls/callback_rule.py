@@ -10,13 +10,12 @@ from dataclasses import dataclass
 
 from yarl import URL
 
+from functions.common.addresses import Address, is_public, parse_address
 from infra.local.errors import CallbackRefusedError
 
 _SETTING = "ALLOWED_CALLBACK_HOSTS"
 _LOOPBACK = ("127.0.0.0/8", "::1/128")
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -68,7 +67,7 @@ class CallbackRule:
             self._addresses.append(_Addresses(ipaddress.ip_network(entry, strict=False), None))
             return
         host, port = _split_port(entry)
-        address = _address(host)
+        address = parse_address(host)
         if address is not None:
             self._addresses.append(_Addresses(ipaddress.ip_network(address), port))
             return
@@ -94,19 +93,19 @@ class CallbackRule:
             host, port = (parsed.host or "").lower().rstrip("."), parsed.port or 0
         except ValueError as error:
             raise CallbackRefusedError(f"the callback is not a URL: {error}") from error
-        address = _address(host)
+        address = parse_address(host)
         if address is None:
             allowed = any(name.matches(host, port) for name in self._names)
         else:
             any_host = any(name.name == "*" and name.matches(host, port) for name in self._names)
-            allowed = self._lists(address, port) or (any_host and _is_public(address))
+            allowed = self._lists(address, port) or (any_host and is_public(address))
         if not allowed:
             raise CallbackRefusedError(f"{host}:{port} is not listed in {_SETTING}")
 
     def allows_address(self, host: str, port: int) -> bool:
         """Return whether a connection may be made to what a listed name has resolved to."""
-        address = _address(host)
-        return address is not None and (_is_public(address) or self._lists(address, port))
+        address = parse_address(host)
+        return address is not None and (is_public(address) or self._lists(address, port))
 
     def _lists(self, address: Address, port: int) -> bool:
         return any(listed.matches(address, port) for listed in self._addresses)
@@ -122,20 +121,3 @@ def _split_port(entry: str) -> tuple[str, int | None]:
     if not host or (port and not port.isdigit()):
         raise ValueError(f"{entry} is not a host, an address or a network")
     return host.lower().rstrip("."), int(port) if port else None
-
-
-def _address(host: str) -> Address | None:
-    """Return an address, the IPv4 one where IPv6 only wraps it; None for a name."""
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return None
-    if isinstance(address, ipaddress.IPv6Address):
-        if address in _NAT64:
-            return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        return address.ipv4_mapped or address.sixtofour or address
-    return address
-
-
-def _is_public(address: Address) -> bool:
-    return address.is_global and not address.is_multicast

@@ -1,0 +1,330 @@
+"""Alerts over a real database, to a real mail server and a real webhook."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+from functions.common import signature
+from infra.cli.load.event_generator import Mix
+from tests.conftest import Database
+from tests.support import oracle
+from tests.support.mail import REFUSED, Mailbox, certificate_in, smtp_server
+from tests.support.secrets import secrets_folder
+from tests.support.stored_events import generated, store
+from tests.support.tied_process import start_python
+
+KEY = "a key for webhooks"
+PAGE = "https://universe.example/page/"
+
+
+class Hook:
+    """A webhook, which keeps what it gets.
+
+    Attributes:
+        status: what it answers.
+        requests: headers and bodies, in their order.
+        release: it answers once this is set.
+    """
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.requests: list[tuple[dict[str, str], bytes]] = []
+        self.release = threading.Event()
+        self.release.set()
+        hook = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                hook.requests.append((dict(self.headers), body))
+                hook.release.wait(60)
+                self.send_response(hook.status)
+                self.send_header("Location", f"http://127.0.0.1:{hook.port}/elsewhere")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: Any) -> None:
+                """Keep quiet."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = int(self.server.server_address[1])
+        self.url = f"http://127.0.0.1:{self.port}/hook?token=secret"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def documents(self) -> list[dict[str, Any]]:
+        return [json.loads(body) for _, body in self.requests]
+
+
+@pytest.fixture
+def hook() -> Iterator[Hook]:
+    hook = Hook()
+    yield hook
+    hook.release.set()
+    hook.server.shutdown()
+    hook.server.server_close()
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    with smtp_server() as mailbox:
+        yield mailbox
+
+
+class Alerts:
+    """The program, and the rules in its database."""
+
+    def __init__(self, database: Database, folder: Path, **environment: str) -> None:
+        self.database = database
+        self.log = folder / "alerts.log"
+        secrets = secrets_folder(
+            folder / "secrets", alerts_signing_key=KEY, smtp_password="right\n"
+        )
+        self.environment = {
+            "DATABASE_READER_URL": database.reader_url,
+            "SECRETS_DIR": str(secrets),
+            "SMTP_HOST": "127.0.0.1",
+            "SMTP_SECURITY": "none",
+            "ALERTS_PRIVATE_ADDRESSES": "true",
+            "ALERTS_DELAY": "0",
+            "PUBLIC_URL": PAGE,
+            "CURRENCY": "EUR",
+            **environment,
+        }
+
+    def start(self, *arguments: str, **environment: str) -> Any:
+        with self.log.open("ab") as output:
+            variables = self.environment | environment
+            program = ["-m", "functions.analytics_query.alerts", *arguments]
+            return start_python(program, variables, output.fileno())
+
+    def run(self, *arguments: str, **environment: str) -> str:
+        """Run it, and return what it said."""
+        before = self.log.stat().st_size if self.log.exists() else 0
+        process = self.start(*arguments, **environment)
+        assert process.wait(120) == 0, self.log.read_text()
+        return self.log.read_bytes()[before:].decode()
+
+    def ask(self, statement: str, **params: Any) -> list[dict[str, Any]]:
+        with (
+            psycopg.connect(self.database.url, autocommit=True) as connection,
+            connection.cursor(row_factory=dict_row) as cursor,
+        ):
+            cursor.execute(statement, params)  # type: ignore[arg-type]
+            return cursor.fetchall() if cursor.description else []
+
+    def add(self, name: str, rule: dict[str, Any], *recipients: str) -> None:
+        hooks = [each for each in recipients if "@" not in each]
+        self.ask(
+            "INSERT INTO workspace.alerts (name, rule, emails, webhook)"
+            " VALUES (%(name)s, %(rule)s, %(emails)s, %(webhook)s)",
+            name=name,
+            rule=Jsonb({"filters": {}} | rule),
+            emails=[each for each in recipients if "@" in each],
+            webhook=hooks[0] if hooks else None,
+        )
+
+    def one(self, name: str) -> dict[str, Any]:
+        [row] = self.ask("SELECT * FROM workspace.alerts WHERE name = %(name)s", name=name)
+        return row
+
+
+def below(value: str, **more: Any) -> dict[str, Any]:
+    return {
+        "kind": "figure",
+        "figure": "revenue",
+        "interval": "day",
+        "condition": "below",
+        "value": value,
+        **more,
+    }
+
+
+@pytest.mark.slow
+def test_an_alert_is_sent_once_and_so_is_that_it_is_over(
+    database: Database, tmp_path: Path, hook: Hook, mailbox: Mailbox
+) -> None:
+    """By mail and to the webhook, with the figure of yesterday."""
+    now = datetime.now(UTC)
+    events = generated(300, mix=Mix(days=3), until=now)
+    store(database.url, events)
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    yesterday = {"from": oracle.utc(today - timedelta(days=1)), "to": oracle.utc(today)}
+    revenue = oracle.amount(oracle.chosen(oracle.facts(events), yesterday))
+    alerts = Alerts(database, tmp_path, SMTP_PORT=str(mailbox.port))
+    alerts.add("Too little", below("1000000"), "a@example.com", "b@example.com", hook.url)
+    alerts.add("Enough", below("0"), "a@example.com")
+    said = alerts.run("check")
+    assert said.count("Too little: sent") == 3
+    assert mailbox.subjects() == ["Alert: Too little"] * 2
+    assert {str(mail["To"]) for mail in mailbox.mails} == {"a@example.com", "b@example.com"}
+    assert f"Revenue: {revenue:,.2f} EUR on " in mailbox.text()
+    assert f"{PAGE}?from=" in mailbox.text()
+    [(headers, body)] = hook.requests
+    signature.verify([KEY.encode()], headers[signature.HEADER], body, time.time())
+    [document] = hook.documents()
+    assert (document["kind"], document["value"]) == ("fired", f"{revenue:f}")
+    assert document["from"] == f"{today - timedelta(days=1):%Y-%m-%dT%H:%M:%SZ}"
+    assert document["alert"]["name"] == "Too little"
+    row = alerts.one("Too little")
+    assert row["firing_since"] is not None
+    assert row["notified_at"] is not None
+    assert (row["value"], row["send_errors"]) == (revenue, {})
+    assert alerts.one("Enough")["firing_since"] is None
+
+    # a second run, also one that judges the same again, tells nobody the same again
+    alerts.ask("UPDATE workspace.alerts SET next_at = now(), judged = NULL")
+    alerts.run("check")
+    assert (len(mailbox.mails), len(hook.requests)) == (2, 1)
+    alerts.ask(
+        "UPDATE workspace.alerts SET next_at = now(), judged = NULL,"
+        " rule = jsonb_set(rule, '{value}', '\"0\"') WHERE name = 'Too little'"
+    )
+    alerts.run("check")
+    assert mailbox.subjects()[2:] == ["Recovered: Too little"] * 2
+    assert hook.documents()[-1]["kind"] == "recovered"
+
+
+@pytest.mark.slow
+def test_a_message_that_cannot_be_sent_is_tried_again_and_said(
+    database: Database, tmp_path: Path, hook: Hook, mailbox: Mailbox
+) -> None:
+    alerts = Alerts(database, tmp_path, SMTP_PORT=str(mailbox.port), ALERTS_ATTEMPTS="3")
+    hook.status = 503
+    alerts.add("Less", below("1"), REFUSED, "a@example.com", hook.url)
+    said = alerts.run("check")
+    assert "nobody@example.com: refused: 550 no such user here; given up" in said
+    shown = f"http://127.0.0.1:{hook.port}/…: it answers 503"
+    assert f"not sent: {shown}\n" in said
+    errors = alerts.one("Less")["send_errors"]
+    assert errors[hook.url] == shown
+    assert mailbox.subjects() == ["Alert: Less"]
+    # not before its time; what is over is not said before what began
+    alerts.run("check")
+    assert len(hook.requests) == 1
+    alerts.ask(
+        "UPDATE workspace.alerts SET next_at = now(), judged = NULL,"
+        " rule = jsonb_set(rule, '{value}', '\"0\"')"
+    )
+    alerts.run("check")
+    assert mailbox.subjects() == ["Alert: Less", "Recovered: Less"]
+    assert len(hook.requests) == 1
+    hook.status = 204
+    alerts.ask("UPDATE workspace.alert_messages SET next_at = now()")
+    alerts.run("check")
+    assert [document["kind"] for document in hook.documents()] == ["fired", "fired", "recovered"]
+    assert len({document["id"] for document in hook.documents()}) == 2
+    assert list(alerts.one("Less")["send_errors"]) == [f"mailto:{REFUSED}"]
+    assert alerts.ask("SELECT FROM workspace.alert_messages") == []
+    # given up after the last attempt
+    hook.status = 500
+    alerts.run("test", "Less")
+    for _ in range(2):
+        alerts.ask("UPDATE workspace.alert_messages SET next_at = now()")
+        said = alerts.run("check")
+    assert "it answers 500; given up" in said
+    assert alerts.ask("SELECT FROM workspace.alert_messages") == []
+
+
+@pytest.mark.slow
+def test_a_webhook_leads_nowhere_else(
+    database: Database, tmp_path: Path, hook: Hook, mailbox: Mailbox
+) -> None:
+    alerts = Alerts(database, tmp_path, SMTP_PORT=str(mailbox.port))
+    alerts.add("Less", below("1"), hook.url)
+    hook.status = 302
+    assert "answers 302: no redirect is followed; given up" in alerts.run("check")
+    assert len(hook.requests) == 1
+    for host in ("127.0.0.1", "localhost", "[::1]", "0.0.0.0", "169.254.169.254"):
+        alerts.ask(
+            "UPDATE workspace.alerts SET webhook = %(url)s", url=f"http://{host}:{hook.port}/"
+        )
+        said = alerts.run("test", "Less", ALERTS_PRIVATE_ADDRESSES="false")
+        assert "its address is private" in said, host
+    assert len(hook.requests) == 1
+    alerts.ask("UPDATE workspace.alerts SET webhook = NULL, emails = '{a@example.com}'")
+    said = alerts.run("test", "Less", ALERTS_EMAIL_DOMAINS="example.org, example.net")
+    assert "not listed in ALERTS_EMAIL_DOMAINS" in said
+    assert alerts.run("test", "Less", ALERTS_EMAIL_DOMAINS="example.com").endswith("sent\n")
+
+
+@pytest.mark.slow
+def test_mail_goes_encrypted_with_a_login(database: Database, tmp_path: Path) -> None:
+    certificate = certificate_in(tmp_path)
+    with smtp_server(certificate, ("universe", "right")) as mailbox:
+        alerts = Alerts(
+            database,
+            tmp_path,
+            SMTP_PORT=str(mailbox.port),
+            SMTP_SECURITY="starttls",
+            SMTP_USER="universe",
+            SMTP_FROM="alerts@universe.example",
+        )
+        alerts.add("Less", below("1"), "a@example.com")
+        assert "certificate verify failed" in alerts.run("check")
+        assert mailbox.mails == []
+        trusted = {"SSL_CERT_FILE": str(certificate)}
+        alerts.ask("UPDATE workspace.alert_messages SET next_at = now()")
+        said = alerts.run("check", SMTP_USER="somebody", **trusted)
+        assert "the mail server refuses: 535" in said
+        alerts.ask("UPDATE workspace.alert_messages SET next_at = now()")
+        assert alerts.run("check", **trusted) == "Less: sent\n"
+        [mail] = mailbox.mails
+        assert mail["From"] == "Universe <alerts@universe.example>"
+        assert str(mail["Message-ID"]).endswith("@universe.example>")
+
+
+@pytest.mark.slow
+def test_one_that_hangs_holds_up_no_other(
+    database: Database, tmp_path: Path, hook: Hook, mailbox: Mailbox
+) -> None:
+    """Nor one that cannot be judged; and two that judge at the same time send it once."""
+    alerts = Alerts(database, tmp_path, SMTP_PORT=str(mailbox.port), ALERTS_TIMEOUT="2")
+    hook.release.clear()
+    for number in range(3):
+        alerts.add(f"Hangs {number}", below("1"), hook.url)
+    by_property = {"filter": ["device:is:mobile"]}
+    store(database.url, generated(20, until=datetime.now(UTC) - timedelta(days=1)))
+    alerts.add("Broken", below("1", filters=by_property), "a@example.com")
+    alerts.add("Fine", below("1000000"), "a@example.com")
+    both = [alerts.start("check", FILTER_MAX_EVENTS="0") for _ in range(2)]
+    assert [process.wait(120) for process in both] == [0, 0]
+    assert mailbox.subjects() == ["Alert: Fine"]
+    assert len(hook.requests) == 3
+    assert "It cannot be judged: " in alerts.one("Broken")["check_error"]
+    assert "timed out" in next(iter(alerts.one("Hangs 0")["send_errors"].values()))
+
+
+@pytest.mark.slow
+def test_a_summary_is_sent_once_a_day(database: Database, tmp_path: Path, mailbox: Mailbox) -> None:
+    alerts = Alerts(database, tmp_path, SMTP_PORT=str(mailbox.port), TIMEZONE="Europe/Berlin")
+    store(database.url, generated(400, mix=Mix(days=3), until=datetime.now(UTC)))
+    daily = {"kind": "summary", "every": "day", "weekday": "monday", "hour": 0}
+    alerts.add("Every morning", daily, "a@example.com")
+    # what was due before it was asked for is not sent
+    assert "The next summary is sent at" in alerts.run("check")
+    assert mailbox.mails == []
+    seen = alerts.run("check", "--dry-run")
+    assert "The next summary is sent at" in seen
+    alerts.ask(
+        "UPDATE workspace.alerts SET next_at = now(), changed_at = now() - interval '2 days'"
+    )
+    seen = alerts.run("check", "--dry-run")
+    assert "would be sent: Every morning: " in seen
+    assert mailbox.mails == []
+    alerts.run("check")
+    alerts.ask("UPDATE workspace.alerts SET next_at = now()")
+    alerts.run("check")
+    assert len(mailbox.mails) == 1
+    assert mailbox.subjects()[0].startswith("Every morning: ")
+    assert "Conversion" in mailbox.text()
+    assert "with the change against the day before." in mailbox.text()
