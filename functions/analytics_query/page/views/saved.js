@@ -1,8 +1,9 @@
-// Views by name, and links that read with limits: a dialog that is loaded when it is opened.
+// Views by name, links that read with limits, and alerts: a dialog that is loaded when it is opened.
 
 import { fetchReport, send } from "../lib/api.js";
 import { byId, element } from "../lib/dom.js";
 import * as format from "../lib/format.js";
+import { alertsPart } from "./alerts.js";
 import { limitsInWords } from "./shared.js";
 import { sayProblem } from "./writing.js";
 
@@ -22,8 +23,11 @@ export async function showSaved(page) {
 }
 
 async function draw(page) {
-  const [views, shares] = await Promise.all([fetchReport("views", {}), fetchReport("shares", {})]);
-  byId("saved-body").replaceChildren(viewsPart(views.items, page), linksPart(shares.items, page));
+  const [views, shares, alerts] = await Promise.all(["views", "shares", "alerts"].map((name) => fetchReport(name, {})));
+  const { filter, ...one } = page.filters();
+  const chosen = Object.fromEntries(Object.entries(one).filter(([, value]) => value));
+  byId("saved-body").replaceChildren(viewsPart(views.items, page), linksPart(shares.items, chosen, filter, page),
+    alertsPart(alerts, (act) => doing(act, page), filter.length ? { ...chosen, filter } : chosen, [limitsInWords(chosen), ...filter].join(", ")));
 }
 
 const say = (error) => sayProblem(byId("saved-error"), error);
@@ -67,9 +71,7 @@ function rename(row, id, name, page) {
   input.select();
 }
 
-function linksPart(items, page) {
-  const { filter, ...rest } = page.filters();
-  const chosen = Object.fromEntries(Object.entries(rest).filter(([, value]) => value));
+function linksPart(items, chosen, filter, page) {
   const rows = items.map(({ id, name, filters, expiresAt }) => element("li", { "data-link": id },
     element("span", {}, element("strong", {}, name), ` ${limitsInWords(filters)}, until ${day.format(new Date(expiresAt))}`),
     act("Revoke", doing(() => send("DELETE", "shares", { id }), page), `Revoke the link ${name}`)));
