@@ -45,20 +45,20 @@ def test_an_alert_is_made_of_the_filters_tried_and_deleted(page: Page, live: Ana
         "value": "0.045",
         "filters": {"source": "tiktok", "filter": ["device:is:iOS"]},
     }
-    text = page.one("[data-alert='Too few buy']").text
+    [text] = page.texts("[data-alert='Too few buy']")
     assert "Conversion is below 4.5 % on a day, of device:is:iOS, source tiktok" in text
     assert "a@example.com, https://hooks.example.com/…" in text
     assert "not judged yet" in text
 
     page.one("[aria-label='Send a test of Too few buy']").click()
-    wait_until(lambda: "2 to be sent" in page.one("[data-alert='Too few buy']").text)
+    wait_until(lambda: "2 to be sent" in "".join(page.texts("[data-alert='Too few buy']")))
     page.one("#make-summary [name=name]").send_keys("Mondays")
     page.one("#make-summary [name=to]").send_keys("all@example.com", Keys.ENTER)
     wait_until(lambda: page.all("[data-alert=Mondays]"))
-    assert "Summary every Monday at 08:00" in page.one("[data-alert=Mondays]").text
+    assert "Summary every Monday at 08:00" in "".join(page.texts("[data-alert=Mondays]"))
     page.one("#make-summary [name=name]").send_keys("Mondays")
     page.one("#make-summary [name=to]").send_keys("all@example.com", Keys.ENTER)
-    wait_until(lambda: "Another alert is called so" in page.one("#saved-error").text)
+    wait_until(lambda: "Another alert is called so" in "".join(page.texts("#saved-error")))
     assert all("422" in message for message in page.errors())
     for name in ("Mondays", "Too few buy"):
         page.one(f"[aria-label='Delete the alert {name}']").click()
