@@ -96,11 +96,10 @@ class Function:
         self.last_active = now = time.monotonic()
         self.invocations.end(status, now - started)
 
-    def pick(self) -> Replica | None:
-        """Return the ready replica with the fewest requests in flight, counted as one more.
+    def next_replica(self) -> Replica | None:
+        """Return the ready replica with the fewest requests in flight.
 
-        Among equals it is the one that was not picked for the longest time. The caller must
-        `release` it.
+        Among equals it is the one that was not picked for the longest time.
         """
         best: Replica | None = None
         for replica in self._ready:
@@ -110,11 +109,20 @@ class Function:
                 or (replica.in_flight == best.in_flight and replica.last_pick < best.last_pick)
             ):
                 best = replica
-        if best is not None:
-            self._picks += 1
-            best.last_pick = self._picks
-            best.in_flight += 1
         return best
+
+    def take(self, replica: Replica) -> None:
+        """Count one more request to a ready replica; the caller must `release` it."""
+        self._picks += 1
+        replica.last_pick = self._picks
+        replica.in_flight += 1
+
+    def pick(self) -> Replica | None:
+        """Return the next replica, taken; the caller must `release` it."""
+        replica = self.next_replica()
+        if replica is not None:
+            self.take(replica)
+        return replica
 
     async def wait_and_pick(self) -> Replica:
         """Scale up from zero if needed, wait for a ready replica and pick it.

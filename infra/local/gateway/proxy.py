@@ -71,14 +71,14 @@ class ProxyRoutes:
         content = request.content
         if function is None or not content.is_eof() or is_operation(function.version, target):
             return None
-        replica = function.pick()
+        replica = function.next_replica()
         if replica is None:
             return None
         assert replica.upstream is not None
         connection = replica.upstream.idle_connection()
         if connection is None:
-            replica.release()
-            return None
+            return None  # `invoke` connects to it
+        function.take(replica)
         dropped = self._dropped(request)
         call = Call(request, target, content.read_nowait(), None, dropped, invocation=True)
         invocation = Invocation(self, function, call, replica, connection, guard)
