@@ -74,6 +74,9 @@ def _seal(connection: Connection, day: date) -> None:
                 sql.Identifier(name), sql.SQL(definition)
             )
         )
+    # VACUUM takes events whose commit is not on disk yet, where the server does not wait for that,
+    # for events that not all can see: this commit waits, and all before it are on disk then
+    connection.execute("SET synchronous_commit = on")
     connection.execute("SELECT mark_sealed(%s)", [day])
     # Vacuumed, the index of the sample of users is all that reports of people read, and not each of
     # its events as well: that takes several times as long.
