@@ -152,7 +152,7 @@ def test_every_client_of_the_overlays_verifies(
         assert "verify-full" in modes, workload
         mounts = [mount["mountPath"] for mount in container["volumeMounts"]]
         assert any(str(Path(file).parent) in mounts for file in files if file), workload
-    assert asking == 3
+    assert asking == 4
 
 
 @pytest.mark.slow
