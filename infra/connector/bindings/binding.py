@@ -23,6 +23,7 @@ from infra.connector.bindings.order import (
     too_early,
 )
 from infra.connector.bindings.spec import BindingSpec
+from infra.connector.cancel import cancel_all
 from infra.connector.delivery.attempts import AttemptCounter
 from infra.connector.delivery.batcher import BatchLimits
 from infra.connector.delivery.bisect import halves
@@ -209,8 +210,7 @@ class Binding:
         try:
             await self._dispatcher.run(drain_timeout)
         finally:
-            keeping.cancel()
-            await asyncio.wait((keeping,))
+            await cancel_all((keeping,))
             await turn.lease.release(self._timeout if self._dispatcher.cut else 0.0)
 
     def change(self, spec: BindingSpec, target: ConsumerTarget, invoker: Invoker) -> None:

@@ -13,6 +13,7 @@ from nats.errors import Error as NatsError
 
 from functions.common.backoff import Backoff
 from functions.common.log_on_change import LogOnChange
+from infra.connector.cancel import cancel_all
 from infra.connector.delivery.gate import Gate
 from infra.connector.delivery.message import Delivery, Message
 from infra.connector.delivery.pause import Pause
@@ -186,10 +187,7 @@ class Dispatcher:
             self._wake.clear()
             await self._return_waiting()
         self.cut = bool(self.running)
-        for task in list(self.running):
-            task.cancel()
-        if self.running:
-            await asyncio.wait(self.running)
+        await cancel_all(self.running)
         await inflight.nak(inflight.all())
         await inflight.flush_acks()
 
@@ -210,7 +208,7 @@ class Dispatcher:
     async def _return_waiting(self) -> None:
         """Return the messages that are not being delivered to the stream."""
         self._queue.clear()
-        if self._turn:
+        if self._turn and not self.stopping:  # when stopping, no delivery starts any more
             self._turn.count_again()
         delivering = {
             message.top.key for delivery in self.running.values() for message in delivery.messages
