@@ -25,6 +25,7 @@ from infra.connector.bindings.binding import Binding
 from infra.connector.bindings.discovery import BindingKey, SpecReader, fixed_specs, resolve_streams
 from infra.connector.bindings.orphans import FunctionConsumer, Orphans
 from infra.connector.bindings.spec import BindingSpec
+from infra.connector.cancel import cancel_all
 from infra.connector.dlq.publisher import DeadLetterPublisher, DeadLetterRoute
 from infra.connector.dlq.redrive import (
     original_stream,
@@ -175,11 +176,10 @@ class Connector:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stopped.wait(), settings.discovery_interval)
         finally:
-            measuring.cancel()
-            await asyncio.wait((measuring,))
+            await cancel_all((measuring,))
             await self._stop_bindings()
-            announcing.cancel()  # the other connectors hear of what still runs until it has ended
-            await asyncio.wait((announcing,))
+            # the other connectors hear of what still runs until it has ended
+            await cancel_all((announcing,))
             await session.close()
             if nc.is_closed:
                 logger.error("the NATS connection was closed for good: %s", nc.last_error)
@@ -266,8 +266,7 @@ class Connector:
         stopped.cancel()
         if working.done():
             return working.result()
-        working.cancel()
-        await asyncio.wait((working,))
+        await cancel_all((working,))
         return None
 
     # Discovery

@@ -20,6 +20,7 @@ from functions.common.broker import (
 from functions.common.correlation import CALL_ID_HEADER
 from functions.common.log_on_change import LogOnChange
 from functions.common.nats_client import NatsClient
+from infra.connector.cancel import cancel_all
 from infra.local.async_calls.call import AsyncCall
 from infra.local.async_calls.callback_rule import CallbackRule
 from infra.local.async_calls.callbacks import Callbacks
@@ -75,8 +76,7 @@ class AsyncCallQueue:
     async def stop(self) -> None:
         """Refuse calls, finish those in flight or return them to the stream, and disconnect."""
         if self._connecting is not None:
-            self._connecting.cancel()
-            await asyncio.gather(self._connecting, return_exceptions=True)
+            await cancel_all((self._connecting,))
         nc, self._nc = self._nc, None
         await asyncio.gather(*(worker.stop() for worker in self._workers.values()))
         if self._session is not None:
