@@ -144,58 +144,48 @@ def _judge(
         anew: judge as if nothing had been judged yet.
     """
     rule = RULE.validate_python(row["rule"])
-    zone = ZoneInfo(settings().timezone)
-    now = datetime.now(UTC)
-    delay = timedelta(seconds=options.alerts_delay)
-    context: dict[str, Any] = {
-        "zone": zone,
-        "currency": workspace().currency,
-        "page": options.public_url,
-    }
+    times = Times(
+        datetime.now(UTC),
+        ZoneInfo(settings().timezone),
+        timedelta(seconds=options.alerts_delay),
+        timedelta(seconds=options.alerts_early),
+    )
+    zone, currency = times.zone, workspace().currency
+    context: dict[str, Any] = {"zone": zone, "currency": currency, "page": options.public_url}
+    judged = None if anew else row["judged"]
     with database.snapshot() as snapshot:
-        if isinstance(rule, SummaryRule):
-            changed_at = row["changed_at"]
-            judged = None if anew else row["judged"]
-            return _summarize(snapshot, row["name"], rule, judged, changed_at, now, delay, context)
-        state = State(None if anew else row["judged"], row["firing_since"])
-        early = timedelta(seconds=options.alerts_early)
         reader = _Reader(snapshot, rule.filters, zone)
-        verdict = judge(
-            rule,
-            state,
-            Times(now, zone, delay, early),
-            lambda span: reader.read(rule.figure, span),
-        )
+        if isinstance(rule, SummaryRule):
+            return _summarize(row, rule, judged, times, reader, context)
+        state = State(judged, row["firing_since"])
+        verdict = judge(rule, state, times, lambda span: reader.read(rule.figure, span))
     seen, event = verdict.seen, verdict.event
-    words = "" if seen is None else message.seen_in_words(rule, seen, zone, context["currency"])
+    words = "" if seen is None else message.seen_in_words(rule, seen, zone, currency)
     if event is None or seen is None:
         return verdict, words, None
     return verdict, words, message.of_event(row["name"], rule, event, seen, **context)
 
 
 def _summarize(
-    snapshot: Snapshot,
-    name: str,
+    row: Row,
     rule: SummaryRule,
     judged: datetime | None,
-    changed_at: datetime,
-    now: datetime,
-    delay: timedelta,
+    times: Times,
+    reader: "_Reader",
     context: dict[str, Any],
 ) -> tuple[Verdict, str, Message | None]:
-    zone: ZoneInfo = context["zone"]
-    at = last_summary(rule, now - delay, zone)
-    next_at = next_summary(rule, now - delay, zone) + delay
+    zone, now = times.zone, times.now - times.delay
+    at = last_summary(rule, now, zone)
+    next_at = next_summary(rule, now, zone) + times.delay
     # what was to be sent before somebody asked for it is not sent
-    if at <= (judged or changed_at):
+    if at <= (judged or row["changed_at"]):
         words = f"The next summary is sent at {next_at.astimezone(zone):%Y-%m-%d %H:%M}."
         return Verdict(State(judged), None, None, next_at), words, None
     span, before = summarized(rule, at, zone)
-    reader = _Reader(snapshot, rule.filters, zone)
     figures = {
         figure: (reader.read(figure, span), reader.read(figure, before)) for figure in SUMMARY
     }
-    made = message.of_summary(name, rule, span, figures, **context)
+    made = message.of_summary(row["name"], rule, span, figures, **context)
     return Verdict(State(at), None, None, next_at), made.sentences[0], made
 
 

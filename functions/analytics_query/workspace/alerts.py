@@ -15,10 +15,9 @@ from functions.common.errors import RequestRefusedError
 from ..alerts.rule import MAX_EMAILS, Email, Rule, Webhook, rule_json
 from ..database import Connection, execute, run
 from ..formatting import Count
-from ..problems import invalid_parameter
 from ..query.statements import Statements
 from .bodies import JSON_TYPE, read_json
-from .by_id import IdQuery, Name, Written, deletion, prepare_id, written
+from .by_id import IdQuery, Name, Written, add_named, change_named, deletion, prepare_id
 from .write import Write
 
 SQL = Statements("alerts.sql")
@@ -78,18 +77,11 @@ def _params(alert: NewAlert) -> dict[str, Any]:
     }
 
 
-def _taken() -> Exception:
-    return invalid_parameter("name", "Another alert is called so", "taken")
-
-
 def _add(connection: Connection, alert: NewAlert) -> Written:
     counted = run(connection, SQL["count_alerts"])
     if counted is not None and counted["alerts"] >= MAX_ALERTS:
         raise RequestRefusedError(422, f"There are {MAX_ALERTS} alerts already: delete some.")
-    row = run(connection, SQL["add_alert"], **_params(alert))
-    if row is None:
-        raise _taken()
-    return {"id": row["id"]}
+    return add_named(connection, SQL["add_alert"], "alert", **_params(alert))
 
 
 def _prepare_change(request: flask.Request) -> tuple[UUID, NewAlert]:
@@ -98,9 +90,8 @@ def _prepare_change(request: flask.Request) -> tuple[UUID, NewAlert]:
 
 def _change(connection: Connection, given: tuple[UUID, NewAlert]) -> Written:
     id_, alert = given
-    if run(connection, SQL["another_alert_of_name"], id=id_, name=alert.name) is not None:
-        raise _taken()
-    return written(connection, SQL["change_alert"], id=id_, **_params(alert))
+    others, change = SQL["another_alert_of_name"], SQL["change_alert"]
+    return change_named(connection, others, change, "alert", id=id_, **_params(alert))
 
 
 def _test(connection: Connection, id_: UUID) -> Tested:

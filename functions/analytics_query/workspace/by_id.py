@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 from functions.common.errors import RequestRefusedError
 
 from ..database import Connection, run
+from ..problems import invalid_parameter
 from ..query.filters import QueryParameters
 from ..web.parameters import parse
 from .write import Write
@@ -51,6 +52,48 @@ def written(connection: Connection, statement: str, **params: object) -> Written
     if row is None:
         raise RequestRefusedError(404, "There is none of this id.")
     return {"id": row["id"]}
+
+
+def add_named(connection: Connection, statement: str, what: str, **params: object) -> Written:
+    """Run a statement that adds a row, unless there is one of its name.
+
+    Args:
+        connection: to the database.
+        statement: returns the id of the row that it adds.
+        what: is added, for the answer.
+        params: of the statement.
+
+    Raises:
+        RequestRefusedError: 422, the name is another's.
+    """
+    row = run(connection, statement, **params)
+    if row is None:
+        raise _name_taken(what)
+    return {"id": row["id"]}
+
+
+def change_named(
+    connection: Connection, others: str, statement: str, what: str, **params: object
+) -> Written:
+    """Run a statement that changes a row and may give it another name.
+
+    Args:
+        connection: to the database.
+        others: finds another row of the name, by `id` and `name`.
+        statement: returns the id of the row that it changes.
+        what: is changed, for the answer.
+        params: of the statement, `id` and `name` among them.
+
+    Raises:
+        RequestRefusedError: 422, the name is another's; 404, there is no such row.
+    """
+    if run(connection, others, id=params["id"], name=params["name"]) is not None:
+        raise _name_taken(what)
+    return written(connection, statement, **params)
+
+
+def _name_taken(what: str) -> Exception:
+    return invalid_parameter("name", f"Another {what} is called so", "taken")
 
 
 def deletion(name: str, summary: str, description: str, statement: str) -> Write:

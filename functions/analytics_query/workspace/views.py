@@ -8,11 +8,10 @@ import flask
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
-from ..database import Connection, run
-from ..problems import invalid_parameter
+from ..database import Connection
 from ..query.statements import Statements
 from .bodies import JSON_TYPE, read_json
-from .by_id import IdQuery, Name, Written, deletion, prepare_id, written
+from .by_id import IdQuery, Name, Written, add_named, change_named, deletion, prepare_id
 from .write import Write
 
 SQL = Statements("views.sql")
@@ -43,14 +42,7 @@ EXAMPLE = {"name": "Germany, this month", "query": "range=month&country=DE"}
 
 
 def _add(connection: Connection, view: NewView) -> Written:
-    row = run(connection, SQL["add_view"], name=view.name, query=view.query)
-    if row is None:
-        raise _taken()
-    return {"id": row["id"]}
-
-
-def _taken() -> Exception:
-    return invalid_parameter("name", "Another view is called so", "taken")
+    return add_named(connection, SQL["add_view"], "view", name=view.name, query=view.query)
 
 
 def _prepare_change(request: flask.Request) -> tuple[UUID, ChangedView]:
@@ -59,9 +51,9 @@ def _prepare_change(request: flask.Request) -> tuple[UUID, ChangedView]:
 
 def _change(connection: Connection, given: tuple[UUID, ChangedView]) -> Written:
     id_, view = given
-    if run(connection, SQL["another_view_of_name"], id=id_, name=view.name) is not None:
-        raise _taken()
-    return written(connection, SQL["change_view"], id=id_, name=view.name, query=view.query)
+    others, change = SQL["another_view_of_name"], SQL["change_view"]
+    params = {"id": id_, "name": view.name, "query": view.query}
+    return change_named(connection, others, change, "view", **params)
 
 
 def _json(schema: TypeAdapter[Any]) -> dict[str, Any]:
