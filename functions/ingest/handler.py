@@ -53,11 +53,8 @@ check_settings(settings())
 
 
 _PLAIN_TEXT = "text/plain; charset=utf-8"
-_ONE_ACCEPTED = b'{"accepted":1,"rejected":[]}'
-_ONE_ACCEPTED_LINES = (
-    b"content-type: application/json\r\nx-call-id: %%b\r\nx-content-type-options: nosniff\r\n"
-    b"content-length: %d\r\n" % len(_ONE_ACCEPTED)
-)
+_ONE_ACCEPTED = RawResponse(202, b'{"accepted":1,"rejected":[]}', health.JSON)
+_ONE_ACCEPTED_LINES = asgi.header_lines(_ONE_ACCEPTED, "%b").encode()
 _accepted = {source: metrics.ACCEPTED.labels(source) for source in SOURCES}
 
 
@@ -190,7 +187,7 @@ def _end(
     else:
         _accepted[source].inc()
         exchange.record(202)
-        respond(202, _ONE_ACCEPTED_LINES % exchange.call_id.encode(), _ONE_ACCEPTED)
+        respond(202, _ONE_ACCEPTED_LINES % exchange.call_id.encode(), _ONE_ACCEPTED.body)
 
 
 def _why_nothing_is_accepted(validated: ValidatedEvents, webhook: Webhook | None) -> str:

@@ -190,6 +190,11 @@ Respond = Callable[[int, bytes, bytes], None]
 
 def write_short(respond: Respond, response: RawResponse, call_id: str) -> None:
     """Write the response to a request that was taken below ASGI (the template's shortcut.py)."""
+    respond(response.status, header_lines(response, call_id).encode("latin-1"), response.body)
+
+
+def header_lines(response: RawResponse, call_id: str) -> str:
+    """Return the header lines of a response that has a body, each with its end."""
     fields = {
         "content-type": response.content_type,
         _CALL_ID_NAME: call_id,
@@ -197,5 +202,4 @@ def write_short(respond: Respond, response: RawResponse, call_id: str) -> None:
         "content-length": str(len(response.body)),
         **response.headers,
     }
-    lines = "".join(f"{name.lower()}: {value}\r\n" for name, value in fields.items())
-    respond(response.status, lines.encode("latin-1"), response.body)
+    return "".join(f"{name.lower()}: {value}\r\n" for name, value in fields.items())
