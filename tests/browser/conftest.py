@@ -12,10 +12,15 @@ from tests.support.dashboard import with_events
 
 @pytest.fixture(scope="module")
 def live(
-    postgres: EmbeddedPostgres, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    postgres: EmbeddedPostgres,
+    migrated_template: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Analytics]:
+    """The function over stored events, with the `SETTINGS` of the test file, if it has any."""
     folder = tmp_path_factory.mktemp("analytics")
-    with with_events(postgres, migrated_template, folder) as function:
+    settings: dict[str, str] = getattr(request.module, "SETTINGS", {})
+    with with_events(postgres, migrated_template, folder, **settings) as function:
         yield function
 
 

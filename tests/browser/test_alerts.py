@@ -1,27 +1,16 @@
 """Alerts and summaries in the dialog of views, on the dashboard of a function that writes."""
 
-from collections.abc import Iterator
-
 import pytest
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
-from infra.local.servers.postgres import EmbeddedPostgres
 from tests.support.analytics import Analytics
 from tests.support.browser import Page
-from tests.support.dashboard import visit, with_events
+from tests.support.dashboard import visit
 from tests.support.net import wait_until
 
+SETTINGS = {"ANALYTICS_WRITE_AUTH": "none"}
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def live(
-    postgres: EmbeddedPostgres, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Analytics]:
-    folder = tmp_path_factory.mktemp("analytics")
-    with with_events(postgres, migrated_template, folder, ANALYTICS_WRITE_AUTH="none") as function:
-        yield function
 
 
 def test_an_alert_is_made_of_the_filters_tried_and_deleted(page: Page, live: Analytics) -> None:

@@ -1,27 +1,17 @@
 """What happened, marked on the curves, and listed below them."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 from selenium.webdriver.common.keys import Keys
 
-from infra.local.servers.postgres import EmbeddedPostgres
 from tests.support.analytics import Analytics
 from tests.support.browser import Page
-from tests.support.dashboard import card, loaded, midnight, visit, with_events
+from tests.support.dashboard import card, loaded, midnight, visit
 from tests.support.net import wait_until
 
+SETTINGS = {"ANALYTICS_WRITE_AUTH": "none"}
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def live(
-    postgres: EmbeddedPostgres, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Analytics]:
-    folder = tmp_path_factory.mktemp("analytics")
-    with with_events(postgres, migrated_template, folder, ANALYTICS_WRITE_AUTH="none") as function:
-        yield function
 
 
 def labels(page: Page, name: str) -> list[str]:

@@ -1,7 +1,7 @@
 """axe has nothing to say: every view, full, empty and without its database, in both themes."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -12,22 +12,14 @@ from infra.local.servers.postgres import EmbeddedPostgres
 from tests.support import axe
 from tests.support.analytics import Analytics, analytics
 from tests.support.browser import Page
-from tests.support.dashboard import card, loaded, midnight, visit, with_events
+from tests.support.dashboard import card, loaded, midnight, visit
 from tests.support.local_gateway import running_gateway
 from tests.support.net import wait_until
 
+SETTINGS = {"ANALYTICS_WRITE_AUTH": "none"}
 pytestmark = pytest.mark.slow
 
 VIEWS = ("overview", "funnels", "retention", "costs", "events")
-
-
-@pytest.fixture(scope="module")
-def live(
-    postgres: EmbeddedPostgres, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Analytics]:
-    folder = tmp_path_factory.mktemp("analytics")
-    with with_events(postgres, migrated_template, folder, ANALYTICS_WRITE_AUTH="none") as function:
-        yield function
 
 
 @pytest.fixture(autouse=True)

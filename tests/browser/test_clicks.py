@@ -1,16 +1,14 @@
 """Every row and every bar of every view can be clicked: a filter, a range, or all of the event."""
 
-from collections.abc import Iterator
-
 import pytest
 from selenium.webdriver.common.keys import Keys
 
-from infra.local.servers.postgres import EmbeddedPostgres
 from tests.support.analytics import Analytics
 from tests.support.browser import Page
-from tests.support.dashboard import card, loaded, query_of, visit, with_events
+from tests.support.dashboard import card, loaded, query_of, visit
 from tests.support.net import wait_until
 
+SETTINGS = {"ANALYTICS_WRITE_AUTH": "none"}
 pytestmark = pytest.mark.slow
 
 REST = ("Unattributed", "All", "others", "more")
@@ -31,18 +29,13 @@ return [...new Set([...document.querySelectorAll("[data-card] tbody button")]
 
 
 @pytest.fixture(scope="module")
-def live(
-    postgres: EmbeddedPostgres, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Analytics]:
-    folder = tmp_path_factory.mktemp("analytics")
-    with with_events(postgres, migrated_template, folder, ANALYTICS_WRITE_AUTH="none") as function:
-        day = function.report("timeseries", interval="day")["series"][0]["points"][-3]["time"][:10]
-        body = f"date,source,campaignId,amount\n{day},facebook,campaign-01,10\n"
-        sent = function.client.put(
-            "/analytics/spend", content=body, headers={"Content-Type": "text/csv"}
-        )
-        assert sent.status_code == 200
-        yield function
+def live(live: Analytics) -> Analytics:
+    """The function, which knows what was spent."""
+    day = live.report("timeseries", interval="day")["series"][0]["points"][-3]["time"][:10]
+    body = f"date,source,campaignId,amount\n{day},facebook,campaign-01,10\n"
+    sent = live.client.put("/analytics/spend", content=body, headers={"Content-Type": "text/csv"})
+    assert sent.status_code == 200
+    return live
 
 
 def as_tables(page: Page) -> None:

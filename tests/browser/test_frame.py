@@ -15,7 +15,7 @@ from tests.support.browser import Page
 from tests.support.dashboard import card, check_totals, loaded, shows, with_events
 from tests.support.functions import running
 from tests.support.net import wait_until
-from tests.support.secrets import secrets_folder
+from tests.support.secrets import analytics_keys
 
 pytestmark = pytest.mark.slow
 
@@ -44,10 +44,10 @@ def live(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Analytics]:
     folder = tmp_path_factory.mktemp("analytics")
-    secrets = secrets_folder(
-        folder / "secrets", analytics_api_key="read\n", analytics_write_key="write\n"
-    )
-    options = {"SECRETS_DIR": str(secrets), "ANALYTICS_EMBED_ORIGINS": site[1]}
+    options = {
+        "SECRETS_DIR": analytics_keys(folder / "secrets"),
+        "ANALYTICS_EMBED_ORIGINS": site[1],
+    }
     with with_events(postgres, migrated_template, folder, **options) as function:
         yield function
 

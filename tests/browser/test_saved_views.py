@@ -21,7 +21,7 @@ from tests.support.dashboard import (
     with_events,
 )
 from tests.support.net import wait_until
-from tests.support.secrets import secrets_folder
+from tests.support.secrets import analytics_keys
 
 pytestmark = pytest.mark.slow
 
@@ -34,11 +34,8 @@ def live(
     postgres: EmbeddedPostgres, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Analytics]:
     folder = tmp_path_factory.mktemp("analytics")
-    secrets = secrets_folder(
-        folder / "secrets", analytics_api_key="read\n", analytics_write_key="write\n"
-    )
     options = {
-        "SECRETS_DIR": str(secrets),
+        "SECRETS_DIR": analytics_keys(folder / "secrets"),
         "ANALYTICS_EMBED_ORIGINS": "https://intranet.example https://*.agency.example:8443",
     }
     with with_events(postgres, migrated_template, folder, **options) as function:

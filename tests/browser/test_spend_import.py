@@ -11,7 +11,7 @@ from tests.support.analytics import Analytics
 from tests.support.browser import Page
 from tests.support.dashboard import loaded, midnight, rows_of, visit, with_events
 from tests.support.net import wait_until
-from tests.support.secrets import secrets_folder
+from tests.support.secrets import analytics_keys
 
 pytestmark = pytest.mark.slow
 
@@ -30,10 +30,9 @@ def live(
     postgres: EmbeddedPostgres, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Analytics]:
     folder = tmp_path_factory.mktemp("analytics")
-    secrets = secrets_folder(
-        folder / "secrets", analytics_api_key="read\n", analytics_write_key="write\n"
-    )
-    with with_events(postgres, migrated_template, folder, SECRETS_DIR=str(secrets)) as function:
+    with with_events(
+        postgres, migrated_template, folder, SECRETS_DIR=analytics_keys(folder / "secrets")
+    ) as function:
         yield function
 
 

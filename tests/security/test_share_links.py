@@ -10,7 +10,7 @@ import pytest
 from infra.cli.load.event_generator import Mix
 from infra.local.servers.postgres import EmbeddedPostgres
 from tests.support.analytics import Analytics, analytics
-from tests.support.secrets import secrets_folder
+from tests.support.secrets import analytics_keys
 from tests.support.stored_events import generated, store
 
 EVENTS = generated(600, seed=41, mix=Mix(days=6, users=60))
@@ -24,10 +24,9 @@ def live(
     postgres: EmbeddedPostgres, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Analytics]:
     folder = tmp_path_factory.mktemp("analytics")
-    secrets = secrets_folder(
-        folder / "secrets", analytics_api_key="read\n", analytics_write_key="write\n"
-    )
-    with analytics(postgres, migrated_template, folder, SECRETS_DIR=str(secrets)) as function:
+    with analytics(
+        postgres, migrated_template, folder, SECRETS_DIR=analytics_keys(folder / "secrets")
+    ) as function:
         store(function.owner_url, EVENTS)
         yield function
 

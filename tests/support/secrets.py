@@ -23,6 +23,11 @@ def secrets_folder(folder: Path, **secrets: str) -> Path:
     return folder
 
 
+def analytics_keys(folder: Path) -> str:
+    """Return a folder with a key that may read from analytics-query, `read`, and one, `write`."""
+    return str(secrets_folder(folder, analytics_api_key="read\n", analytics_write_key="write\n"))
+
+
 def open_doors(secrets: Path) -> dict[str, str]:
     """Return the settings that open the doors for which there is no key, as locally."""
     return {variable: "none" for name, variable in DOORS.items() if not (secrets / name).exists()}

@@ -11,7 +11,7 @@ import pytest
 
 from infra.local.servers.postgres import EmbeddedPostgres
 from tests.support.analytics import Analytics, analytics
-from tests.support.secrets import secrets_folder
+from tests.support.secrets import analytics_keys
 
 PROBLEM = "application/problem+json"
 READ, WRITE = {"X-Api-Key": "read"}, {"X-Api-Key": "write"}
@@ -30,10 +30,11 @@ def live(
     postgres: EmbeddedPostgres, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Analytics]:
     folder = tmp_path_factory.mktemp("analytics")
-    secrets = secrets_folder(
-        folder / "secrets", analytics_api_key="read\n", analytics_write_key="write\n"
-    )
-    settings = {"SECRETS_DIR": str(secrets), "CURRENCY": "EUR", "MAX_WRITE_BYTES": "20000"}
+    settings = {
+        "SECRETS_DIR": analytics_keys(folder / "secrets"),
+        "CURRENCY": "EUR",
+        "MAX_WRITE_BYTES": "20000",
+    }
     with analytics(postgres, migrated_template, folder, **settings) as function:
         yield function
 
