@@ -37,6 +37,7 @@ from tests.support.dashboard import (
     midnight,
     number,
     query_of,
+    rows_of,
     shows,
     total,
     visit,
@@ -50,6 +51,8 @@ from tests.support.secrets import secrets_folder
 from tests.support.stored_events import compact_deltas, generated, store
 
 DASH = "\u2013"
+UTC_ZONE = ZoneInfo("UTC")
+SOON = NOW + timedelta(minutes=5)
 CARDS = ("events-over-time", "funnel", "revenue-over-time", "countries", "campaigns", "audience")
 
 
@@ -506,6 +509,37 @@ def test_a_funnel_of_chosen_steps(page: Page, live: Analytics) -> None:
     page.driver.refresh()
     loaded(page)
     assert page.texts(card("steps", ".steps li p:first-child span")) == shown
+    # nothing was before: a count of 0, a rate that is not known
+    past = page.texts(card("steps", ".step-past"))
+    assert past[1] == f"previous: 0 people (new), {DASH} of the step before ({DASH})"
+
+    steps = "facebook:ad.view~facebook:ad.click"
+    span = f"from={oracle.utc(midnight(8))}&to={oracle.utc(midnight(0))}"
+    visit(page, live, f"?{span}&view=funnels&window=30d&each=source&steps={steps}")
+    now, then = (
+        oracle.funnel_steps(
+            within(start, start + timedelta(days=8)),
+            [lambda f: f.eventType == "ad.view", lambda f: f.eventType == "ad.click"],
+            timedelta(days=30),
+            "source",
+        )["facebook"]
+        for start in (midnight(8), midnight(16))
+    )
+    change = 100 * (now[1] / now[0] - then[1] / then[0])
+    figures = re.fullmatch(
+        rf"previous: {then[1]} people \(.+\), ([\d.]+)% of the step before \((.+) pp\)",
+        page.texts(card("steps", ".step-past"))[1],
+    )
+    assert figures
+    assert abs(float(figures[1]) - 100 * then[1] / then[0]) <= 0.051
+    assert abs(float(figures[2].replace("\u2212", "-")) - change) <= 0.051
+    assert rows_of(page, "steps", "tbody")[0][3].endswith(f" {figures[2]} pp")
+    page.one(card("steps", "[title='Show as a table']")).click()
+    head, everybody, facebook = rows_of(page, "steps")
+    assert head[-2:] == ["Did all, previous", "Did all, change"]
+    assert facebook[1:] == everybody[1:]
+    assert facebook[4:][:1] + facebook[6:][:1] == [f"{people:,}" for people in then]
+    assert facebook[-1] == f"{figures[2]} pp"
 
 
 @pytest.mark.slow
@@ -530,12 +564,61 @@ def test_who_comes_back(page: Page, live: Analytics) -> None:
             share = of.get(week + timedelta(days=7 * step), 0) / of[week]
             assert abs(float(text.rstrip("%")) - 100 * share) <= 0.051
     assert page.all(card("retention", ".unfinished"))
+    assert rows_of(page, "retention", "tfoot")[2][:2] == ["Change", "new"]
+    assert set(rows_of(page, "retention", "tfoot")[2][3:]) == {DASH}  # nothing was before
     Select(page.one("#by")).select_by_value("source")
     wait_until(lambda: page.texts(card("retention", "h3")) == ["Facebook", "TikTok"])
     loaded(page)
     assert query_of(page)["by"] == "source"
+    check_retention_before(page, live)
     page.one("[data-view=overview]").click()
-    shows(page, **question)
+    shows(page, **{name: oracle.utc(at) for name, at in (("from", midnight(6)), ("to", SOON))})
+
+
+def check_retention_before(page: Page, live: Analytics) -> None:
+    """Days that are over are compared with days that were whole, by people and in points."""
+    visit(page, live, "?range=7d&view=retention&cohort=day")
+    days = 6  # today is not over, nor was the day seven days ago that the other period ends in
+    of_period: list[list[list[int]]] = []
+    for ago in (6, 13):
+        ends = {"from": oracle.utc(midnight(ago)), "to": oracle.utc(midnight(ago - days))}
+        found = oracle.cohorts(FACTS, ends, "none", UTC_ZONE, "any", lambda at, _: at.date())
+        dates = [midnight(ago - day).date() for day in range(days)]
+        of_period.append(
+            [
+                [found.get("all", {}).get(first, {}).get(seen, 0) for seen in dates[place:]]
+                for place, first in enumerate(dates)
+            ]
+        )
+    now, then = of_period
+
+    def share(cohorts: list[list[int]], step: int) -> float | None:
+        whole = cohorts[: days - step]
+        people = sum(cohort[0] for cohort in whole)
+        return 100 * sum(cohort[step] for cohort in whole) / people if people else None
+
+    rows = {row[0]: row[1:] for row in rows_of(page, "retention", "tbody")}
+    for place, cohort in enumerate(now):
+        day = midnight(6 - place)
+        note = rows.pop(f"{day:%b} {day.day}, {day.year}", ["0"])[0].split()
+        assert number(note[0]) == cohort[0]
+        if cohort[0] and then[place][0]:
+            change = float(note[1].strip("+%").replace("\u2212", "-"))
+            assert abs(change - 100 * (cohort[0] / then[place][0] - 1)) <= 0.051
+    assert all(" " not in cells[0] for cells in rows.values())  # today
+
+    _, before, changed = rows_of(page, "retention", "tfoot")
+    assert before[0] == "All, previous"
+    for step in range(1, days):
+        shares = share(now, step), share(then, step)
+        texts = before[2 + step], changed[2 + step]
+        if None in shares:
+            assert DASH in texts
+            continue
+        assert abs(float(texts[0].rstrip("%")) - (shares[1] or 0)) <= 0.051
+        points = float(texts[1].removesuffix(" pp").replace("\u2212", "-"))
+        assert abs(points - ((shares[0] or 0) - (shares[1] or 0))) <= 0.051
+    assert changed[2 + days :] == [DASH]
 
 
 @pytest.mark.slow

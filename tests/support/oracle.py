@@ -146,9 +146,19 @@ def continued(some: Iterable[Fact]) -> int:
 
 
 def cohorts(
-    all_facts: list[Fact], question: dict[str, Any], split: str, zone: ZoneInfo, returns: str
+    all_facts: list[Fact],
+    question: dict[str, Any],
+    split: str,
+    zone: ZoneInfo,
+    returns: str,
+    start: Callable[[datetime, ZoneInfo], date] | None = None,
 ) -> dict[Any, dict[date, dict[date, int]]]:
-    """Return people by key, week of their first fact ever, and week in which they are seen."""
+    """Return people by key, week of their first fact ever, and week in which they are seen.
+
+    Args:
+        start: the first day of an interval other than the week.
+    """
+    start = start or week_of
     until = {name: value for name, value in question.items() if name != "from"}
     some = chosen(all_facts, until)
     times = {name: value for name, value in until.items() if name == "to"}
@@ -157,16 +167,16 @@ def cohorts(
     since = moment(question.get("from"))
     for fact in seen:
         if since is None or fact.at >= since:
-            weeks[fact.userId].add(week_of(fact.at, zone))
+            weeks[fact.userId].add(start(fact.at, zone))
     found: dict[Any, dict[date, dict[date, int]]] = {}
     keyed = grouped(some, lambda f: ("all" if split == "none" else getattr(f, split), f.userId))
     for (key, user), facts_of_user in keyed.items():
         first = min(fact.at for fact in facts_of_user)
         if key is None or (since is not None and first < since):
             continue
-        cohort = found.setdefault(key, {}).setdefault(week_of(first, zone), {})
+        cohort = found.setdefault(key, {}).setdefault(start(first, zone), {})
         for week in weeks[user]:
-            if week >= week_of(first, zone):
+            if week >= start(first, zone):
                 cohort[week] = cohort.get(week, 0) + 1
     return found
 

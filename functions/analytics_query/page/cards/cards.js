@@ -1,7 +1,8 @@
 // What each card shows of its report.
 
 import { bars } from "../tables/bars.js";
-import { meaning, title } from "../lib/definitions.js";
+import { compare, orDash, signed } from "./compared.js";
+import { meaning } from "../lib/definitions.js";
 import { element, link, scrolling } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { endsOf } from "../lib/intervals.js";
@@ -10,8 +11,6 @@ import { bounds, delta } from "./totals.js";
 import { zoneName } from "../lib/zone.js";
 
 const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
-/** A figure of which nothing can be known is null: a dash, not 0. */
-const orDash = (write) => (value) => (value === null ? "–" : write(value));
 const number = { number: true, format: orDash(format.count) };
 const amount = { number: true, format: format.money };
 
@@ -26,26 +25,6 @@ function course(before, figure) {
   const texts = points.map((point) => point[figure]);
   return { name: before.name, times: points.map((point) => point.time), values: texts.map(Number), texts };
 }
-
-/** A table with what some of its figures were in another period, and their change, beside it. */
-export function compare(table, before, figures) {
-  if (!before) return table;
-  const places = figures.map((figure) => table.columns.findIndex((column) => column.name === figure));
-  const key = (row) => row.filter((_, index) => !table.columns[index].number).join("\n");
-  const then = new Map(before.table.rows.map((row) => [key(row), row]));
-  return {
-    columns: [...table.columns, ...figures.flatMap((figure, index) => [
-      { ...table.columns[places[index]], name: `${figure}Before`, title: `${title(figure)}, ${before.name}` },
-      { name: `${figure}Change`, title: `${title(figure)}, change`, number: true, format: signed },
-    ])],
-    rows: table.rows.map((row) => [...row, ...places.flatMap((place) => {
-      const old = then.get(key(row))?.[place] ?? 0;
-      return [old, delta(row[place], old)];
-    })]),
-  };
-}
-
-export const signed = (rate) => (rate === null ? "new" : `${rate > 0 ? "+" : rate < 0 ? "−" : ""}${format.change(rate)}`);
 
 /** The column of intervals: a click on one makes it the range. */
 const timeColumn = (times, interval, zoom) => ({
@@ -127,13 +106,13 @@ export function funnel(report, purchases, before, pick) {
     table: compare({
       columns: [
         { name: "source", format: format.name, by: "source" }, { name: "top", ...number }, { name: "bottom", ...number },
-        { name: "clickThroughRate", number: true, format: format.percent },
+        { name: "clickThroughRate", number: true, rate: true, format: format.percent },
         { name: "purchases", ...number }, { name: "revenue", ...amount },
       ],
       rows: report.bySource.map((one) => [
         one.source, one.top, one.bottom, one.clickThroughRate, bought[one.source] ?? (one.bottom === null ? null : 0), one.revenue,
       ]),
-    }, before && { name: before.name, table: funnel(before.report, { purchases: 0, bySource: [] }, null).table }, ["top", "bottom", "revenue"]),
+    }, before && { name: before.name, table: funnel(before.report, { purchases: 0, bySource: [] }, null).table }, ["top", "bottom", "clickThroughRate", "revenue"]),
     chart: (body, charts) => {
       charts.funnel(body, {
         label: `Funnel: ${steps.map((step, index) => `${step} ${orDash(format.count)(totals[index])}`).join(", ")}`,
@@ -171,12 +150,12 @@ export function countries(report, picked, pick, before) {
       columns: [
         { name: "country", format: format.country, by: "country" }, { name: "events", ...number },
         { name: "uniqueUsers", ...number }, { name: "purchases", ...number },
-        { name: "revenue", ...amount }, { name: "clickThroughRate", number: true, format: format.percent },
+        { name: "revenue", ...amount }, { name: "clickThroughRate", number: true, rate: true, format: format.percent },
       ],
       rows: report.items.map((item) => [
         item.country, item.events, item.uniqueUsers, item.purchases, item.revenue, item.clickThroughRate,
       ]),
-    }, before && { name: before.name, table: countries(before.report, "", null, null).table }, ["events", "revenue"]),
+    }, before && { name: before.name, table: countries(before.report, "", null, null).table }, ["events", "revenue", "clickThroughRate"]),
     draw: (body) => body.replaceChildren(bars({
       caption: "Events by country", head: ["Country", "Events"],
       items: report.items.slice(0, 10).map((item) => ({

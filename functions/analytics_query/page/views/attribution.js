@@ -1,6 +1,6 @@
 // A card of the view of costs: which campaigns or sources brought the revenue, by what was touched before.
 
-import { compare } from "../cards/cards.js";
+import { compare } from "../cards/compared.js";
 import { toggled } from "../filters/chosen.js";
 import * as format from "../lib/format.js";
 import { figuresTable, rowHead } from "./figures_table.js";

@@ -1,6 +1,6 @@
 // The view of costs: what campaigns cost, and what they bring.
 
-import { compare } from "../cards/cards.js";
+import { compare } from "../cards/compared.js";
 import { toggled } from "../filters/chosen.js";
 import * as format from "../lib/format.js";
 import { figuresTable, rowHead } from "./figures_table.js";

@@ -1,6 +1,6 @@
 // A table of figures by campaign or source, with what changed beside them and a last row of them all.
 
-import { signed } from "../cards/cards.js";
+import { signed } from "../cards/compared.js";
 import { meaning, title } from "../lib/definitions.js";
 import { element, link, scrolling } from "../lib/dom.js";
 import * as format from "../lib/format.js";

@@ -2,6 +2,7 @@
 
 import { byId, element, link, scrolling } from "../lib/dom.js";
 import * as format from "../lib/format.js";
+import { changeNote, changeOf, compare, orNone, signed, signedPoints } from "../cards/compared.js";
 import { bounds } from "../cards/totals.js";
 import { filterInWords, toggled } from "../filters/chosen.js";
 import { filterForm } from "./filter_form.js";
@@ -49,13 +50,16 @@ const named = (event) => STAGES[event]
   ?? (({ source, eventType }) => `${source ? `${format.name(source)}: ` : ""}${format.eventType(eventType)}`)(kindOf(event));
 const nameOf = ({ event, filters }) => named(event) + (filters.length ? ` (${filters.map(filterInWords).join(", ")})` : "");
 
-export function ask(get, state, change) {
+export function ask(get, state, change, past) {
   const steps = parse(state.steps);
   const overview = get("overview", { funnelStage: null });
-  const report = get("steps", { steps: JSON.stringify(steps.map(question)), window: state.window, split: state.each });
+  const asked = { steps: JSON.stringify(steps.map(question)), window: state.window, split: state.each };
   overview.then(({ byEventType }) => edit(steps, byEventType, state, change, get), () => edit(steps, [], state, change, get));
   const who = (step) => change({ ...stateOf(step, state), view: "events" });
-  return { pending: [report], show: (answer) => show(answer, steps, (key) => change(toggled(state, state.each, key)), who) };
+  return {
+    pending: [get("steps", asked), orNone(past("steps", asked))],
+    show: (report, before) => show(report, before, steps, (key) => change(toggled(state, state.each, key)), who),
+  };
 }
 
 /** The steps to choose; the focus stays where it was. */
@@ -106,25 +110,20 @@ function edit(steps, known, state, change, get) {
   if (focused) byId(focused)?.focus();
 }
 
-function show(report, steps, pick, who) {
+function show(report, before, steps, pick, who) {
   const { split } = report;
   const [first] = report.steps;
   const last = report.steps.at(-1);
   const names = steps.map(nameOf);
   const title = { source: format.name, country: format.country }[split] ?? ((key) => key ?? "Unknown");
   const about = first.peopleAccuracy.exact ? "" : "≈ ";
+  const then = before?.report && { ...before, partly: before.report.omitted > 0 };
   return {
     empty: first.people === 0,
     sub: `${about}${format.count(last.people)} of ${about}${format.count(first.people)} people did all steps`
-      + (last.ofFirst === null ? "" : ` (${format.percent(last.ofFirst)}), within ${WINDOWS[report.window] ?? report.window}`),
-    table: {
-      columns: [
-        { name: "of", by: (row) => (row[0] === ALL ? null : split), format: (key) => (key === ALL ? ALL : title(key)) }, ...names.map((name, index) => ({ name: `${index + 1}. ${name}`, number: true, format: format.count })),
-        { name: "conversion", title: "Did all", number: true, format: format.percent },
-      ],
-      rows: [[ALL, report], ...report.items.map((item) => [item.key, item])]
-        .map(([key, item]) => [key, ...item.steps.map((step) => step.people), item.steps.at(-1).ofFirst]),
-    },
+      + (last.ofFirst === null ? "" : ` (${format.percent(last.ofFirst)}), within ${WINDOWS[report.window] ?? report.window}`)
+      + (before?.failed ? `; not compared: ${before.failed}` : ""),
+    table: compare(tableOf(report, names, title), then && { ...then, table: tableOf(then.report, names, title) }, [...names.map(columnOf), "conversion"]),
     draw: (body) => body.replaceChildren(
       element("ol", { class: "steps" }, ...report.steps.map((step, index) => element("li", {
         style: { "--share": String(step.ofFirst ?? 0) }, title: bounds(step.peopleAccuracy, format.count),
@@ -132,19 +131,47 @@ function show(report, steps, pick, who) {
       element("p", {}, `${index + 1}. `, link(names[index], () => who(steps[index]), "Show the events and people of this step"),
         element("span", {}, ` ${about}${format.count(step.people)} people`)),
       element("p", { class: "step-bar" }, element("span", {}, format.percent(step.ofFirst))),
-      index ? element("p", { class: "muted" }, `${format.percent(step.ofPrevious)} of the step before; ${about}${format.count(step.droppedOff)} dropped off`) : null))),
-      ...(report.items.length ? [perValue(report, names, title, pick)] : [])),
+      index ? element("p", { class: "muted" }, `${format.percent(step.ofPrevious)} of the step before; ${about}${format.count(step.droppedOff)} dropped off`) : null,
+      then ? element("p", { class: "muted step-past" }, against(step, then.report.steps[index], index, then.name)) : null))),
+      ...(report.items.length ? [perValue(report, then, names, title, pick)] : [])),
   };
 }
 
-function perValue(report, names, title, pick) {
-  const number = (text, more) => element("td", { class: "number", title: more }, text);
+const columnOf = (name, index) => `${index + 1}. ${name}`;
+
+function tableOf({ split, steps, items }, names, title) {
+  return {
+    columns: [
+      { name: "of", by: (row) => (row[0] === ALL ? null : split), format: (key) => (key === ALL ? ALL : title(key)) },
+      ...names.map((name, index) => ({ name: columnOf(name, index), number: true, format: format.count })),
+      { name: "conversion", title: "Did all", number: true, rate: true, format: format.percent },
+    ],
+    rows: [[ALL, steps], ...items.map((item) => [item.key, item.steps])]
+      .map(([key, of]) => [key, ...of.map((step) => step.people), of.at(-1).ofFirst]),
+  };
+}
+
+/** A step compared with what it was, in words; a rate of nobody is not known. */
+function against(now, then, index, name) {
+  if (!then.people && !now.people) return `Nobody in the other period (${name}) either`;
+  const rates = { ...(index > 1 ? { "of the first step": "ofFirst" } : {}), ...(index ? { "of the step before": "ofPrevious" } : {}) };
+  return [
+    `${name}: ${then.peopleAccuracy.exact ? "" : "≈ "}${format.count(then.people)} people (${signed(changeOf(now.people, then.people))})`,
+    ...Object.entries(rates).map(([words, rate]) => `${format.percent(then[rate])} ${words} (${signedPoints(changeOf(now[rate], then[rate], true))})`),
+  ].join(", ");
+}
+
+function perValue(report, then, names, title, pick) {
+  const number = (text, more, note) => element("td", { class: "number", title: more }, text, note);
+  const was = new Map(then?.report.items.map((item) => [item.key, item.steps]));
+  const note = (key, figure, index, now, rate) => changeNote(now, was.get(key)?.[index][rate ? "ofFirst" : "people"],
+    { figure, name: then?.name, show: rate ? format.percent : format.count, rate });
   return scrolling("The funnel by value", element("table", {},
     element("caption", { class: "hidden" }, "The funnel by value"),
     element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "Of"),
       ...names.map((name) => element("th", { scope: "col", class: "number" }, name)), element("th", { scope: "col", class: "number" }, "Did all"))),
-    element("tbody", {}, ...report.items.map((item) => element("tr", {},
-      element("th", { scope: "row" }, link(title(item.key), () => pick(item.key))),
-      ...item.steps.map((step) => number(format.count(step.people), bounds(step.peopleAccuracy, format.count))),
-      number(format.percent(item.steps.at(-1).ofFirst)))))));
+    element("tbody", {}, ...report.items.map(({ key, steps }) => element("tr", {},
+      element("th", { scope: "row" }, link(title(key), () => pick(key))),
+      ...steps.map((step, index) => number(format.count(step.people), bounds(step.peopleAccuracy, format.count), note(key, names[index], index, step.people, false))),
+      number(format.percent(steps.at(-1).ofFirst), null, note(key, "Did all", steps.length - 1, steps.at(-1).ofFirst, true)))))));
 }
