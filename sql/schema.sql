@@ -1690,6 +1690,26 @@ COMMENT ON COLUMN workspace.alert_messages.recipient IS 'mailto:ADDRESS, or the 
 
 
 --
+-- Name: alert_messages_in_order; Type: VIEW; Schema: workspace; Owner: -
+--
+
+CREATE VIEW workspace.alert_messages_in_order AS
+ SELECT id,
+    next_at
+   FROM workspace.alert_messages m
+  WHERE (((message ->> 'kind'::text) = 'test'::text) OR (NOT (EXISTS ( SELECT
+           FROM workspace.alert_messages e
+          WHERE ((e.alert_id = m.alert_id) AND (e.recipient = m.recipient) AND (ROW(e.made_at, e.id) < ROW(m.made_at, m.id)) AND ((e.message ->> 'kind'::text) <> 'test'::text))))));
+
+
+--
+-- Name: VIEW alert_messages_in_order; Type: COMMENT; Schema: workspace; Owner: -
+--
+
+COMMENT ON VIEW workspace.alert_messages_in_order IS 'the messages that may be sent next, at their time';
+
+
+--
 -- Name: alerts; Type: TABLE; Schema: workspace; Owner: -
 --
 

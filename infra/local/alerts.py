@@ -24,7 +24,7 @@ RUN_SECONDS = 300.0
 MAX_LOG_BYTES = 1024**2
 DUE = (
     "SELECT EXISTS (SELECT FROM workspace.alerts WHERE next_at <= now())"
-    " OR EXISTS (SELECT FROM workspace.alert_messages WHERE next_at <= now())"
+    " OR EXISTS (SELECT FROM workspace.alert_messages_in_order WHERE next_at <= now())"
 )
 
 
@@ -53,7 +53,7 @@ def start(
     def rounds() -> None:
         while not stopped.wait(interval):
             try:
-                if _something_is_due(database_url):
+                if something_is_due(database_url):
                     running[:] = [_spawn(folder, variables)]
                     _wait(running[0], stopped)
             except (psycopg.Error, OSError) as error:
@@ -69,7 +69,8 @@ def start(
     return stop
 
 
-def _something_is_due(database_url: str) -> bool:
+def something_is_due(database_url: str) -> bool:
+    """Return whether an alert is to be judged, or a message to be sent, by now."""
     with psycopg.connect(database_url, autocommit=True, connect_timeout=10) as connection:
         [(due,)] = connection.execute(DUE).fetchall()
         return bool(due)

@@ -1214,6 +1214,18 @@ CREATE TABLE workspace.alert_messages (
 CREATE INDEX alert_messages_of ON workspace.alert_messages (alert_id, recipient, made_at);
 COMMENT ON COLUMN workspace.alert_messages.recipient IS 'mailto:ADDRESS, or the URL of a webhook';
 
+-- One of a recipient at a time: that something is over is not said before that it began. Tests wait for
+-- nothing, and nothing waits for them.
+CREATE VIEW workspace.alert_messages_in_order AS
+SELECT m.id, m.next_at
+FROM workspace.alert_messages AS m
+WHERE m.message ->> 'kind' = 'test' OR NOT EXISTS (
+    SELECT FROM workspace.alert_messages AS e
+    WHERE e.alert_id = m.alert_id AND e.recipient = m.recipient
+        AND (e.made_at, e.id) < (m.made_at, m.id) AND e.message ->> 'kind' <> 'test'
+);
+COMMENT ON VIEW workspace.alert_messages_in_order IS 'the messages that may be sent next, at their time';
+
 GRANT USAGE ON SCHEMA workspace TO universe_reader;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA workspace TO universe_reader;
 -- of tables that later migrations make

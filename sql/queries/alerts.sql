@@ -40,8 +40,8 @@ RETURNING a.id::text;
 DELETE FROM workspace.alerts WHERE id = :id::uuid RETURNING id::text;
 
 -- name: add_test_messages
-INSERT INTO workspace.alert_messages (alert_id, recipient, message)
-SELECT a.id, r.recipient, jsonb_build_object('kind', 'test')
+INSERT INTO workspace.alert_messages (alert_id, recipient, message, attempts, next_at)
+SELECT a.id, r.recipient, jsonb_build_object('kind', 'test'), :attempts, :next_at
 FROM workspace.alerts AS a,
     LATERAL (
         SELECT 'mailto:' || e AS recipient FROM unnest(a.emails) AS e
@@ -49,7 +49,7 @@ FROM workspace.alerts AS a,
         SELECT a.webhook WHERE a.webhook IS NOT NULL
     ) AS r
 WHERE a.id = :id::uuid
-RETURNING id::text;
+RETURNING id::text, alert_id::text, recipient, message, attempts, made_at;
 
 -- name: claim_alert
 -- Whoever judges it has it until a time; should that end without a word, another judges it then.
@@ -90,23 +90,25 @@ VALUES (:id::uuid, :recipient, :message::jsonb, :now)
 RETURNING id::text;
 
 -- name: claim_messages
--- One of a recipient at a time: that something is over does not come before that it began.
 UPDATE workspace.alert_messages AS m
 SET attempts = m.attempts + 1, next_at = :until
 FROM workspace.alerts AS a
 WHERE a.id = m.alert_id AND m.id IN (
-    SELECT c.id
-    FROM workspace.alert_messages AS c
-    WHERE c.next_at <= :now AND NOT EXISTS (
-        SELECT FROM workspace.alert_messages AS e
-        WHERE e.alert_id = c.alert_id AND e.recipient = c.recipient
-            AND (e.made_at, e.id) < (c.made_at, c.id)
-    )
-    ORDER BY c.next_at
-    FOR UPDATE OF c SKIP LOCKED
-    LIMIT :most
+    SELECT id FROM workspace.alert_messages_in_order
+    WHERE next_at <= :now ORDER BY next_at FOR UPDATE SKIP LOCKED LIMIT :most
 )
 RETURNING m.id::text, m.alert_id::text, a.name, m.recipient, m.message, m.attempts, m.made_at;
+
+-- name: waiting_messages
+-- What an alert has not told yet, by recipient, and when the first of it is tried again.
+SELECT m.recipient, count(*) AS messages, min(m.made_at) AS since,
+    (array_agg(m.next_at ORDER BY m.made_at, m.id))[1] AS next_at,
+    a.send_errors ->> m.recipient AS error
+FROM workspace.alert_messages AS m
+JOIN workspace.alerts AS a ON a.id = m.alert_id
+WHERE m.alert_id = :id::uuid AND m.message ->> 'kind' <> 'test'
+GROUP BY a.id, m.recipient
+ORDER BY m.recipient;
 
 -- name: delete_message
 DELETE FROM workspace.alert_messages WHERE id = :id::uuid RETURNING id::text;

@@ -9,15 +9,19 @@ one of them. Configuration: the settings of analytics-query, and those of alerts
 
 import argparse
 import sys
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import chain
 
 from pydantic import ValidationError
 
 from functions.common.errors import SecretError, UniverseError
 from functions.common.settings import setting_faults
 
+from ..formatting import format_time
 from ..settings import AlertsSettings
-from .check import check, look
-from .deliver import deliver, try_out
+from .check import Said, check, look
+from .deliver import Sent, Waiting, deliver, try_out
 
 
 def main() -> int:
@@ -31,19 +35,14 @@ def main() -> int:
     try:
         options = AlertsSettings()
         if given.command == "test":
-            try_out(given.name)
+            lines = map(_line, try_out(options, given.name))
+        elif given.dry_run:
+            lines = (line for said in look(options) for line in _seen(said))
         else:
-            for said in look(options) if given.dry_run else check(options):
-                print(f"{said.name}: {said.words}", flush=True)
-                if given.dry_run and said.message is not None:
-                    print(f"  would be sent: {said.message.subject}")
-                    for row in said.message.rows:
-                        print(f"  {row.title}: {row.value} {row.change}".rstrip())
-            if given.dry_run:
-                return 0
-        for sent in deliver(options):
-            what = "sent" if sent.error is None else f"not sent: {sent.error}"
-            print(f"{sent.name}: {what}", flush=True)
+            judged = (f"{said.name}: {said.words}" for said in check(options))
+            lines = chain(judged, map(_line, deliver(options)))
+        for line in lines:
+            print(line, flush=True)
     except (ValidationError, SecretError) as error:
         print("wrong setting " + "; ".join(setting_faults(error)), file=sys.stderr)
         return 1
@@ -51,6 +50,33 @@ def main() -> int:
         print(str(error), file=sys.stderr)
         return 1
     return 0
+
+
+def _seen(said: Said) -> Iterator[str]:
+    yield f"{said.name}: {said.words}"
+    if said.message is not None:
+        yield f"  would be sent: {said.message.subject}"
+        for row in said.message.rows:
+            yield f"  {row.title}: {row.value} {row.change}".rstrip()
+
+
+def _line(what: Sent | Waiting) -> str:
+    """Return what is said of a message."""
+    if isinstance(what, Waiting):
+        count = "1 message waits" if what.messages == 1 else f"{what.messages} messages wait"
+        error = f"; last error: {what.error}" if what.error else ""
+        return (
+            f"{count} for {what.recipient} since {_second(what.since)}, "
+            f"tried again at {_second(what.next_at)}{error}"
+        )
+    if what.error is None:
+        return f"{what.name}: sent"
+    again = f"; tried again at {_second(what.again)}" if what.again else ""
+    return f"{what.name}: not sent: {what.error}{again}"
+
+
+def _second(moment: datetime) -> str:
+    return format_time(moment.replace(microsecond=0))
 
 
 if __name__ == "__main__":

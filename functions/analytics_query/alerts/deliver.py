@@ -36,10 +36,37 @@ _MESSAGE = TypeAdapter(Message)
 
 @dataclass(frozen=True)
 class Sent:
-    """What came of one message; `error` is None where it was sent."""
+    """What came of one message.
+
+    Attributes:
+        name: of the alert.
+        recipient: as it may be shown.
+        error: why it was not sent; None: it was.
+        again: when it is tried again, if it is.
+    """
 
     name: str
     recipient: str
+    error: str | None = None
+    again: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Messages of an alert to one recipient that could not be sent yet.
+
+    Attributes:
+        recipient: as it may be shown.
+        messages: how many.
+        since: when the first of them was made.
+        next_at: when that is tried again.
+        error: why it was not sent; None: nobody has tried.
+    """
+
+    recipient: str
+    messages: int
+    since: datetime
+    next_at: datetime
     error: str | None
 
 
@@ -52,23 +79,34 @@ def deliver(options: AlertsSettings) -> Iterator[Sent]:
     Raises:
         DatabaseUnavailableError: the database is away.
     """
-    limit = 3 * options.alerts_timeout
     while True:
         now = datetime.now(UTC)
-        until = now + timedelta(seconds=2 * limit)
         with database.writing() as connection:
-            claim = {"now": now, "until": until, "most": AT_A_TIME}
+            claim = {"now": now, "until": _lease(options, now), "most": AT_A_TIME}
             rows = execute(connection, SQL["claim_messages"], **claim).fetchall()
         if not rows:
             return
-        for row, error in _send_all(options, rows, limit):
-            yield _settle(options, row, error)
+        yield from _deliver(options, rows)
 
 
-def _send_all(
-    options: AlertsSettings, rows: list[Row], limit: float
-) -> Iterator[tuple[Row, SendError | None]]:
-    """Yield messages as they are sent, or not, within a number of seconds."""
+def _lease(options: AlertsSettings, now: datetime) -> datetime:
+    """Return until when messages are with the process that sends them."""
+    return now + timedelta(seconds=2 * _limit(options))
+
+
+def _limit(options: AlertsSettings) -> float:
+    """Return how many seconds sending may take."""
+    return 3 * options.alerts_timeout
+
+
+def _deliver(options: AlertsSettings, rows: list[Row]) -> Iterator[Sent]:
+    for row, error in _send_all(options, rows):
+        yield _settle(options, row, error)
+
+
+def _send_all(options: AlertsSettings, rows: list[Row]) -> Iterator[tuple[Row, SendError | None]]:
+    """Yield messages as they are sent, or not, in time."""
+    limit = _limit(options)
     done: queue.SimpleQueue[tuple[str, SendError | None]] = queue.SimpleQueue()
 
     def send(row: Row) -> None:
@@ -121,35 +159,49 @@ def _message(row: Row, page: str) -> Message:
 
 def _settle(options: AlertsSettings, row: Row, error: SendError | None) -> Sent:
     """Write down what came of a message."""
-    recipient: str = row["recipient"]
-    mail = recipient.startswith(MAIL)
-    shown = recipient.removeprefix(MAIL) if mail else shown_webhook(recipient)
+    shown = _shown(row["recipient"])
     now = datetime.now(UTC)
-    about = {"id": row["alert_id"], "recipient": recipient}
+    about = {"id": row["alert_id"], "recipient": row["recipient"]}
     with database.writing() as connection:
         if error is None:
             run(connection, SQL["delete_message"], id=row["id"])
             run(connection, SQL["note_sent"], **about, now=now)
-            return Sent(row["name"], shown, None)
+            return Sent(row["name"], shown)
         lost = error.for_good or row["attempts"] >= options.alerts_attempts
         text = f"{shown}: {error}{'; given up' if lost else ''}"
         run(connection, SQL["note_not_sent"], **about, error=text)
         if lost:
             run(connection, SQL["delete_message"], id=row["id"])
-        else:
-            wait = timedelta(seconds=BACKOFF.delay(row["attempts"], random.random()))  # noqa: S311
-            run(connection, SQL["put_message_off"], id=row["id"], next_at=now + wait)
-    return Sent(row["name"], shown, text)
+            return Sent(row["name"], shown, text)
+        wait = timedelta(seconds=BACKOFF.delay(row["attempts"], random.random()))  # noqa: S311
+        run(connection, SQL["put_message_off"], id=row["id"], next_at=now + wait)
+    return Sent(row["name"], shown, text, now + wait)
 
 
-def try_out(name: str) -> None:
-    """Let an alert send a test.
+def _shown(recipient: str) -> str:
+    if recipient.startswith(MAIL):
+        return recipient.removeprefix(MAIL)
+    return shown_webhook(recipient)
+
+
+def try_out(options: AlertsSettings, name: str) -> Iterator[Waiting | Sent]:
+    """Send a test of an alert now, also where earlier messages wait, which are yielded first.
+
+    What cannot be sent waits and is tried again as others are.
 
     Raises:
-        UniverseError: there is none of this name.
+        UniverseError: there is no alert of this name.
+        DatabaseUnavailableError: the database is away.
     """
+    now = datetime.now(UTC)
     with database.writing() as connection:
-        row = run(connection, SQL["alert_named"], name=name)
-        if row is None:
+        found = run(connection, SQL["alert_named"], name=name)
+        if found is None:
             raise UniverseError(f"there is no alert {name!r}")
-        run(connection, SQL["add_test_messages"], id=row["id"])
+        earlier = execute(connection, SQL["waiting_messages"], id=found["id"]).fetchall()
+        params = {"id": found["id"], "attempts": 1, "next_at": _lease(options, now)}
+        made = execute(connection, SQL["add_test_messages"], **params).fetchall()
+    for row in earlier:
+        shown = _shown(row["recipient"])
+        yield Waiting(shown, row["messages"], row["since"], row["next_at"], row["error"])
+    yield from _deliver(options, [{**row, "name": name} for row in made])

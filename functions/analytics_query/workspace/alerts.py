@@ -1,5 +1,6 @@
 """Alerts and summaries: made, changed, deleted and tried. Others judge and send (`..alerts`)."""
 
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -95,7 +96,8 @@ def _change(connection: Connection, given: tuple[UUID, NewAlert]) -> Written:
 
 
 def _test(connection: Connection, id_: UUID) -> Tested:
-    made = execute(connection, SQL["add_test_messages"], id=id_)
+    params = {"id": id_, "attempts": 0, "next_at": datetime.now(UTC)}
+    made = execute(connection, SQL["add_test_messages"], **params)
     if not made.rowcount:
         raise RequestRefusedError(404, "There is none of this id.")
     return {"id": str(id_), "messages": made.rowcount}

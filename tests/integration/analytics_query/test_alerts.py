@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 
 from functions.common import signature
 from infra.cli.load.event_generator import Mix
+from infra.local.alerts import something_is_due
 from tests.conftest import Database
 from tests.support import oracle
 from tests.support.mail import REFUSED, Mailbox, certificate_in, smtp_server
@@ -204,7 +205,7 @@ def test_a_message_that_cannot_be_sent_is_tried_again_and_said(
     said = alerts.run("check")
     assert "nobody@example.com: refused: 550 no such user here; given up" in said
     shown = f"http://127.0.0.1:{hook.port}/…: it answers 503"
-    assert f"not sent: {shown}\n" in said
+    assert f"not sent: {shown}; tried again at 2" in said
     errors = alerts.one("Less")["send_errors"]
     assert errors[hook.url] == shown
     assert mailbox.subjects() == ["Alert: Less"]
@@ -218,11 +219,26 @@ def test_a_message_that_cannot_be_sent_is_tried_again_and_said(
     alerts.run("check")
     assert mailbox.subjects() == ["Alert: Less", "Recovered: Less"]
     assert len(hook.requests) == 1
+    assert not something_is_due(database.reader_url)
+    # a test is sent at once, also behind what waits, and says that it waits; nothing waits for it
+    said = alerts.run("test", "Less")
+    assert f"2 messages wait for http://127.0.0.1:{hook.port}/… since 2" in said
+    assert f"; last error: {shown}\n" in said
+    assert f"Less: not sent: {shown}; tried again at 2" in said
+    assert [document["kind"] for document in hook.documents()] == ["fired", "test"]
     hook.status = 204
+    assert alerts.run("test", "Less").count("Less: sent\n") == 2
+    assert [document["kind"] for document in hook.documents()] == ["fired", "test", "test"]
+    hook.requests.clear()
+    ready = " SET next_at = now() WHERE message ->> 'kind' <> 'test'"
+    alerts.ask("UPDATE workspace.alert_messages" + ready)
+    assert something_is_due(database.reader_url)
+    alerts.run("check")
+    assert [document["kind"] for document in hook.documents()] == ["fired", "recovered"]
+    assert len({document["id"] for document in hook.documents()}) == 2
     alerts.ask("UPDATE workspace.alert_messages SET next_at = now()")
     alerts.run("check")
-    assert [document["kind"] for document in hook.documents()] == ["fired", "fired", "recovered"]
-    assert len({document["id"] for document in hook.documents()}) == 2
+    assert hook.documents()[-1]["kind"] == "test"
     assert list(alerts.one("Less")["send_errors"]) == [f"mailto:{REFUSED}"]
     assert alerts.ask("SELECT FROM workspace.alert_messages") == []
     # given up after the last attempt
