@@ -18,6 +18,7 @@ from infra.cli.load.event_generator import Event, Generated, Mix, generate
 from infra.cli.stream_state import dead_letters_by_reason
 from infra.local import state_dir
 from tests.support import oracle
+from tests.support.mail import Mailbox
 from tests.support.net import plain_http, wait_until
 from tests.support.oracle import Fact
 from tests.support.platform import RunningPlatform
@@ -197,6 +198,27 @@ def test_functions_go_to_zero_and_come_back(up: RunningPlatform, sent: list[Gene
     before = len({each.event["eventId"] for each in sent if each.kind != "invalid"})
     wait_until(lambda: up.report("overview")["totals"]["events"] >= before + 1, 60)
     wait_until(lambda: up.status()["rowsStored"] == stored + 1, 60)
+
+
+@pytest.mark.slow
+def test_alerts_are_sent_when_they_are_due(up: RunningPlatform, mailbox: Mailbox) -> None:
+    """By the platform, and by the commands beside it."""
+    rule = {"kind": "figure", "figure": "revenue", "condition": "below", "value": "1000000000"}
+    body = {"name": "Too little", "rule": rule, "emails": ["a@example.com"]}
+    alerts = f"{up.gateway}/function/analytics-query/analytics/alerts"
+    assert plain_http.post(alerts, json=body, timeout=60).is_success
+    wait_until(lambda: mailbox.subjects() == ["Alert: Too little"], 90)
+    assert f"{up.gateway}/function/analytics-query/?from=" in mailbox.text()
+    log = up.state_dir / "logs/alerts.log"
+    wait_until(lambda: "Too little: sent\n" in log.read_text(), 30)
+    seen = up.run("alerts", "check", "--dry-run")
+    assert (seen.returncode, seen.stderr) == (0, "")
+    assert "It fires." in seen.stdout
+    tried = up.run("alerts", "test", "Too little")
+    assert (tried.returncode, tried.stdout) == (0, "Too little: sent\n")
+    assert mailbox.subjects() == ["Alert: Too little", "Test: Too little"]
+    refused = up.run("alerts", "test", "Too much")
+    assert (refused.returncode, refused.stderr) == (1, "there is no alert 'Too much'\n")
 
 
 @pytest.mark.slow

@@ -97,6 +97,9 @@ def test_analytics_query_reports(
             answer = analytics.get(path)
             assert answer
             assert text in answer.text
+        # the job that judges alerts is the same image
+        job = ("env", "PYTHONPATH=/home/app/function", "python", "-m", "function.alerts", "check")
+        assert analytics.engine.run("exec", analytics.name, *job) == ""
         assert analytics.stop() == 0
         assert not changed_files(analytics)
 

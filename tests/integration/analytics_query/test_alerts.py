@@ -1,6 +1,8 @@
 """Alerts over a real database, to a real mail server and a real webhook."""
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -11,15 +13,20 @@ from typing import Any
 
 import psycopg
 import pytest
+import yaml
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from functions.common import signature
+from functions.common.paths import ROOT
 from infra.cli.load.event_generator import Mix
 from infra.local.alerts import something_is_due
+from infra.local.alerts import start as start_alerts
 from tests.conftest import Database
+from tests.images.build_context import by_hand
 from tests.support import oracle
 from tests.support.mail import REFUSED, Mailbox, certificate_in, smtp_server
+from tests.support.net import wait_until
 from tests.support.secrets import secrets_folder
 from tests.support.stored_events import generated, store
 from tests.support.tied_process import start_python
@@ -344,3 +351,46 @@ def test_a_summary_is_sent_once_a_day(database: Database, tmp_path: Path, mailbo
     assert mailbox.subjects()[0].startswith("Every morning: ")
     assert "Conversion" in mailbox.text()
     assert "with the change against the day before." in mailbox.text()
+
+
+@pytest.mark.slow
+def test_the_platform_says_why_nothing_is_judged(
+    database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And goes on: it runs the program again as long as something is due."""
+    secrets_folder(tmp_path / "secrets", database_reader_url=database.reader_url,
+                   alerts_signing_key=KEY)  # fmt: skip
+    (tmp_path / "logs").mkdir()
+    log = tmp_path / "logs/alerts.log"
+    wrong = {"SMTP_PORT": "many"}
+    stop = start_alerts(tmp_path, database.reader_url, wrong, interval=0.05)
+    try:
+        Alerts(database, tmp_path).add("Less", below("1"), "a@example.com")
+        said = "wrong setting SMTP_PORT"
+        wait_until(lambda: log.exists() and log.read_text().count(said) > 1, 60)
+        wait_until(lambda: f"not judged now (status 1): {said}" in caplog.text, 30)
+    finally:
+        stop()
+    stop = start_alerts(tmp_path, "postgresql://a@127.0.0.1:1/x", {}, interval=0.05)
+    try:
+        wait_until(lambda: "alerts are not judged now: connection" in caplog.text, 30)
+    finally:
+        stop()
+
+
+@pytest.mark.slow
+def test_the_job_runs_of_what_is_copied_into_the_image(database: Database, tmp_path: Path) -> None:
+    """As its manifest says, with the variables that are empty there."""
+    manifest = yaml.safe_load((ROOT / "infra/kubernetes/base/alerts.yaml").read_text())
+    [job] = manifest["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    home = by_hand(tmp_path)["analytics-query"]
+    variables = {each["name"]: each["value"] for each in job["env"] if "value" in each}
+    assert variables["PYTHONPATH"] == "/home/app/function"
+    variables |= {"PYTHONPATH": f"{home}/function", "DATABASE_READER_URL": database.reader_url}
+    Alerts(database, tmp_path).add("Less", below("1"), "a@example.com")
+    done = subprocess.run(
+        [sys.executable, *job["command"][1:]],
+        env=variables, cwd=home, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Less: not sent: a@example.com: there is no mail server: set SMTP_HOST" in done.stdout

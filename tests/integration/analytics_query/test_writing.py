@@ -9,6 +9,7 @@ import httpx
 import psycopg
 import pytest
 
+from infra.local.alerts import something_is_due
 from infra.local.servers.postgres import EmbeddedPostgres
 from tests.support.analytics import Analytics, analytics
 from tests.support.secrets import analytics_keys
@@ -283,7 +284,9 @@ def test_alerts_are_made_changed_tried_and_deleted(live: Analytics) -> None:
         )
         return {item["name"]: item for item in answer["items"]}
 
+    assert not something_is_due(live.owner_url)
     id_ = ask("POST", json=ALERT).json()["id"]
+    assert something_is_due(live.owner_url)
     assert ask("POST", json=ALERT).json()["errors"][0]["type"] == "taken"
     weekly = {"name": "Mondays", "rule": {"kind": "summary"}, "emails": ["all@example.com"]}
     assert ask("POST", json=weekly).status_code == 200

@@ -33,11 +33,11 @@ def files_of(module: str) -> list[Path]:
     return [file for file in candidates if module.startswith("functions.") and file.is_file()]
 
 
-def third_party(handler: Path) -> dict[str, Path]:
-    """Return the packages of others that a handler needs, with a file that imports each."""
+def third_party(*programs: Path) -> dict[str, Path]:
+    """Return the packages of others that programs need, with a file that imports each."""
     found: dict[str, Path] = {}
     seen: set[Path] = set()
-    left = [handler]
+    left = [*programs]
     while left:
         file = left.pop()
         if file in seen:
@@ -58,7 +58,7 @@ def test_requirements_name_what_is_imported(function: str) -> None:
     declared = set(names_and_versions(folder / "requirements.txt"))
     for name, extras in re.findall(r"^([\w-]+)\[([^]]*)\]", text, re.M):
         declared |= {f"{name}-{extra}" for extra in extras.split(",")}
-    needed = third_party(folder / "handler.py")
+    needed = third_party(folder / "handler.py", *folder.rglob("__main__.py"))
     assert {"orjson", "pydantic"} <= needed.keys()
     # a compiled module beside the package of its name
     distributions = {**packages_distributions(), "_datasketches": ["datasketches"]}
