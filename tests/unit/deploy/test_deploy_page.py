@@ -11,6 +11,7 @@ import yaml
 from functions.common.paths import ROOT
 from infra.local.functions.stack import read_stack
 from scripts.page_commands import commands, section
+from tests.support.kubectl_lines import calls
 from tests.support.manifests import Manifest, copy, named, pod_specs, render
 
 PAGES = (
@@ -76,6 +77,39 @@ def test_knative_section_makes_an_overlay_with_ones_own_images(tmp_path: Path) -
         "?sslmode=verify-full&sslrootcert=/var/openfaas/secrets/database-ca"
     )
     assert named(manifests, "Secret", "database-url")
+
+
+def test_an_update_brings_the_database_before_what_uses_it(tmp_path: Path) -> None:
+    """What is applied first is the job and the migrations that it mounts, by a label of both."""
+    page = (ROOT / "docs/deploy.md").read_text()
+    update = commands(section(page, "After that"))
+    deleted, first, waited, then = list(calls(update))[:4]
+    assert deleted.objects() == [("job", "migrate")]
+    assert (first.option("-k"), then.option("-k"), then.option("-l")) == ("my-cluster",) * 2 + ("",)
+    assert (waited.words, waited.option("--for")) == (["wait", "job/migrate"], "condition=complete")
+    key, _, value = first.option("-l").partition("=")
+    manifests = render(copy(tmp_path) / "infra/knative/single-node")
+    chosen = [m for m in manifests if m["metadata"].get("labels", {}).get(key) == value]
+    assert {each["kind"] for each in chosen} == {"Job", "ConfigMap"}
+    [mounted] = [
+        volume["configMap"]["name"]
+        for _, template in pod_specs(chosen)
+        for volume in template["spec"]["volumes"]
+        if "configMap" in volume
+    ]
+    assert mounted in {each["metadata"]["name"] for each in chosen}
+
+
+@pytest.mark.parametrize("title", ["OpenFaaS on Kubernetes", "Knative"])
+def test_the_job_is_waited_for_before_it_is_removed(title: str) -> None:
+    """It is, two minutes after its end: what may take longer than that is waited for later."""
+    page = (ROOT / "docs/deploy.md").read_text()
+    waits = [
+        call.objects()[0]
+        for call in calls(commands(section(page, title)))
+        if call.words[0] in {"wait", "rollout"}
+    ]
+    assert waits[:2] == [("statefulset", "postgres"), ("job", "migrate")]
 
 
 def test_overlay_of_the_kubernetes_page_renders(tmp_path: Path) -> None:
