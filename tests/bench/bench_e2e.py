@@ -1,5 +1,8 @@
 """The whole platform end to end, beside an earlier commit of it and a service of the usual kind.
 
+That service runs twice: with a broker as it comes, which acknowledges before the disk is written,
+and with one that acknowledges what is on the disk, as the platform does.
+
 All of them are up at once, each with its own servers, and are measured in turns: a busy machine
 hurts all alike. Processor time per event is what differs least from run to run.
 """
@@ -18,12 +21,16 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench.e2e.measure import (
+    ARRAYS,
+    NO_WARM_UP,
+    QUICK_WARM_UP,
     SCENARIOS,
     SINGLES,
     FromZero,
     Lone,
     Scenario,
     Throughput,
+    WarmUp,
     from_zero,
     lone,
     median,
@@ -34,8 +41,9 @@ from tests.bench.e2e.revision import HERE, check_out, describe
 from tests.bench.e2e.services import Service, universe, usual
 from tests.bench.options import Options
 from tests.bench.progress import Steps, steps
+from tests.bench.usual.__main__ import ON_DISK
 
-USUAL = "usual"
+USUAL, USUAL_ON_DISK = "usual", "usual, on disk"
 
 
 @dataclass
@@ -53,16 +61,17 @@ class Plan:
 
     rounds: int
     seconds: float
+    warm_up: WarmUp
     lone: int
     from_zero: int
 
 
-FULL = Plan(rounds=2, seconds=5.0, lone=15, from_zero=3)
-QUICK = Plan(rounds=1, seconds=3.0, lone=10, from_zero=1)
+FULL = Plan(rounds=2, seconds=5.0, warm_up=WarmUp(), lone=15, from_zero=3)
+QUICK = Plan(rounds=1, seconds=2.0, warm_up=QUICK_WARM_UP, lone=10, from_zero=1)
 
 
 def run(options: Options) -> dict[str, Any]:
-    """Measure and return figures; takes two to five minutes and leaves nothing behind."""
+    """Measure and return figures; takes one to five minutes and leaves nothing behind."""
     folder = Path(tempfile.mkdtemp(prefix="universe-bench-"))
     folder.chmod(0o755)  # PostgreSQL runs as another user where this is root
     try:
@@ -84,17 +93,27 @@ async def _measure(options: Options, folder: Path, progress: Steps) -> dict[str,
             stack.enter_context(universe(each, folder / f"platform-{number}"))
             for number, each in enumerate(revisions)
         ]
-        starting_usual = [stack.enter_context(usual(folder / USUAL))]
+        starting_usual = [
+            stack.enter_context(usual(USUAL, folder / "usual")),
+            stack.enter_context(usual(USUAL_ON_DISK, folder / "usual-on-disk", ON_DISK)),
+        ]
         bodies = write_templates(SCENARIOS, folder)
         services = [each.service() for each in (*starting, *starting_usual)]
         figures = {each.name: Figures() for each in services}
-        progress.expect(len(services) * plan.rounds * (len(SCENARIOS) + 1))
+        steps_of_round = sum(len(_scenarios(each)) + 1 for each in services)
+        progress.expect(plan.rounds * steps_of_round)
         for _ in range(plan.rounds):
             for scenario in SCENARIOS:
                 for service in services:
+                    if scenario not in _scenarios(service):
+                        continue
                     progress.begin(f"{scenario.name}: {service.name}")
                     measured = await throughput(
-                        service, scenario, bodies[scenario.name], plan.seconds
+                        service,
+                        scenario,
+                        bodies[scenario.name],
+                        plan.seconds,
+                        _warm_up(service, scenario, plan),
                     )
                     figures[service.name].runs.setdefault(scenario.name, []).append(measured)
             for service in services:
@@ -102,6 +121,20 @@ async def _measure(options: Options, folder: Path, progress: Steps) -> dict[str,
                 _measure_latency(service, bodies[SINGLES.name], plan, figures[service.name])
             services.reverse()
         return figures
+
+
+def _scenarios(service: Service) -> tuple[Scenario, ...]:
+    """Return what is measured of a service."""
+    if service.name == USUAL_ON_DISK:
+        return SINGLES, ARRAYS  # minutes a round, and what days events have is nothing to a broker
+    return SCENARIOS
+
+
+def _warm_up(service: Service, scenario: Scenario, plan: Plan) -> WarmUp:
+    """Return the load before a measurement."""
+    if service.name == USUAL_ON_DISK and scenario is ARRAYS:
+        return NO_WARM_UP  # one answer takes ten seconds, and single events came right before
+    return plan.warm_up
 
 
 def _measure_latency(service: Service, bodies: Path, plan: Plan, figures: Figures) -> None:
@@ -177,6 +210,7 @@ def _ratios(here: Figures, other: Figures) -> dict[str, dict[str, float]]:
             "cpu_us": _ratio(runs, other.runs[name], lambda run: sum(run.cpu_us.values())),
         }
         for name, runs in here.runs.items()
+        if name in other.runs
     }
 
 
@@ -192,7 +226,7 @@ def show(result: dict[str, Any]) -> None:
     console = Console(highlight=False)
     services = result["services"]
     for scenario in (each.name for each in SCENARIOS):
-        measured = {name: each[scenario] for name, each in services.items()}
+        measured = {name: each[scenario] for name, each in services.items() if scenario in each}
         _show_scenario(console, scenario, measured, result["ratios"])
     table = Table(box=None, title="One at a time, ms", title_justify="left")
     for title in (
@@ -238,7 +272,9 @@ def _show_scenario(
             ", ".join(f"{part} {us:g}" for part, us in parts if part != "all" and us >= 0.1),
         )
     for versus, by_scenario in ratios.items():
-        ratio = by_scenario[scenario]
+        ratio = by_scenario.get(scenario)
+        if not ratio:
+            continue
         table.add_row(
             versus,
             f"{ratio['stored_rate']:g} x",

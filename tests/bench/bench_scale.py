@@ -18,8 +18,10 @@ import psutil
 from tests.bench.e2e.measure import (
     ARRAYS,
     BACKFILL,
+    QUICK_WARM_UP,
     SINGLES,
     Throughput,
+    WarmUp,
     throughput,
     write_templates,
 )
@@ -29,11 +31,11 @@ from tests.bench.options import Options
 from tests.bench.progress import Steps, steps
 from tests.support.net import wait_until
 
-REPLICAS = (1, 2, 4)
+REPLICAS, QUICK_REPLICAS = (1, 2, 4), (1, 4)
 CALLS_PER_REPLICA = 2
 """Invocations at a time for each replica of process-batch: what stack.yml sets for one."""
 SCALED = ("ingest", "process-batch")
-SECONDS, QUICK_SECONDS = 4.0, 2.0
+SECONDS, QUICK_SECONDS = 4.0, 1.0
 CORES = (2, 4, 8, 16)
 IDLE_SHARE = 0.15
 """Of the processors, kept for peaks: what a plan should not count on."""
@@ -78,11 +80,13 @@ def run(options: Options) -> dict[str, Any]:
 
 async def _measure(folder: Path, options: Options, progress: Steps) -> dict[str, Any]:
     seconds = QUICK_SECONDS if options.quick else SECONDS
+    counts = QUICK_REPLICAS if options.quick else REPLICAS
+    warm_up = QUICK_WARM_UP if options.quick else WarmUp()
     bodies = write_templates((SINGLES, ARRAYS, BACKFILL), folder)
-    progress.expect(len(REPLICAS) * 2 + 1)
+    progress.expect(len(counts) * 2 + 1)
     by_replicas: dict[int, dict[str, Throughput]] = {}
     disk: dict[str, int] = {}
-    for replicas in REPLICAS:
+    for replicas in counts:
         runs = by_replicas[replicas] = {}
         progress.prepare(f"{replicas} replicas: starting")
         with universe(
@@ -96,11 +100,11 @@ async def _measure(folder: Path, options: Options, progress: Steps) -> dict[str,
             for scenario in (SINGLES, ARRAYS):
                 progress.begin(f"{replicas} replicas: {scenario.name}")
                 file = bodies[scenario.name]
-                runs[scenario.name] = await throughput(service, scenario, file, seconds)
+                runs[scenario.name] = await throughput(service, scenario, file, seconds, warm_up)
             if not disk:
                 progress.begin("what is stored")
-                disk = await _disk(service, bodies[BACKFILL.name], seconds)
-    one = by_replicas[REPLICAS[0]]
+                disk = await _disk(service, bodies[BACKFILL.name], seconds, warm_up)
+    one = by_replicas[counts[0]]
     return {
         "here": describe(),
         "cores": psutil.cpu_count(),
@@ -169,12 +173,12 @@ AND relname NOT LIKE 'events\\_%' AND relname <> 'rollup_deltas'
 """
 
 
-async def _disk(service: Service, bodies: Path, seconds: float) -> dict[str, int]:
+async def _disk(service: Service, bodies: Path, seconds: float, warm_up: WarmUp) -> dict[str, int]:
     """Return what a million events take, in MB: of this mix, over 30 days."""
     rows, sums = service.stored(), service.number(_OTHERS)
     live = service.number(_PARTITIONS)
     result = {"events of today, with their index": live / rows}
-    await throughput(service, BACKFILL, bodies, seconds)
+    await throughput(service, BACKFILL, bodies, seconds, warm_up)
     late = service.stored() - rows
     result["events of 30 days, with their index"] = (service.number(_PARTITIONS) - live) / late
     subprocess.run(

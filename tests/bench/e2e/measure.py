@@ -116,17 +116,36 @@ def write_templates(scenarios: tuple[Scenario, ...], folder: Path) -> dict[str, 
     return files
 
 
+@dataclass(frozen=True)
+class WarmUp:
+    """The load before what is measured.
+
+    Attributes:
+        seconds: of load.
+        folded: whether its events are waited for until they are in the sums, which takes seconds.
+            Otherwise what that costs is part of what is measured.
+    """
+
+    seconds: float = 1.0
+    folded: bool = True
+
+
+NO_WARM_UP = WarmUp(seconds=0.0)
+QUICK_WARM_UP = WarmUp(seconds=0.3, folded=False)
+
+
 async def throughput(
-    service: Service, scenario: Scenario, bodies: Path, seconds: float, warm_up: float = 1.0
+    service: Service, scenario: Scenario, bodies: Path, seconds: float, warm_up: WarmUp
 ) -> Throughput:
     """Load a service for some seconds, and wait until it has done what it accepted.
 
     Raises:
         AssertionError: an accepted event was not stored, or one twice.
     """
-    if warm_up:
-        await _load(service, bodies, warm_up)
+    if warm_up.seconds:
+        await _load(service, bodies, warm_up.seconds)
         await _until_stored(service)
+    if warm_up.folded:
         await _until_folded(service)
     stored_before, batches_before = service.stored(), service.batches()
     before = service.tree.snapshot()

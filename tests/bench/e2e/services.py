@@ -228,12 +228,11 @@ class UniverseStart(Starting):
 
 
 @contextmanager
-def usual(folder: Path) -> Iterator["UsualStart"]:
+def usual(name: str, folder: Path, *options: str) -> Iterator["UsualStart"]:
     """Start the usual service; it ends with the block."""
     folder.mkdir()
-    starting = UsualStart(
-        "usual", [sys.executable, "-m", "tests.bench.usual", str(folder)], ROOT, folder
-    )
+    command = [sys.executable, "-m", "tests.bench.usual", str(folder), *options]
+    starting = UsualStart(name, command, ROOT, folder)
     try:
         yield starting
     finally:

@@ -1,5 +1,6 @@
 """Starts the usual service with servers of its own: `python -m tests.bench.usual FOLDER`.
 
+With `--on-disk` its broker acknowledges messages when they are on the disk, as the platform's does.
 Prints its addresses as JSON once it is up, and runs until it is stopped.
 """
 
@@ -26,15 +27,19 @@ from tests.support.tied_process import TiedProcess
 
 SCHEMA = (Path(__file__).parent / "schema.sql").read_bytes()
 START_SECONDS = 60.0
+ON_DISK = "--on-disk"
 
 
-def _nats_options(folder: Path, port: int) -> list[str]:
+def _nats_options(folder: Path, port: int, on_disk: bool) -> list[str]:
     """Return the options of a server that is otherwise as it comes.
 
-    Unlike the platform's, it acknowledges messages before they are on the disk, which it writes
-    every two minutes: that is how it is run usually, and faster.
+    Unless `on_disk`, it acknowledges messages before they are on the disk, which it writes every
+    two minutes: that is how it is run usually, and faster.
     """
-    return ["-js", "-sd", str(folder / "nats"), "-a", "127.0.0.1", "-p", str(port)]
+    configuration = folder / "nats.conf"
+    sync = ', sync_interval: "always"' if on_disk else ""
+    configuration.write_text(f'jetstream {{ store_dir: "{folder / "nats"}"{sync} }}\n')
+    return ["-c", str(configuration), "-a", "127.0.0.1", "-p", str(port)]
 
 
 async def _made_stream(url: str) -> bool:
@@ -56,7 +61,7 @@ async def _made_stream(url: str) -> bool:
 
 def main() -> None:
     """Run it."""
-    folder = Path(sys.argv[1])
+    folder, on_disk = Path(sys.argv[1]), ON_DISK in sys.argv[2:]
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     processes: list[TiedProcess] = []
     with suppress(KeyboardInterrupt), ExitStack() as stack:
@@ -70,7 +75,7 @@ def main() -> None:
 
         nats_port = free_port()
         nats_url = f"nats://127.0.0.1:{nats_port}"
-        start("nats", nats_server_binary(), *_nats_options(folder, nats_port))
+        start("nats", nats_server_binary(), *_nats_options(folder, nats_port, on_disk))
         database = EmbeddedPostgres(folder / "postgres")
         stack.callback(database.stop)
         database.start()
