@@ -34,17 +34,9 @@ CONDITIONS = {
     "Pod": {"Ready"},
     "Cluster": {"Ready"},
 }
-VERBS_OF_OBJECTS = {
-    "get",
-    "wait",
-    "logs",
-    "exec",
-    "delete",
-    "set",
-    "port-forward",
-    "patch",
-    "scale",
-}
+VERBS_OF_OBJECTS = {"get", "wait", "logs", "exec", "delete", "port-forward", "rollout"}
+UNDONE = {"annotate", "edit", "label", "patch", "scale", "set"}
+"""What they change in an object of a manifest, the next `kubectl apply` changes back."""
 
 
 @dataclass
@@ -75,8 +67,6 @@ class Call:
         verb, *rest = self.words
         if verb == "rollout":
             rest = rest[1:]
-        elif verb == "set":  # set env cronjob/alerts NAME=VALUE
-            rest = [each for each in rest[1:] if "=" not in each]
         elif verb == "port-forward":
             rest = rest[:1]
         if not rest:
@@ -160,7 +150,10 @@ def _of_created(call: Call, manifests: list[Manifest]) -> Iterator[str]:
 
 
 def _of_objects(call: Call, manifests: list[Manifest]) -> Iterator[str]:
-    if call.words[0] not in VERBS_OF_OBJECTS | {"rollout"}:
+    if call.words[0] in UNDONE:
+        yield f"the next apply undoes {call.words[0]}"
+        return
+    if call.words[0] not in VERBS_OF_OBJECTS:
         yield f"what does {call.words[0]} do?"
         return
     there = [each for each in manifests if _namespace(each) == call.namespace]
@@ -189,11 +182,6 @@ def _of_one(call: Call, manifest: Manifest, name: str) -> Iterator[str]:
     wanted = call.option("-c")
     if wanted and wanted not in {each.get("name") for each in containers}:
         yield f"{name} has no container {wanted}"
-    if call.words[0] == "set":
-        known = {env["name"] for each in containers for env in each.get("env", [])}
-        for word in call.words[3:]:
-            if word.partition("=")[0] not in known:
-                yield f"{name} does not know the variable {word.partition('=')[0]}"
     key = re.fullmatch(r"jsonpath=\{\.data\.(.+)\}", call.option("-o"))
     if (
         key

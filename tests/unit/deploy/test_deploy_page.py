@@ -100,6 +100,37 @@ def test_an_update_brings_the_database_before_what_uses_it(tmp_path: Path) -> No
     assert mounted in {each["metadata"]["name"] for each in chosen}
 
 
+def test_the_mail_server_of_alerts_lasts_over_the_next_apply(tmp_path: Path) -> None:
+    page = (ROOT / "docs/operations.md").read_text()
+    tree = copy(tmp_path)
+    mine = tree / "my-cluster"
+    mine.mkdir()
+    (mine / "kustomization.yaml").write_text("resources: [../infra/knative/single-node]\n")
+    text = commands(section(page, "Alerts"), ["^kubectl"])
+    assert "SMTP_HOST" in text
+    subprocess.run(["sh", "-c", text], cwd=tree, check=True)
+    [(_, template)] = pod_specs([named(render(mine), "CronJob", "alerts")])
+    [container] = template["spec"]["containers"]
+    values = {each["name"]: each.get("value") for each in container["env"]}
+    assert values["SMTP_HOST"] == "smtp.example.com"
+    assert values["SMTP_PORT"] == "587", "the rest is as it was"
+
+
+def test_production_is_not_applied_over_single_node(tmp_path: Path) -> None:
+    """The page says so as long as Kubernetes refuses it."""
+    tree = copy(tmp_path)
+    claims = [
+        named(render(tree / "infra/kubernetes/overlays" / overlay), "StatefulSet", "nats")["spec"][
+            "volumeClaimTemplates"
+        ]
+        for overlay in ("single-node", "production")
+    ]
+    assert claims[0] != claims[1]
+    assert "**From `single-node` to `production`**" in section(
+        (ROOT / "docs/deploy.md").read_text(), "After that"
+    )
+
+
 @pytest.mark.parametrize("title", ["OpenFaaS on Kubernetes", "Knative"])
 def test_the_job_is_waited_for_before_it_is_removed(title: str) -> None:
     """It is, two minutes after its end: what may take longer than that is waited for later."""

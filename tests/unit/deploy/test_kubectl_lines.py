@@ -96,7 +96,7 @@ def test_commands_that_are_run_in_the_connector_are_its_own() -> None:
         ("kubectl -n universe logs deploy/connector -c main", "has no container main"),
         ("kubectl -n universe delete pod -l serving.knative.dev/service=x", "no pod has the label"),
         ("kubectl -n universe delete pod -l serving.knative.dev/service=ingest", ""),
-        ("kubectl -n universe set env cronjob/alerts SMTP=a", "know the variable SMTP"),
+        ("kubectl -n universe set env cronjob/alerts SMTP_HOST=a", "the next apply undoes set"),
         ("kubectl -n universe get secret postgres-ca -o jsonpath='{.data.ca}'", "has no key ca"),
         ("kubectl -n universe create secret generic webhook-x --from-file=a", "the secret webhook"),
         ("kubectl apply -k infra/kubernetes/overlay", "no kustomization in infra/kubernetes/over"),
