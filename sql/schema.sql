@@ -1668,6 +1668,24 @@ COMMENT ON COLUMN public.sealed_day_indexes.definition IS 'what follows USING';
 
 
 --
+-- Name: alert_attempts; Type: TABLE; Schema: workspace; Owner: -
+--
+
+CREATE TABLE workspace.alert_attempts (
+    channel text NOT NULL,
+    outcome text NOT NULL,
+    attempts bigint DEFAULT 0 NOT NULL
+);
+
+
+--
+-- Name: COLUMN alert_attempts.outcome; Type: COMMENT; Schema: workspace; Owner: -
+--
+
+COMMENT ON COLUMN workspace.alert_attempts.outcome IS 'sent; failed: it is tried again; lost: it was given up';
+
+
+--
 -- Name: alert_messages; Type: TABLE; Schema: workspace; Owner: -
 --
 
@@ -2050,6 +2068,14 @@ ALTER TABLE ONLY public.sealed_day_indexes
 
 ALTER TABLE ONLY public.sealed_day_indexes
     ADD CONSTRAINT sealed_day_indexes_pkey PRIMARY KEY (place);
+
+
+--
+-- Name: alert_attempts alert_attempts_pkey; Type: CONSTRAINT; Schema: workspace; Owner: -
+--
+
+ALTER TABLE ONLY workspace.alert_attempts
+    ADD CONSTRAINT alert_attempts_pkey PRIMARY KEY (channel, outcome);
 
 
 --

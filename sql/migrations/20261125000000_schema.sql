@@ -1226,6 +1226,17 @@ WHERE m.message ->> 'kind' = 'test' OR NOT EXISTS (
 );
 COMMENT ON VIEW workspace.alert_messages_in_order IS 'the messages that may be sent next, at their time';
 
+-- What came of sending since the database was made; they stay when an alert is deleted.
+CREATE TABLE workspace.alert_attempts (
+    channel  text NOT NULL,
+    outcome  text NOT NULL,
+    attempts bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (channel, outcome)
+);
+INSERT INTO workspace.alert_attempts (channel, outcome)
+SELECT c, o FROM unnest('{email,webhook}'::text[]) AS c, unnest('{sent,failed,lost}'::text[]) AS o;
+COMMENT ON COLUMN workspace.alert_attempts.outcome IS 'sent; failed: it is tried again; lost: it was given up';
+
 GRANT USAGE ON SCHEMA workspace TO universe_reader;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA workspace TO universe_reader;
 -- of tables that later migrations make

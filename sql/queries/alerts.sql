@@ -113,6 +113,11 @@ ORDER BY m.recipient;
 -- name: delete_message
 DELETE FROM workspace.alert_messages WHERE id = :id::uuid RETURNING id::text;
 
+-- name: count_attempt
+UPDATE workspace.alert_attempts SET attempts = attempts + 1
+WHERE channel = :channel AND outcome = :outcome
+RETURNING channel;
+
 -- name: put_message_off
 UPDATE workspace.alert_messages SET next_at = :next_at WHERE id = :id::uuid RETURNING id::text;
 

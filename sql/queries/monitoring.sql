@@ -69,6 +69,19 @@ SELECT (SELECT count(*) FROM (SELECT FROM rollup_deltas LIMIT 100000) AS d) AS p
            AS partitions_to_seal
 FROM event_days;
 
+-- name: alerts()
+-- Alerts and summaries of figures: how late they are judged, and what could not be sent yet.
+SELECT count(check_error) AS failing,
+       greatest(coalesce(extract(epoch FROM now() - min(next_at)), 0), 0)::float8 AS overdue_seconds,
+       (SELECT count(*) FROM workspace.alert_messages) AS waiting_messages,
+       (SELECT coalesce(extract(epoch FROM now() - min(made_at)), 0)::float8
+        FROM workspace.alert_messages) AS oldest_message_seconds
+FROM workspace.alerts;
+
+-- name: alert_attempts()
+-- What came of sending their messages.
+SELECT channel, outcome, attempts FROM workspace.alert_attempts;
+
 -- name: stored()
 -- Stored events, exact, out of the rollups.
 SELECT source, funnel_stage, sum(events)::bigint AS events, sum(revenue)::float8 AS revenue

@@ -10,6 +10,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from functions.common.paths import ROOT
+from infra.monitoring.exporter.database import DatabaseCollector
 from tests.support.net import free_port, plain_http, wait_until
 from tests.support.tied_process import TiedProcess
 
@@ -24,6 +25,21 @@ class Samples(dict[tuple[str, frozenset[tuple[str, str]]], float]):
     def all(self, name: str) -> dict[frozenset[tuple[str, str]], float]:
         """Return a metric's values by labels."""
         return {labels: value for (each, labels), value in self.items() if each == name}
+
+
+def collected(reader_url: str) -> Samples:
+    """Collect the metrics of a database in this process, as the exporter does."""
+    collector = DatabaseCollector(reader_url, 4)
+    try:
+        return Samples(
+            {
+                (sample.name, frozenset(sample.labels.items())): sample.value
+                for metric in collector.collect()
+                for sample in metric.samples
+            }
+        )
+    finally:
+        collector.close()
 
 
 class Exporter:

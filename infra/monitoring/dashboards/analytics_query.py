@@ -133,5 +133,33 @@ DASHBOARD = (
             query("sum by (state) (universe_analytics_query_pool_connections)", "{{state}}"),
         ),
     )
+    .row(
+        "Alerts and summaries of figures",
+        TimeSeries(
+            "Attempts to send",
+            "Messages by channel. failed: tried again; lost: given up.",
+            query(
+                "sum by (channel, outcome) "
+                "(increase(universe_analytics_alert_attempts_total[$__rate_interval]))",
+                "{{channel}} {{outcome}}",
+            ),
+        ),
+        TimeSeries(
+            "Messages that wait",
+            "Messages that are not sent yet, and alerts that could not be judged: the page and "
+            "`lastError` in the API say why.",
+            query("max(universe_analytics_alert_waiting_messages)", "messages"),
+            query("max(universe_analytics_alerts_failing)", "alerts not judged"),
+        ),
+        TimeSeries(
+            "Delay",
+            "Age of the oldest message that waits; how long ago an alert was to be judged, which "
+            "grows where the job does not run.",
+            query("max(universe_analytics_alert_oldest_message_seconds)", "oldest message"),
+            query("max(universe_analytics_alerts_overdue_seconds)", "overdue"),
+        )
+        .unit(units.Seconds)
+        .thresholds(limits(600, 900)),
+    )
     .row(*replicas_row("analytics-query"))
 )

@@ -148,6 +148,41 @@ STATEMENT_METRICS: dict[str, MetricGroup] = {
             ),
         ],
     ),
+    "alerts": MetricGroup(
+        _NO_LABELS,
+        [
+            MetricSpec(
+                "failing",
+                "universe_analytics_alerts_failing",
+                "Alerts and summaries of figures that could not be judged",
+            ),
+            MetricSpec(
+                "overdue_seconds",
+                "universe_analytics_alerts_overdue_seconds",
+                "How long ago the alert that waits longest was to be judged",
+            ),
+            MetricSpec(
+                "waiting_messages",
+                "universe_analytics_alert_waiting_messages",
+                "Messages of alerts that are not sent yet",
+            ),
+            MetricSpec(
+                "oldest_message_seconds",
+                "universe_analytics_alert_oldest_message_seconds",
+                "Age of the oldest of these messages, 0 without one",
+            ),
+        ],
+    ),
+    "alert_attempts": MetricGroup(
+        {"channel": "channel", "outcome": "outcome"},
+        [
+            MetricSpec(
+                "attempts",
+                "universe_analytics_alert_attempts_total",
+                "Attempts to send messages of alerts; failed: tried again, lost: given up",
+            ),
+        ],
+    ),
     "stored": MetricGroup(
         {"source": "source", "funnel_stage": "stage"},
         [

@@ -25,6 +25,7 @@ from infra.local.alerts import start as start_alerts
 from tests.conftest import Database
 from tests.images.build_context import by_hand
 from tests.support import oracle
+from tests.support.exporter import collected
 from tests.support.mail import REFUSED, Mailbox, certificate_in, smtp_server
 from tests.support.net import wait_until
 from tests.support.secrets import secrets_folder
@@ -210,6 +211,15 @@ def test_a_message_that_cannot_be_sent_is_tried_again_and_said(
     hook.status = 503
     alerts.add("Less", below("1"), REFUSED, "a@example.com", hook.url)
     said = alerts.run("check")
+    found = collected(database.reader_url)
+    attempts = found.all("universe_analytics_alert_attempts_total").items()
+    assert {tuple(sorted(dict(labels).values())) for labels, value in attempts if value == 1} == {
+        ("email", "sent"), ("email", "lost"), ("failed", "webhook"),
+    }  # fmt: skip
+    assert sum(value for _, value in attempts) == 3
+    assert found.value("universe_analytics_alert_waiting_messages") == 1
+    assert (found.value("universe_analytics_alert_oldest_message_seconds") or 0) > 0
+    assert found.value("universe_analytics_alerts_overdue_seconds") == 0
     assert "nobody@example.com: refused: 550 no such user here; given up" in said
     shown = f"http://127.0.0.1:{hook.port}/…: it answers 503"
     assert f"not sent: {shown}; tried again at 2" in said
@@ -324,6 +334,7 @@ def test_one_that_hangs_holds_up_no_other(
     assert mailbox.subjects() == ["Alert: Fine"]
     assert len(hook.requests) == 3
     assert "It cannot be judged: " in alerts.one("Broken")["check_error"]
+    assert collected(database.reader_url).value("universe_analytics_alerts_failing") == 1
     assert "timed out" in next(iter(alerts.one("Hangs 0")["send_errors"].values()))
 
 

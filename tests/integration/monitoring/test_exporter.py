@@ -13,10 +13,9 @@ from infra.cli.load.event_generator import Mix
 from infra.database.migrate import migrate
 from infra.local.servers.nats import EmbeddedNats
 from infra.local.servers.postgres import READER, EmbeddedPostgres
-from infra.monitoring.exporter.database import DatabaseCollector
 from infra.monitoring.exporter.database_metrics import STATEMENT_METRICS
 from tests.conftest import Database
-from tests.support.exporter import Samples, exporter
+from tests.support.exporter import collected, exporter
 from tests.support.net import plain_http, wait_until
 from tests.support.storage import compact_all
 from tests.support.stored_events import generated, store
@@ -24,23 +23,8 @@ from tests.support.stored_events import generated, store
 NOWHERE = "nats://127.0.0.1:9"
 
 
-def collected(database: Database) -> Samples:
-    """Collect in this process, as the exporter does."""
-    collector = DatabaseCollector(database.reader_url, 4)
-    try:
-        return Samples(
-            {
-                (sample.name, frozenset(sample.labels.items())): sample.value
-                for metric in collector.collect()
-                for sample in metric.samples
-            }
-        )
-    finally:
-        collector.close()
-
-
 def test_each_statement_answers_an_empty_database(database: Database) -> None:
-    found = collected(database)
+    found = collected(database.reader_url)
     assert found.value("universe_database_up") == 1
     assert found.value("universe_database_failed_statements") == 0
     names = {name for name, _ in found}
@@ -54,7 +38,7 @@ def test_stored_events_partitions_and_deltas(database: Database) -> None:
     days = {event["timestamp"][:10] for event in events}
     stored = Counter((event["source"], event["funnelStage"]) for event in events)
     for pending in (True, False):
-        found = collected(database)
+        found = collected(database.reader_url)
         assert (found.value("universe_database_pending_rollup_deltas") != 0) == pending
         assert found.value("universe_database_partitions") == len(days)
         assert found.value("universe_database_partitions_to_seal") == len(days)
@@ -70,11 +54,11 @@ def test_partitions_count_as_their_table(database: Database) -> None:
         connection.execute("ANALYZE events")
 
     def counted() -> bool:
-        found = collected(database)
+        found = collected(database.reader_url)
         return found.value("universe_database_table_live_rows", table="events") == 5000
 
     wait_until(counted, 30)
-    found = collected(database)
+    found = collected(database.reader_url)
     tables = {dict(each)["table"] for each in found.all("universe_database_table_live_rows")}
     assert not any(table.startswith("events_") for table in tables)
     assert (found.value("universe_database_table_bytes", table="events") or 0) > 500_000
@@ -88,7 +72,7 @@ def test_partitions_count_as_their_table(database: Database) -> None:
 @pytest.mark.slow
 def test_bloat_and_vacuum_state(database: Database) -> None:
     def state() -> tuple[float, float, float, float]:
-        found = collected(database)
+        found = collected(database.reader_url)
         names = ("table_bloat_bytes", "table_heap_bytes", "table_dead_rows", "table_vacuums_total")
         values = [found.value(f"universe_database_{name}", table="day_users") for name in names]
         bloat, heap, dead, vacuums = (value or 0.0 for value in values)
@@ -111,7 +95,7 @@ def test_bloat_and_vacuum_state(database: Database) -> None:
     share, _, dead, _ = state()
     assert dead == 0
     assert 0.8 < share < 0.95
-    found = collected(database)
+    found = collected(database.reader_url)
     last = found.value("universe_database_table_last_vacuum_timestamp_seconds", table="day_users")
     assert (last or 0) > 1.7e9
 
@@ -119,7 +103,7 @@ def test_bloat_and_vacuum_state(database: Database) -> None:
 def test_the_reader_sees_what_others_sessions_do(database: Database) -> None:
     with psycopg.connect(database.writer_url) as connection:
         connection.execute("SELECT 1")
-        found = collected(database)
+        found = collected(database.reader_url)
     labels = {"role": "universe_writer", "state": "idle in transaction"}
     assert found.value("universe_database_connections", **labels) == 1
     assert (found.value("universe_database_longest_transaction_seconds", **labels) or 0) > 0
