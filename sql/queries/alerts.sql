@@ -36,6 +36,13 @@ FROM before AS b
 WHERE a.id = b.id
 RETURNING a.id::text;
 
+-- name: delete_messages_to_others
+-- Nothing goes to people who were taken out of an alert.
+DELETE FROM workspace.alert_messages AS m
+USING workspace.alerts AS a
+WHERE a.id = :id::uuid AND m.alert_id = a.id AND m.recipient IS DISTINCT FROM a.webhook
+    AND m.recipient <> ALL (SELECT 'mailto:' || e FROM unnest(a.emails) AS e);
+
 -- name: delete_alert
 DELETE FROM workspace.alerts WHERE id = :id::uuid RETURNING id::text;
 
@@ -127,7 +134,8 @@ WHERE id = :id::uuid
 RETURNING id::text;
 
 -- name: note_not_sent
+-- Nothing where the recipient was taken out of the alert while the message was under way.
 UPDATE workspace.alerts
 SET send_errors = send_errors || jsonb_build_object(:recipient::text, :error::text)
-WHERE id = :id::uuid
+WHERE id = :id::uuid AND EXISTS (SELECT FROM workspace.alert_messages WHERE id = :message::uuid)
 RETURNING id::text;

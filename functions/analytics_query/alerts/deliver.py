@@ -171,7 +171,7 @@ def _settle(options: AlertsSettings, row: Row, error: SendError | None) -> Sent:
             return Sent(row["name"], shown)
         lost = error.for_good or row["attempts"] >= options.alerts_attempts
         text = f"{shown}: {error}{'; given up' if lost else ''}"
-        run(connection, SQL["note_not_sent"], **about, error=text)
+        run(connection, SQL["note_not_sent"], **about, message=row["id"], error=text)
         if lost:
             run(connection, SQL["delete_message"], id=row["id"])
             run(connection, SQL["count_attempt"], channel=channel, outcome="lost")

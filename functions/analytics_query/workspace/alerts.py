@@ -92,7 +92,9 @@ def _prepare_change(request: flask.Request) -> tuple[UUID, NewAlert]:
 def _change(connection: Connection, given: tuple[UUID, NewAlert]) -> Written:
     id_, alert = given
     others, change = SQL["another_alert_of_name"], SQL["change_alert"]
-    return change_named(connection, others, change, "alert", id=id_, **_params(alert))
+    changed = change_named(connection, others, change, "alert", id=id_, **_params(alert))
+    run(connection, SQL["delete_messages_to_others"], id=id_)
+    return changed
 
 
 def _test(connection: Connection, id_: UUID) -> Tested:
@@ -122,7 +124,8 @@ CHANGE = Write(
     method="PUT",
     summary="Change an alert or a summary",
     description="Puts another in the place of one: what is left out is taken away. With another "
-    "`rule` it begins anew; with other people or another name it goes on.",
+    "`rule` it begins anew; with other people or another name it goes on. Messages that wait for "
+    "people who are left out are deleted.",
     bodies=BODIES,
     query=IdQuery,
     response=Written,

@@ -303,6 +303,7 @@ def test_alerts_are_made_changed_tried_and_deleted(live: Analytics) -> None:
     changed = ALERT | {"name": "Less", "webhook": None}
     assert ask("PUT", params={"id": id_}, json=changed).json() == {"id": id_}
     assert listed()["Less"]["webhook"] is None
+    assert listed()["Less"]["waiting"] == 1  # what was for the webhook is not sent any more
 
     def with_rule(**rule: Any) -> dict[str, Any]:
         return ALERT | {"rule": {**ALERT["rule"], **rule}}  # type: ignore[dict-item]
