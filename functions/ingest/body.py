@@ -12,8 +12,7 @@ from msgspec import Raw
 from functions.common.correlation import HeaderLookup
 from functions.common.errors import RequestRefusedError
 from functions.common.http.body import BYTE_ORDER_MARK, NDJSON_TYPES, lines
-
-from .quick_check import UNREADABLE, split
+from functions.common.quick_check import UNREADABLE, split
 
 # `curl -d` sends x-www-form-urlencoded whatever the body is, and many webhooks send no type
 JSON_TYPES = frozenset(

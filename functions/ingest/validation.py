@@ -25,10 +25,10 @@ from functions.common.events import (
     validate_json,
 )
 from functions.common.limits import AgeLimit, EventLimits, too_large, too_old
+from functions.common.quick_check import check_plain
 
 from .body import require_element
 from .pace import Pace
-from .quick_check import check_plain
 from .webhooks.webhook import Webhook
 
 MAX_DETAILED = 100

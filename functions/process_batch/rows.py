@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from functions.common.contract import ENVELOPE_FIELDS, Source
 from functions.common.errors import UniverseError
 from functions.common.events import SOURCES
+from functions.common.quick_check import Envelope
 
 from .body import Dump
 
@@ -86,11 +87,6 @@ def make_row(
     Raises:
         NotStorableError: a value is too long for the database's indexes, or is not Unicode.
     """
-    source_name = event["source"]
-    source = SOURCES[source_name]
-    user_id, country, campaign_id, revenue, groups = source.report_fields(event)
-    event_id = safe_id = event["eventId"]
-
     timestamp = sent["timestamp"]
     if timestamp[-1] == "Z" and timestamp[10] == "T" and 20 <= len(timestamp) <= 27:
         occurred_at = timestamp[:-1] + "+00:00"  # it is in UTC, to microseconds at most
@@ -98,6 +94,39 @@ def make_row(
         occurred_at = timestamp
     else:
         occurred_at = event["timestamp"].astimezone(UTC).isoformat()
+    data = dump(sent["data"])
+    if "\\" in data:
+        data = _escape_json(data)
+    extra = _NULL if len(sent) == _ENVELOPE_SIZE else _extra(sent, dump)
+    return _row(event, position, received_at, occurred_at, data, extra)
+
+
+def make_plain_row(
+    sent: Envelope, event: dict[str, Any], position: int, received_at: str
+) -> EventRow:
+    """Return the row of a plain event, whose data is stored as it was written.
+
+    Args:
+        sent: as it was sent.
+        event: as `check_envelope` returned it.
+        position: as for `make_row`.
+        received_at: as for `make_row`.
+
+    Raises:
+        NotStorableError: as `make_row`.
+    """
+    time = sent.timestamp
+    occurred_at = time[:-1] + "+00:00" if time[-1] == "Z" else time
+    return _row(event, position, received_at, occurred_at, str(sent.data, "utf-8"), _NULL)
+
+
+def _row(
+    event: dict[str, Any], position: int, received_at: str, occurred_at: str, data: str, extra: str
+) -> EventRow:
+    source_name = event["source"]
+    source = SOURCES[source_name]
+    user_id, country, campaign_id, revenue, groups = source.report_fields(event)
+    event_id = safe_id = event["eventId"]
     day = occurred_at[:10]
 
     probe = f"{event_id}{user_id}{country}{campaign_id}"
@@ -117,10 +146,6 @@ def make_row(
         f"{source_name}\t{event['funnelStage']}\t{event['eventType']}\t"
         f"{_NULL if country is None else country}\t{_NULL if campaign_id is None else campaign_id}"
     )
-    data = dump(sent["data"])
-    if "\\" in data:
-        data = _escape_json(data)
-    extra = _NULL if len(sent) == _ENVELOPE_SIZE else _extra(sent, dump)
     row = (
         day,
         event_id,

@@ -14,9 +14,10 @@ from functions.common.contract import MAX_ID_LENGTH
 from functions.common.errors import RequestRefusedError, UniverseError
 from functions.common.events import EVENT, MAX_SUMMARIZED, explain, summarize
 from functions.common.limits import EventLimits, too_large
+from functions.common.quick_check import Envelope, check_envelope
 
-from .body import EventMessage
-from .rows import EventRow, make_row
+from .body import Dump, EventMessage, parse_envelope
+from .rows import EventRow, make_plain_row, make_row
 
 ROWS_PER_PART = 500
 """Enough for few writes, and few enough that rows are written while others are still made."""
@@ -71,6 +72,72 @@ class _TooLargeError(UniverseError, ValueError):
 _KINDS: dict[type[Exception], str] = {_TooOldError: "too_old", _TooLargeError: "too_large"}
 
 
+_MAX_MISSES = 6
+
+
+class _RowMaker:
+    """Makes the rows of events that the contract allows.
+
+    Args:
+        arrival: when the batch arrived.
+        max_bytes: the most that an event may have.
+    """
+
+    def __init__(self, arrival: datetime, max_bytes: int) -> None:
+        self.oldest = datetime.min.replace(tzinfo=UTC)
+        """No event may be older."""
+        self._received_at = arrival.isoformat()
+        self._max_bytes = max_bytes
+        self._validate = EVENT.validator.validate_python
+        self._misses = 0
+        self._to_pass_over = 0
+
+    def make(self, event: Any, position: int, dump: Dump) -> EventRow:
+        """Return the row of an event.
+
+        Raises:
+            ValidationError: the contract does not allow it.
+            ValueError: it is too old or too large, or there is no place for a value of it.
+        """
+        if type(event) is Envelope:
+            row = self._plain(event, position)
+            if row is not None:
+                return row
+            event, dump = parse_envelope(event)
+        valid = self._validate(event)
+        if valid["timestamp"] < self.oldest:
+            raise _too_old()
+        row = make_row(event, valid, position, self._received_at, dump)
+        # the row holds what the event does, so few are looked at twice
+        if len(row.line) > self._max_bytes and (size := len(dump(event))) > self._max_bytes:
+            raise _TooLargeError(too_large(size, self._max_bytes))
+        return row
+
+    def _plain(self, event: Envelope, position: int) -> EventRow | None:
+        """Return the row where the quick check is enough.
+
+        A look in vain costs something, and unusual events come in crowds: so after some of them one
+        after the other, most are not looked at.
+        """
+        if self._to_pass_over:
+            self._to_pass_over -= 1
+            return None
+        valid = check_envelope(event)
+        if valid is None:
+            self._misses = min(self._misses + 1, _MAX_MISSES)
+            self._to_pass_over = 2 ** (self._misses - 1) - 1
+            return None
+        self._misses = 0
+        if valid["timestamp"] < self.oldest:
+            raise _too_old()
+        row = make_plain_row(event, valid, position, self._received_at)
+        return row if len(row.line) <= self._max_bytes else None
+
+
+def _too_old() -> _TooOldError:
+    return _TooOldError("timestamp: it is older than MAX_EVENT_AGE_DAYS allows")
+
+
 def validated_rows(
     messages: list[EventMessage],
     validation: ValidationSummary,
@@ -88,28 +155,19 @@ def validated_rows(
     """
     started = perf_counter()
     arrival = datetime.now(UTC)
-    now = arrival.isoformat()
-    max_bytes = limits.max_event_bytes if limits else sys.maxsize
-    oldest = datetime.min.replace(tzinfo=UTC)
-    validate = EVENT.validator.validate_python
+    maker = _RowMaker(arrival, limits.max_event_bytes if limits else sys.maxsize)
     event_ids_of: dict[str, set[str]] = defaultdict(set)
     part: list[EventRow] = []
     for message in messages:
         dump, events = message.dump, message.events
         if limits:
-            oldest = limits.oldest_replayed(message.accepted or arrival)
+            maker.oldest = limits.oldest_replayed(message.accepted or arrival)
         for index, event in enumerate(events):
             events[index] = None
             position = validation.received
             validation.received += 1
             try:
-                valid = validate(event)
-                if valid["timestamp"] < oldest:
-                    raise _TooOldError("timestamp: it is older than MAX_EVENT_AGE_DAYS allows")
-                row = make_row(event, valid, position, now, dump)
-                # the row holds what the event does, so few are looked at twice
-                if len(row.line) > max_bytes and (size := len(dump(event))) > max_bytes:
-                    raise _TooLargeError(too_large(size, max_bytes))
+                row = maker.make(event, position, dump)
             except Exception as error:
                 validation.invalid.append(_dead_event(event, position, error))
                 continue
@@ -145,7 +203,10 @@ def _dead_event(event: Any, position: int, error: Exception) -> DeadEvent:
 
 
 def _event_id(event: Any) -> str | None:
-    event_id = cast("dict[str, Any]", event).get("eventId") if isinstance(event, dict) else None
+    if isinstance(event, Envelope):
+        event_id = event.event_id
+    else:
+        event_id = cast("dict[str, Any]", event).get("eventId") if isinstance(event, dict) else None
     if not isinstance(event_id, str):
         return None
     return (
