@@ -863,6 +863,12 @@ def test_an_error_of_the_api_is_shown_in_its_words(page: Page, live: Analytics) 
     loaded(page, "partly")
     assert "Known sources: facebook, tiktok" in page.one(card("funnel", "[role=alert]")).text
     assert all("422" in message for message in page.errors())
+    # the filter says what is on, and the chip takes it off
+    wait_until(lambda: page.texts("#source option:checked") == ["myspace (unknown)"])
+    assert page.texts("#chips .chip")[0].startswith("Source: Myspace")
+    page.one("#chips .chip").click()
+    loaded(page)
+    assert page.texts("#source option") == ["All sources", "Facebook", "TikTok"]
 
 
 @pytest.mark.slow

@@ -33,6 +33,8 @@ let shown = { view: null, at: null };
 let watched = null;
 let notes = [];
 const known = { country: new Set(), campaign: new Set() };
+/** The sources that there are; null: not known yet. */
+let sources = null;
 
 const retry = () => load();
 /** What the read-only link allows that the page was opened with; null: it was with none. */
@@ -415,8 +417,7 @@ function showControls() {
   byId("compare-from").hidden = named;
   byId("compare-from").value = named ? "" : state.compare;
   byId("live").setAttribute("aria-pressed", String(state.live));
-  byId("source").value = state.source;
-  byId("source").classList.toggle("active", Boolean(state.source));
+  showSourceChoices();
   showChoices("country", "All countries", format.country);
   showChoices("campaign", "All campaigns", (name) => name);
   byId("clear").hidden = !any(chosen());
@@ -527,9 +528,22 @@ async function showSources() {
   try {
     const contract = await (await fetch("openapi.json")).json();
     const parameter = contract.paths["/analytics/overview"].get.parameters.find((one) => one.name === "source");
-    byId("source").append(...parameter.schema.enum.map((name) => new Option(format.name(name), name)));
-    byId("source").value = state.source;
+    sources = parameter.schema.enum;
+    showSourceChoices();
   } catch { /* the filter stays empty; the rest works */ }
+}
+
+/** A source that is on is among them, also one that the address names and nobody knows. */
+function showSourceChoices() {
+  const select = byId("source");
+  const names = [...new Set([...sources ?? [], state.source].filter(Boolean))];
+  const titles = names.map((name) => (sources && !sources.includes(name) ? `${name} (unknown)` : format.name(name)));
+  const there = [...select.options].slice(1).map((option) => option.text);
+  if (titles.join("\n") !== there.join("\n")) { // a list that is open would close
+    select.replaceChildren(select.options[0], ...titles.map((title, index) => new Option(title, names[index])));
+  }
+  select.value = state.source;
+  select.classList.toggle("active", Boolean(state.source));
 }
 
 start();

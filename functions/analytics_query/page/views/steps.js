@@ -105,7 +105,7 @@ function edit(steps, known, state, change, get) {
     steps.length < MAX_STEPS ? element("button", {
       id: "add-step", type: "button", class: "button", onclick: () => apply([...steps, { event: "stage:bottom", filters: [] }]),
     }, "Add a step") : null,
-    chosen("window", "Within ", WINDOWS, state.window),
+    chosen("window", "Within ", { ...WINDOWS, [state.window]: WINDOWS[state.window] ?? state.window }, state.window),
     chosen("each", "For each ", { none: "– (in total)", source: "source", campaignId: "campaign", country: "country" }, state.each)));
   if (focused) byId(focused)?.focus();
 }
