@@ -117,6 +117,11 @@ def test_the_page_is_light_and_asks_for_its_figures_first(page: Page, live: Anal
     questions = [each for each in some if "/analytics/" in each["name"]]
     questions = [each for each in questions if "/analytics/live" not in each["name"]]  # every 5 s
     assert min(each["startTime"] for each in questions) < charts[0]["startTime"]
+    # what the totals need is on its way before anything else is asked for
+    first = sorted(questions, key=lambda each: each["startTime"])[:3]
+    names = [urlsplit(each["name"]).path.rpartition("/")[2] for each in first]
+    assert sorted(names) == ["overview", "overview", "timeseries"]
+    assert not any("openapi.json" in each["name"] for each in some)
     assert len({each["name"] for each in questions}) == len(questions)
 
     page.driver.refresh()

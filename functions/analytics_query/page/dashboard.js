@@ -5,7 +5,9 @@ import { hideBanner, showBanner, showWaiting } from "./notices/banner.js";
 import { Card, loadCharts } from "./cards/card.js";
 import * as cards from "./cards/cards.js";
 import { breakdown, prepare as prepareBreakdown, SHOWN as VALUES, showBy } from "./cards/breakdown.js";
-import { any, isOn, NONE, question, showChips, toggled, words } from "./filters/chosen.js";
+import { firstRange, firstState } from "./early.js";
+import { any, isOn, NONE, showChips, toggled, words } from "./filters/chosen.js";
+import { filtersOf, questionOf } from "./filters/question.js";
 import { download, fileName } from "./lib/csv.js";
 import { FIGURES } from "./lib/definitions.js";
 import { byId, element } from "./lib/dom.js";
@@ -17,15 +19,16 @@ import { showLeftOut } from "./notices/left_out.js";
 import { read, write } from "./state.js";
 import { hideStart, showStart } from "./notices/start.js";
 import { failTotals, loadingTotals, showTotals, waitForTotals } from "./cards/totals.js";
-import { moment, useZone, wall, WORKSPACE_ZONE, zoneName } from "./lib/zone.js";
+import { moment, useZone, wall, zoneName } from "./lib/zone.js";
 
 const REFRESH_MS = 5000;
 /** After so long without any answer it is said that there is none. */
 const PATIENCE_MS = 5000;
 const LATEST = 12;
 
-let state = read();
-let range = resolve(state.range);
+let state = firstState;
+let range = firstRange;
+let begun = false;
 let loading = null;
 let timer = null;
 /** The view whose figures are on the page, and when they came. */
@@ -33,8 +36,8 @@ let shown = { view: null, at: null };
 let watched = null;
 let notes = [];
 const known = { country: new Set(), campaign: new Set() };
-/** The sources that there are; null: not known yet. */
-let sources = null;
+/** The sources that there are. */
+const sources = document.documentElement.dataset.sources.split(" ");
 
 const retry = () => load();
 /** What the read-only link allows that the page was opened with; null: it was with none. */
@@ -89,7 +92,7 @@ function forget() {
 const picker = new RangePicker((chosen) => change({ range: chosen }), changeZone);
 const zoom = (from, to) => change({ range: { from: instant(from), to: instant(to) } });
 
-const filters = () => question(state);
+const filters = () => filtersOf(state);
 
 /** The state with the filters that can be taken off. */
 const chosen = () => (link ? link.chosen(state) : state);
@@ -116,12 +119,9 @@ async function load() {
   }, PATIENCE_MS);
   attempt.signal.addEventListener("abort", () => clearTimeout(patience));
   attempt.answered = () => clearTimeout(patience);
-  range = resolve(state.range, state.compare);
-  const { from, to } = range;
-  const query = {
-    from, to, ...filters(), countryOf: state.country && state.countryOf === "event" ? "event" : null,
-    timezone: state.timezone === WORKSPACE_ZONE ? null : state.timezone,
-  };
+  range = begun || state !== firstState ? resolve(state.range, state.compare) : firstRange;
+  begun = true;
+  const query = questionOf(state, range);
   const asked = new Map();
   const get = (report, params = {}) => { // a question that two cards have is asked once
     const question = { ...query, ...params };
@@ -132,7 +132,7 @@ async function load() {
   const earlier = range.previous && { from: range.previous.from, to: range.previous.to };
   const past = (report, params) => (earlier ? get(report, { ...params, ...earlier })
     .then((found) => ({ name: range.previous.name, report: found })) : Promise.resolve(null));
-  const parts = state.view === "overview" ? askOverview(attempt, get, past) : views[state.view].map((part) => askPart(part, attempt, get, past));
+  const parts = state.view === "overview" ? await askOverview(attempt, get, past) : views[state.view].map((part) => askPart(part, attempt, get, past));
   const arrived = await Promise.all(parts);
   if (attempt.signal.aborted) return;
   attempt.answered();
@@ -172,8 +172,8 @@ async function askPart({ card: filled, load: loadView }, attempt, get, past) {
   }
 }
 
-/** Asks for all of the overview; returns whether each part came, as promises. */
-function askOverview(attempt, get, past) {
+/** Asks for all of the overview, the totals first; returns whether each part came, as promises. */
+async function askOverview(attempt, get, past) {
   loadingTotals(byId("totals"));
   for (const [name, each] of Object.entries(card)) if (!NOT_SHARED.includes(name)) each.loading();
   const overview = get("overview");
@@ -181,6 +181,15 @@ function askOverview(attempt, get, past) {
   const interval = chosenInterval(state.interval, range, intervalOf(range));
   const money = chosenInterval(state.interval, range, intervalOfMoney(range));
   const bySource = get("timeseries", { split: "source", interval });
+  const totals = settle(attempt, [overview, before, bySource],
+    (now, then, split) => {
+      showTotals(byId("totals"), now, then, allPoints(split), overIn(split), range.previous?.name);
+      showNothing(now.totals.events === 0, attempt);
+      showLeftOut(byId("left-out"), now.leftOut, (countryOf) => change({ countryOf }));
+    },
+    (error) => failTotals(byId("totals"), error, retry, attempt.keep));
+  await new Promise((go) => { setTimeout(go); }); // what has come of them is shown before the rest is asked for
+  if (attempt.signal.aborted) return [totals];
   const series = get("timeseries", { split: state.split, interval });
   const revenue = get("revenue", { interval: money });
   const revenueBySource = get("timeseries", { split: "source", interval: money });
@@ -194,17 +203,10 @@ function askOverview(attempt, get, past) {
     audience: [[get("demographics"), past("demographics")], (report, then) => cards.audience(report, then, picking)],
     ...(SHARE ? {} : askOfEvents(get, past)),
   };
-  const parts = Object.entries(reports).map(([name, [pending, show]]) =>
+  const others = Object.entries(reports).map(([name, [pending, show]]) =>
     settle(attempt, pending, (...reports) => card[name].show(show(...reports)), (error) => card[name].fail(error, attempt.keep)));
-  parts.push(settle(attempt, [overview, before, bySource],
-    (now, then, split) => {
-      showTotals(byId("totals"), now, then, allPoints(split), overIn(split), range.previous?.name);
-      showNothing(now.totals.events === 0, attempt);
-      showLeftOut(byId("left-out"), now.leftOut, (countryOf) => change({ countryOf }));
-    },
-    (error) => failTotals(byId("totals"), error, retry, attempt.keep)));
   loadCharts();
-  return parts;
+  return [totals, ...others];
 }
 
 /** Annotations of the range; the curves are there without them. */
@@ -484,7 +486,6 @@ async function start() {
     if (![null, SHARE].includes(shareOf(location.hash))) location.reload();
   });
   if (SHARE && !await startShared()) return;
-  showSources();
   showControls();
   await load();
   await learnChoices();
@@ -523,21 +524,11 @@ async function startShared() {
   return true;
 }
 
-/** The sources are in the contract. */
-async function showSources() {
-  try {
-    const contract = await (await fetch("openapi.json")).json();
-    const parameter = contract.paths["/analytics/overview"].get.parameters.find((one) => one.name === "source");
-    sources = parameter.schema.enum;
-    showSourceChoices();
-  } catch { /* the filter stays empty; the rest works */ }
-}
-
 /** A source that is on is among them, also one that the address names and nobody knows. */
 function showSourceChoices() {
   const select = byId("source");
-  const names = [...new Set([...sources ?? [], state.source].filter(Boolean))];
-  const titles = names.map((name) => (sources && !sources.includes(name) ? `${name} (unknown)` : format.name(name)));
+  const names = [...new Set([...sources, state.source].filter(Boolean))];
+  const titles = names.map((name) => (sources.includes(name) ? format.name(name) : `${name} (unknown)`));
   const there = [...select.options].slice(1).map((option) => option.text);
   if (titles.join("\n") !== there.join("\n")) { // a list that is open would close
     select.replaceChildren(select.options[0], ...titles.map((title, index) => new Option(title, names[index])));

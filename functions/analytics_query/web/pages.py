@@ -6,12 +6,14 @@ Nothing is loaded from other hosts, and every link is relative: the function wor
 import base64
 import functools
 import hashlib
+import posixpath
 import re
 from pathlib import Path
 
 import flask
 import orjson
 
+from functions.common.events import SOURCES
 from functions.common.http import look, swagger_ui
 from functions.common.http.cacheable import IMMUTABLE, CacheableBody, read_file, respond
 from functions.common.http.front_door import READ_METHODS, Route
@@ -35,8 +37,8 @@ PAGE_FILES = {
 """The paths of the dashboard's files by their names, which begin with their folders."""
 FILES = {**swagger_ui.files(), **PAGE_FILES}
 """The paths of the static files by their names below `/assets/`."""
-LATER = (*look.FILES, "charts/", "views/", "cards/now.js")
-"""Scripts, and folders of them, that the browser need not load before the page asks for figures."""
+FIRST = ("early.js", "dashboard.js")
+"""The scripts that the page begins with, in the order in which they are needed."""
 
 
 def _version() -> str:
@@ -82,14 +84,26 @@ def _policy() -> str:
     )
 
 
+def _add_imports(name: str, found: dict[str, None]) -> None:
+    """Add a script to those found, with what it imports; not what it imports when it runs."""
+    if name in found:
+        return
+    found[name] = None
+    for path in re.findall(r' from "(\.[^"]+)";', PAGE_FILES[name].read_text(encoding="utf-8")):
+        _add_imports(posixpath.normpath(posixpath.join(posixpath.dirname(name), path)), found)
+
+
 @functools.cache
 def _page() -> CacheableBody:
     assets = VERSION_FOLDER.removeprefix("/")
-    modules = sorted(n for n in PAGE_FILES if n.endswith(".js") and not n.startswith(LATER))
+    modules: dict[str, None] = {}
+    for script in FIRST:
+        _add_imports(script, modules)
     preloads = "\n".join(f'<link rel="modulepreload" href="{assets}{name}">' for name in modules)
     text = (PAGE_FOLDER / "index.html").read_text(encoding="utf-8")
     text = text.replace("{assets}", assets).replace("{preloads}", preloads)
     text = text.replace("{timezone}", settings().timezone)
+    text = text.replace("{sources}", " ".join(SOURCES))
     text = text.replace("{currency}", settings().currency or "")
     return CacheableBody.of(text.encode(), "text/html; charset=utf-8")
 

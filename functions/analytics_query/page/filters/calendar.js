@@ -3,9 +3,14 @@
 import { byId, element } from "../lib/dom.js";
 import { DAY, wall } from "../lib/zone.js";
 
-const inWords = new Intl.DateTimeFormat("en", { timeZone: "UTC", weekday: "long", day: "numeric", month: "long", year: "numeric" });
-const inShort = new Intl.DateTimeFormat("en", { timeZone: "UTC", day: "numeric", month: "short", year: "numeric" });
-const monthName = new Intl.DateTimeFormat("en", { timeZone: "UTC", month: "long", year: "numeric" });
+/** Formats a moment of no zone; made when it is first used, which takes milliseconds. */
+function dates(style) {
+  let made = null;
+  return (ms) => (made ??= new Intl.DateTimeFormat("en", { timeZone: "UTC", ...style })).format(ms);
+}
+const inWords = dates({ weekday: "long", day: "numeric", month: "long", year: "numeric" });
+const inShort = dates({ day: "numeric", month: "short", year: "numeric" });
+const monthName = dates({ month: "long", year: "numeric" });
 const WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
 /** The day of a moment (ms). */
@@ -82,19 +87,19 @@ export class Calendar {
   draw() {
     const month = firstOfMonth(this.at);
     const next = firstOfMonth(this.at, 1);
-    this.title.textContent = monthName.format(month * DAY);
+    this.title.textContent = monthName(month * DAY);
     const weeks = [];
     for (let monday = month - weekday(month); monday < next; monday += 7) weeks.push([...WEEKDAYS.keys()].map((place) => monday + place));
     this.grid.replaceChildren(
       element("thead", {}, element("tr", {}, ...WEEKDAYS.map((name) => element("th", { scope: "col", abbr: name }, name.slice(0, 2))))),
       element("tbody", {}, ...weeks.map((week) => element("tr", {}, ...week.map((day) => this.cell(day, day >= month && day < next))))));
-    this.hint.textContent = this.begun === null ? "Choose the first day." : `From ${inShort.format(this.begun * DAY)}: choose the last day.`;
+    this.hint.textContent = this.begun === null ? "Choose the first day." : `From ${inShort(this.begun * DAY)}: choose the last day.`;
     this.preview(null);
   }
 
   cell(day, inside) {
     return element("td", { role: "gridcell" }, element("button", {
-      type: "button", "data-day": day, "aria-label": inWords.format(day * DAY), tabindex: day === this.at ? 0 : -1,
+      type: "button", "data-day": day, "aria-label": inWords(day * DAY), tabindex: day === this.at ? 0 : -1,
       class: inside ? null : "outside", "aria-current": day === this.today ? "date" : null, onclick: () => this.pick(day),
     }, String(partsOf(day)[2])));
   }

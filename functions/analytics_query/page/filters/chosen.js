@@ -1,32 +1,12 @@
-// Which filters are on: changed by a click, asked of the API, and shown as chips that take them off.
+// Which filters are on: changed by a click, and shown as chips that take them off.
 
 import { byId, element } from "../lib/dom.js";
 import * as format from "../lib/format.js";
+import { OWN, parts } from "./question.js";
 
 export const OPERATORS = {
   is: "is", isNot: "is not", oneOf: "is one of", contains: "contains", isSet: "is told", isNotSet: "is not told",
 };
-/** Properties that have a filter of their own: rollups know them. */
-const OWN = { source: "source", country: "country", campaignId: "campaign" };
-const PLAIN = new Set(["eventType", "funnelStage"]);
-
-/** A filter as it is in the address, in its parts. */
-export function parts(text) {
-  const [by, operator, ...rest] = text.split(":");
-  return { by, operator, value: rest.join(":") };
-}
-
-/** The filters of a state as parameters of the API. */
-export function question(state) {
-  const asked = { source: state.source, country: state.country, campaignId: state.campaign, filter: [] };
-  for (const text of state.filters) {
-    const { by, operator, value } = parts(text);
-    if (operator === "is" && PLAIN.has(by) && !asked[by]) asked[by] = value;
-    else asked.filter.push(text);
-  }
-  return asked;
-}
-
 const condition = (by, value) => (value === null ? `${by}:isNotSet` : `${by}:is:${value}`);
 
 export const isOn = (state, by, value) =>

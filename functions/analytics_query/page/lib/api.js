@@ -65,9 +65,21 @@ async function request(report, params, signal, how = {}) {
   throw new ApiError(response.status, problem.detail || `The server answered ${response.status}.`, after || null, faults);
 }
 
+const early = new Map();
+
+/** Asks for a report that `fetchReport` will be asked for. */
+export function askEarly(report, params) {
+  const asked = fetchReport(report, params);
+  asked.catch(() => {}); // whoever asks for it is told
+  early.set(address(report, params), asked);
+}
+
 /** Asks for a report. */
 export async function fetchReport(report, params, signal) {
-  return (await request(report, params, signal)).json();
+  const key = address(report, params);
+  const asked = early.get(key);
+  early.delete(key);
+  return asked ?? (await request(report, params, signal)).json();
 }
 
 /** Writes, and returns what was written. */

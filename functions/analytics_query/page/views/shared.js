@@ -2,7 +2,7 @@
 
 import { fetchReport } from "../lib/api.js";
 import { element } from "../lib/dom.js";
-import { parts } from "../filters/chosen.js";
+import { parts } from "../filters/question.js";
 import * as format from "../lib/format.js";
 
 /** Filters that a link may fix or ask with: those in the state under names of their own, and others. */
