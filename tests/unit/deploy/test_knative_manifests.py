@@ -90,6 +90,23 @@ def test_function_is_the_one_of_openfaas(
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
+def test_what_a_pod_mounts_has_the_name_that_it_asks_for(
+    manifests: list[Manifest], name: str
+) -> None:
+    """Kustomize does not rewrite names in resources that it does not know: no hash may be added."""
+    there = {m["metadata"]["name"] for m in manifests if m["kind"] == "Secret"}
+    if named(manifests, "StatefulSet", "nats")["spec"]["replicas"] > 1:
+        there |= {"postgres-ca"}  # which the operator of the overlay production makes
+    sources = [
+        source["secret"]
+        for volume in service(manifests, name)["spec"]["template"]["spec"]["volumes"]
+        for source in volume.get("projected", {}).get("sources", [])
+    ]
+    assert sources
+    assert {each["name"] for each in sources if not each.get("optional")} <= there
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_pod_is_confined_and_probed(manifests: list[Manifest], name: str) -> None:
     [container] = service(manifests, name)["spec"]["template"]["spec"]["containers"]
     context = container["securityContext"]
