@@ -1,10 +1,11 @@
 """Messages in flight, parts of them, and deliveries: what goes into one invocation."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from json import JSONDecoder
 from typing import Any, NamedTuple, cast
 
+import msgspec
 import orjson
 
 from functions.common.broker import EVENT_COUNT
@@ -215,13 +216,37 @@ class Delivery:
         return sum(message.events for message in self.messages)
 
 
+# They check what is JSON as they pass over it, besides UTF-8, and make a Python object of no value:
+# that takes a fifth of the time.
+_array: Callable[[bytes], list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_value: Callable[[bytes], msgspec.Raw] = msgspec.json.Decoder(msgspec.Raw).decode
+
+
 def inspect_payload(data: bytes) -> tuple[bool, int]:
     """Return whether a payload is valid JSON, and how many events it holds."""
+    events = _count_plain(data)
+    if events is not None:
+        return True, events
     try:
         value = _read(data)
     except (ValueError, RecursionError):
         return False, 1
     return True, max(len(cast("list[Any]", value)), 1) if isinstance(value, list) else 1
+
+
+def _count_plain(data: bytes) -> int | None:
+    """Return how many events are in what is JSON for certain; None: it may be, or not."""
+    try:
+        if not data.isascii():
+            data.decode()
+        if data[:1] == b"[":
+            return max(len(_array(data)), 1)
+        if data[:1] == b"{":
+            _value(data)
+            return 1
+    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError):
+        pass
+    return None
 
 
 def _read(data: bytes) -> Any:

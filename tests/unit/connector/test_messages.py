@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra.connector.delivery.message import (
@@ -35,6 +35,7 @@ from infra.connector.http.cloudevents import (
 )
 from infra.connector.http.headers import shared_trace
 from infra.connector.jetstream.subjects import covers, is_subject, overlap, parse_topics
+from tests.support import kinds
 
 ROUTE = DeadLetterRoute("fn.ns", "fn", "EVENTS", "EVENTS_DLQ", "dlq.{subject}")
 
@@ -166,6 +167,33 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=15,
 )
+
+
+@given(
+    JSON | st.lists(JSON, max_size=4),
+    st.booleans(),
+    st.floats(0, 1),
+    st.sampled_from([b"", b"\\", b'"', b"\xff", b"\x01", b",", b"]", b"0", b"-", b".", b"e", b"{"]),
+    st.sampled_from([0, 1]),
+)
+@settings(max_examples=kinds.examples(quick=30))
+def test_payloads_are_json_or_not_as_python_says(
+    value: Any, ascii_only: bool, place: float, put: bytes, cut: int
+) -> None:
+    text = json.dumps(value, ensure_ascii=ascii_only).encode()
+    at = int(place * len(text))
+    data = text[:at] + put + text[at + cut :]
+    try:
+        parsed = json.loads(data.decode(), parse_constant=_refuse)
+    except ValueError:
+        expected = False, 1
+    else:
+        expected = True, max(len(parsed), 1) if isinstance(parsed, list) else 1
+    assert inspect_payload(data) == expected
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
 
 
 @given(st.lists(JSON, min_size=1), st.sampled_from([None, 2]), st.booleans())
