@@ -60,3 +60,14 @@ def analytics(
         ):
             yield Analytics(function, client, postgres.url(database=database))
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+
+
+@contextmanager
+def beside(live: Analytics, folder: Path, **environment: str) -> Generator[httpx.Client]:
+    """Run the function once more on the same database, with other settings; yield its client."""
+    variables = {"DATABASE_READER_URL": live.owner_url, **environment}
+    with (
+        running(HANDLER, folder / "log", **variables) as function,
+        httpx.Client(base_url=function.url, verify=False) as client,
+    ):
+        yield client

@@ -1,7 +1,7 @@
 """Generated events, stored in a test's database as process-batch stores them."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -12,6 +12,7 @@ from functions.process_batch.compaction import compact
 from functions.process_batch.validation import ValidationSummary, validated_rows
 from functions.process_batch.writer import Writer, WriteResult
 from infra.cli.load.event_generator import Mix, generate
+from infra.database.seal import seal_finished_days
 
 UNTIL = datetime(2024, 6, 20, 15, 30, 12, tzinfo=UTC)
 """The time of the newest event that tests generate."""
@@ -45,3 +46,17 @@ def compact_deltas(url: str, max_deltas: int = 100_000) -> None:
     """Compact up to `max_deltas` rollup deltas into the rollup tables."""
     with psycopg.connect(url, autocommit=True) as connection:
         compact(connection, max_deltas)
+
+
+def store_around_sealing(url: str, events: list[dict[str, Any]], sealed: int) -> None:
+    """Store events so that reports meet all that they read: sealed days, late events, deltas.
+
+    Args:
+        url: of the database, as its owner.
+        events: what is stored.
+        sealed: so many of them come before their days are sealed.
+    """
+    store(url, events[:sealed])
+    compact_deltas(url)
+    seal_finished_days(url, timedelta(0))
+    store(url, events[sealed:])

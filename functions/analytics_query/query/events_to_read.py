@@ -1,5 +1,6 @@
 """How many events a report may read one by one, because no rollup has what is asked for."""
 
+from collections.abc import Callable
 from datetime import datetime
 
 from ..database import Snapshot
@@ -37,14 +38,43 @@ def check_events_to_read(snapshot: Snapshot, query: ReportQuery, parameter: str)
     Raises:
         UnsupportedQueryError: there are more than `FILTER_MAX_EVENTS`.
     """
+    check_number_to_read(
+        query,
+        lambda: events_of_range(snapshot, query),
+        settings().filter_max_events,
+        parameter,
+        "This range has",
+        "Ask for a shorter range, or use source, funnelStage, eventType, campaignId and country, "
+        "which rollups have",
+    )
+
+
+def check_number_to_read(
+    query: ReportQuery,
+    events: Callable[[], int],
+    most: int,
+    parameter: str,
+    what_has: str,
+    what_helps: str,
+) -> None:
+    """Check that a report has not too many events to read one by one, unless it is told `exact`.
+
+    Args:
+        query: the question.
+        events: returns how many events it would read.
+        most: it may read so many.
+        parameter: the one that makes it read them, for the response.
+        what_has: so many events; the beginning of the response.
+        what_helps: what to ask instead.
+
+    Raises:
+        UnsupportedQueryError: there are more.
+    """
     if query.exact:
         return
-    events, most = events_of_range(snapshot, query), settings().filter_max_events
-    if events > most:
+    if (number := events()) > most:
         raise UnsupportedQueryError(
             parameter,
-            f"This range has {events:,} events, and a report that reads them one by one may read "
-            f"{most:,}. Ask for a shorter range, or use source, funnelStage, eventType, "
-            "campaignId and country, which rollups have; exact=true reads them all, within the "
-            "time limit of a report.",
+            f"{what_has} {number:,} events, and {most:,} may be read one by one. "
+            f"{what_helps}; exact=true reads them all, within the time limit of a report.",
         )

@@ -14,9 +14,8 @@ from typing_extensions import TypedDict
 from functions.common.workspace import workspace
 
 from ..database import Row, Snapshot
-from ..errors import UnsupportedQueryError
 from ..formatting import Count, Money, ReportRange, format_money, format_optional_time
-from ..query.events_to_read import events_between
+from ..query.events_to_read import check_number_to_read, events_between
 from ..query.filters import ReportQuery
 from ..query.statements import Statements
 from ..query.told_country import LeftOut, left_out
@@ -218,22 +217,17 @@ def _before(start: datetime | None, window: timedelta) -> datetime | None:
 
 
 def _check_events(snapshot: Snapshot, query: AttributionQuery, since: datetime | None) -> None:
-    if query.exact:
-        return
     by_campaign = query.by == "campaign"
     source = query.source if by_campaign else None
-    events, most = (
-        events_between(snapshot, since, query.to, source),
+    one_source = ", or for one source" if by_campaign and source is None else ""
+    check_number_to_read(
+        query,
+        lambda: events_between(snapshot, since, query.to, source),
         settings().attribution_max_events,
+        "from",
+        "This range and the window before it have",
+        f"Ask for a shorter range or window{one_source}",
     )
-    if events > most:
-        raise UnsupportedQueryError(
-            "from",
-            f"This range and the window before it have {events:,} events, and {most:,} may be read "
-            "one by one (ATTRIBUTION_MAX_EVENTS). Ask for a shorter range or window"
-            + (", or for one source" if by_campaign and source is None else "")
-            + "; exact=true reads them all, within the time limit of a report.",
-        )
 
 
 def _figures(sums: _Sums) -> Attributed:

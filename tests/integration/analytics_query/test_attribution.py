@@ -9,12 +9,10 @@ import httpx
 import pytest
 
 from infra.cli.load.event_generator import Mix
-from infra.database.seal import seal_finished_days
 from infra.local.servers.postgres import EmbeddedPostgres
 from tests.support import oracle
-from tests.support.analytics import HANDLER, Analytics, analytics
-from tests.support.functions import running
-from tests.support.stored_events import compact_deltas, generated, store
+from tests.support.analytics import Analytics, analytics, beside
+from tests.support.stored_events import generated, store_around_sealing
 
 WINDOWS = {
     "30m": timedelta(minutes=30),
@@ -71,10 +69,7 @@ def live(
 ) -> Iterator[Analytics]:
     folder = tmp_path_factory.mktemp("analytics")
     with analytics(postgres, migrated_template, folder, CURRENCY="EUR") as running:
-        store(running.owner_url, EVENTS[:600])
-        compact_deltas(running.owner_url)
-        seal_finished_days(running.owner_url, timedelta(0))
-        store(running.owner_url, EVENTS[600:])
+        store_around_sealing(running.owner_url, EVENTS, 600)
         yield running
 
 
@@ -159,12 +154,8 @@ def test_more_events_than_may_be_read_are_refused(
     since = start - timedelta(hours=36)
     most = sum(since <= fact.at for fact in FACTS)
     tiktok = sum(since <= fact.at and fact.source == "tiktok" for fact in FACTS)
-    variables = {"DATABASE_READER_URL": live.owner_url, "ATTRIBUTION_MAX_EVENTS": str(most - 1)}
-    log = tmp_path_factory.mktemp("analytics") / "log"
-    with (
-        running(HANDLER, log, **variables) as function,
-        httpx.Client(base_url=function.url, verify=False) as client,
-    ):
+    folder = tmp_path_factory.mktemp("analytics")
+    with beside(live, folder, ATTRIBUTION_MAX_EVENTS=str(most - 1)) as client:
 
         def ask(**params: str) -> httpx.Response:
             asked = {"from": start.isoformat(), "window": "36h", **params}

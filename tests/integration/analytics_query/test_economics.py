@@ -9,11 +9,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from infra.cli.load.event_generator import Mix
-from infra.database.seal import seal_finished_days
 from infra.local.servers.postgres import EmbeddedPostgres
 from tests.support import oracle
 from tests.support.analytics import Analytics, analytics
-from tests.support.stored_events import compact_deltas, generated, store
+from tests.support.stored_events import generated, store_around_sealing
 
 EVENTS = generated(2000, seed=23, mix=Mix(days=12, users=200))
 FACTS = oracle.facts(EVENTS)
@@ -46,10 +45,7 @@ def live(
     folder = tmp_path_factory.mktemp("analytics")
     settings = {"TIMEZONE": "Europe/Berlin", "CURRENCY": "EUR", "ANALYTICS_WRITE_AUTH": "none"}
     with analytics(postgres, migrated_template, folder, **settings) as running:
-        store(running.owner_url, EVENTS[:1500])
-        compact_deltas(running.owner_url)
-        seal_finished_days(running.owner_url, timedelta(0))
-        store(running.owner_url, EVENTS[1500:])
+        store_around_sealing(running.owner_url, EVENTS, 1500)
         entries = [
             {"date": str(day), "source": source, "campaignId": campaign, "amount": str(amount)}
             for (day, source, campaign), amount in SPEND.items()

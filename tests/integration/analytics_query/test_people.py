@@ -10,12 +10,10 @@ import httpx
 import pytest
 
 from infra.cli.load.event_generator import Mix
-from infra.database.seal import seal_finished_days
 from infra.local.servers.postgres import EmbeddedPostgres
 from tests.support import oracle
-from tests.support.analytics import HANDLER, Analytics, analytics
-from tests.support.functions import running
-from tests.support.stored_events import compact_deltas, generated, store
+from tests.support.analytics import Analytics, analytics, beside
+from tests.support.stored_events import generated, store_around_sealing
 
 EVENTS = generated(3000, seed=17, mix=Mix(days=40, users=300))
 FACTS = oracle.facts(EVENTS)
@@ -44,22 +42,15 @@ def live(
 ) -> Iterator[Analytics]:
     folder = tmp_path_factory.mktemp("analytics")
     with analytics(postgres, migrated_template, folder) as running:
-        store(running.owner_url, EVENTS[:2000])
-        compact_deltas(running.owner_url)
-        seal_finished_days(running.owner_url, timedelta(0))
-        store(running.owner_url, EVENTS[2000:])
+        store_around_sealing(running.owner_url, EVENTS, 2000)
         yield running
 
 
 @pytest.fixture(scope="module")
 def sampling(live: Analytics, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """The function as it is with very many events: people are sampled, not counted."""
-    variables = {"DATABASE_READER_URL": live.owner_url, "EXACT_USERS_MAX_EVENTS": "0"}
-    log = tmp_path_factory.mktemp("analytics") / "log"
-    with (
-        running(HANDLER, log, **variables) as function,
-        httpx.Client(base_url=function.url, verify=False) as client,
-    ):
+    folder = tmp_path_factory.mktemp("analytics")
+    with beside(live, folder, EXACT_USERS_MAX_EVENTS="0") as client:
         yield client
 
 

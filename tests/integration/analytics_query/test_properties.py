@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -10,13 +9,11 @@ import httpx
 import pytest
 
 from infra.cli.load.event_generator import Mix
-from infra.database.seal import seal_finished_days
 from infra.local.servers.postgres import EmbeddedPostgres
 from tests.support import oracle
-from tests.support.analytics import HANDLER, Analytics, analytics
-from tests.support.functions import running
+from tests.support.analytics import Analytics, analytics, beside
 from tests.support.oracle import Fact
-from tests.support.stored_events import compact_deltas, generated, store
+from tests.support.stored_events import generated, store_around_sealing
 
 EVENTS = generated(900, seed=23, mix=Mix(days=4, users=150))
 LONG = "x" * 250
@@ -128,10 +125,7 @@ def live(
 ) -> Iterator[Analytics]:
     folder = tmp_path_factory.mktemp("analytics")
     with analytics(postgres, migrated_template, folder) as function:
-        store(function.owner_url, EVENTS[:600])
-        compact_deltas(function.owner_url)
-        seal_finished_days(function.owner_url, timedelta(0))
-        store(function.owner_url, EVENTS[600:])
+        store_around_sealing(function.owner_url, EVENTS, 600)
         yield function
 
 
@@ -268,16 +262,9 @@ def test_a_breakdown_is_sorted(live: Analytics, sort: str) -> None:
 @pytest.fixture(scope="module")
 def busy(live: Analytics, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """The function as it is with more events than may be read."""
-    variables = {
-        "DATABASE_READER_URL": live.owner_url,
-        "EXACT_USERS_MAX_EVENTS": "0",
-        "FILTER_MAX_EVENTS": "400",
-    }
-    log = tmp_path_factory.mktemp("analytics") / "log"
-    with (
-        running(HANDLER, log, **variables) as function,
-        httpx.Client(base_url=function.url, verify=False) as client,
-    ):
+    folder = tmp_path_factory.mktemp("analytics")
+    limits = {"EXACT_USERS_MAX_EVENTS": "0", "FILTER_MAX_EVENTS": "400"}
+    with beside(live, folder, **limits) as client:
         yield client
 
 

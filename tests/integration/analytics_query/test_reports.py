@@ -20,8 +20,7 @@ from infra.cli.load.event_generator import Mix
 from infra.database.seal import seal_finished_days
 from infra.local.servers.postgres import EmbeddedPostgres
 from tests.support import kinds, oracle
-from tests.support.analytics import HANDLER, Analytics, analytics
-from tests.support.functions import running
+from tests.support.analytics import Analytics, analytics, beside
 from tests.support.oracle import Fact, chosen
 from tests.support.stored_events import UNTIL, compact_deltas, generated, store
 
@@ -550,13 +549,9 @@ SAMPLED: list[dict[str, str]] = [
 @pytest.fixture(scope="module")
 def sampling(live: Analytics, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """The function as it is with very many events: users are sampled, not counted."""
-    variables = {"DATABASE_READER_URL": live.owner_url, "EXACT_USERS_MAX_EVENTS": "0"}
-    log = tmp_path_factory.mktemp("analytics") / "log"
-    with (
-        running(HANDLER, log, **variables) as function,
-        httpx.Client(base_url=function.url, verify=False) as c,
-    ):
-        yield c
+    folder = tmp_path_factory.mktemp("analytics")
+    with beside(live, folder, EXACT_USERS_MAX_EVENTS="0") as client:
+        yield client
 
 
 @pytest.mark.parametrize("question", SAMPLED, ids=str)
