@@ -49,6 +49,8 @@ raises one of `UNREADABLE` where there are others."""
 _UNUSUAL = b'"\\\n\r\t'
 _SMALL = 1e-200
 """Numbers below may be too small for the database, which has no 1e-99999, or are 0."""
+_MAX_BYTES_WITH_NUMBER = 8000
+"""More than the texts of any `data` take; the database has no number of 16,384 digits."""
 
 
 def check_plain(text: bytes) -> dict[str, Any] | None:
@@ -84,9 +86,8 @@ def check_envelope(event: Envelope) -> dict[str, Any] | None:
         text = data[parent].get(name)
         if text is not None and text != event.timestamp and plain_utc(text) is None:
             return None
-    for parent, name in kind.numbers:
-        if data[parent][name] < _SMALL and (b"e-" in data_text or b"E-" in data_text):
-            return None
+    if kind.numbers and _is_hard_to_store(kind, data, data_text):
+        return None
     return {
         "eventId": event.event_id,
         "timestamp": time,
@@ -95,6 +96,14 @@ def check_envelope(event: Envelope) -> dict[str, Any] | None:
         "eventType": event_type,
         "data": data,
     }
+
+
+def _is_hard_to_store(kind: "_Kind", data: dict[str, Any], text: bytes) -> bool:
+    """Tell whether the database may have no place for a number as it is written."""
+    if len(text) > _MAX_BYTES_WITH_NUMBER:
+        return True
+    smallest = min(data[parent][name] for parent, name in kind.numbers)
+    return smallest < _SMALL and (b"e-" in text or b"E-" in text)
 
 
 class _UnknownError(UniverseError):

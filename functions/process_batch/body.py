@@ -150,14 +150,14 @@ def _plain_batch(body: bytes) -> list[EventMessage] | None:
 
     Parsing the data of events, checking it and writing it as JSON again takes three times as long.
     """
-    if not (body.isascii() or _is_utf8(body)) or _has_long_number(body):
+    if not (body.isascii() or _is_utf8(body)):
         return None
     try:
         batch = _read_plain_batch(body)
         if any(each.data_base64 is not None for each in batch):
             return None
         return [_plain_message(each) for each in batch]
-    except (*UNREADABLE, orjson.JSONDecodeError):
+    except (*UNREADABLE, RequestRefusedError):
         return None
 
 
@@ -169,7 +169,8 @@ def _plain_message(read: _PlainCloudEvent) -> EventMessage:
     try:
         message.events = list[Any](read_envelopes(data if data[:1] == b"[" else b"[%b]" % data))
     except UNREADABLE:
-        message.events = _events(orjson.loads(data))
+        document, message.dump = _loads(data, 500)
+        message.events = _events(document)
     return message
 
 
@@ -284,12 +285,8 @@ _LONG_NUMBER = b"0" * 19
 _MAX_DIGITS = 4000
 
 
-def _has_long_number(text: bytes) -> bool:
-    return _LONG_NUMBER in text.translate(_ONLY_DIGITS)
-
-
 def _loads(text: bytes, status: int) -> tuple[Any, Dump]:
-    if not _has_long_number(text):
+    if _LONG_NUMBER not in text.translate(_ONLY_DIGITS):
         try:
             return orjson.loads(text), dump_json
         except orjson.JSONDecodeError:

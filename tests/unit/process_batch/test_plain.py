@@ -103,12 +103,36 @@ def test_only_unusual_events_are_parsed_whole(monkeypatch: pytest.MonkeyPatch) -
     assert 100 <= len(parsed) < 100 + 32
 
 
-def test_numbers_that_only_a_float_can_hold_are_stored_as_one() -> None:
+def with_watch_time(number: bytes) -> bytes:
     [event] = [each for each in ONE_OF_A_KIND if "watchTime" in each["data"]["engagement"]][:1]
-    text = orjson.dumps(event | {"data": event["data"]}).replace(
-        b'"watchTime":%b' % orjson.dumps(event["data"]["engagement"]["watchTime"]),
-        b'"watchTime":1e-99999',
-    )
-    assert b"1e-99999" in text
-    [part] = validated_rows(read_messages(batch_of(text), BATCH, 10_000), ValidationSummary())
-    assert "1e-99999" not in part[0].line
+    text = orjson.dumps(event)
+    sent = orjson.dumps(event["data"]["engagement"]["watchTime"])
+    return text.replace(b'"watchTime":' + sent, b'"watchTime":' + number)
+
+
+@pytest.mark.parametrize("number", [b"1e-99999", b"0." + b"1" * 20_000])
+def test_numbers_that_only_a_float_can_hold_are_stored_as_one(number: bytes) -> None:
+    body = batch_of(with_watch_time(number))
+    [part] = validated_rows(read_messages(body, BATCH, len(body)), ValidationSummary())
+    assert f'"watchTime":{float(number)},' in part[0].line
+
+
+def test_other_numbers_are_stored_as_they_were_written() -> None:
+    number = b"12.3456789012345678901234"
+    body = batch_of(b'[{"n":%b}]' % number, with_watch_time(number))
+    body = body.replace(b"}]", b',"callid":"%b"}]' % (b"1" * 32))
+    validation = ValidationSummary()
+    [part] = validated_rows(read_messages(body, BATCH, len(body)), validation)
+    assert f'"watchTime":{number.decode()},' in part[0].line
+    assert len(validation.invalid) == 1
+
+
+def test_long_digits_in_an_id_change_nothing() -> None:
+    """Correlation ids are often of digits alone, as far as a search for large numbers can tell."""
+    body = batch_of(GOOD)[:-2] + b',"callid":"%b"}]' % (b"1" * 32)
+    [message] = read_messages(body, BATCH, len(body))
+    assert (type(message.events[0]), message.call_ids) == (Envelope, ["1" * 32])
+    unusual = batch_of(b'[{"followers":%b}]' % (b"1" * 32))
+    [message] = read_messages(unusual, BATCH, len(unusual))
+    assert message.events == [{"followers": int("1" * 32)}]
+    assert message.dump(message.events[0]) == '{"followers":%s}' % ("1" * 32)
