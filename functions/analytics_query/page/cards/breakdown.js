@@ -1,5 +1,6 @@
 // The card that breaks the figures down by a property that is chosen on it.
 
+import { CHANGE } from "./compared.js";
 import { fetchReport } from "../lib/api.js";
 import { meaning, title } from "../lib/definitions.js";
 import { byId, element, scrolling } from "../lib/dom.js";
@@ -60,10 +61,10 @@ export function breakdown(report, { isOn, pick }, before) {
     table: {
       columns: [
         { name: by, title: format.property(by), by, format: (value) => (value === null ? "Not told" : format.value(by, value)) },
-        { name: "events", number: true, format: format.count }, { name: "people", title: title("uniqueUsers"), number: true, format: format.count },
+        { name: "events", number: true, format: format.count }, { name: "people", title: title("uniqueUsers"), meaning: meaning("uniqueUsers"), number: true, format: format.count },
         { name: "conversionRate", number: true, format: format.percent }, { name: "purchases", number: true, format: format.count },
         { name: "revenue", number: true, format: format.money },
-        ...(before ? [{ name: "eventsBefore", title: `Events, ${before.name}`, number: true, format: (value) => (value === null ? "–" : format.count(value)) }] : []),
+        ...(before ? [{ name: "eventsBefore", title: `Events, ${before.name}`, meaning: meaning("events"), number: true, format: (value) => (value === null ? "–" : format.count(value)) }] : []),
       ],
       rows: rows.filter((row) => !row.fixed).map((row) => [
         row.value, row.events, row.people, row.conversionRate, row.purchases, row.revenue, ...(before ? [row.old] : []),
@@ -73,7 +74,7 @@ export function breakdown(report, { isOn, pick }, before) {
       element("caption", { class: "hidden" }, `By ${format.property(by)}`),
       element("thead", {}, element("tr", {}, element("th", { scope: "col" }, format.property(by)),
         ...FIGURES.map((name) => element("th", { scope: "col", class: "number", title: meaning(name) }, title(name))),
-        before ? element("th", { scope: "col", class: "number" }, "Events change") : null)),
+        before ? element("th", { scope: "col", class: "number", title: CHANGE }, "Events change") : null)),
       element("tbody", {}, ...rows.map((row) => line(row, { by, share: row.events / most, isOn, pick, change: change(row), before })))))),
   };
 }

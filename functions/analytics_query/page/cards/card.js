@@ -165,7 +165,7 @@ const readable = (name) => {
 };
 
 /**
- * The data behind a chart, for those who rather read. A click on a value of a column that says `by` what filters by it;
+ * The data behind a chart, for those who rather read. What a column means is said on hover: of a figure, or its own `meaning`. A click on a value of a column that says `by` what filters by it;
  * of one that has `choose`, that is told the value.
  */
 export function plainTable({ columns, rows }, caption, pick = null) {
@@ -181,7 +181,7 @@ export function plainTable({ columns, rows }, caption, pick = null) {
     element("table", {},
       element("caption", { class: "hidden" }, caption),
       element("thead", {}, element("tr", {}, ...columns.map((column) =>
-        element("th", { scope: "col", class: column.number ? "number" : null, title: meaning(column.name) },
+        element("th", { scope: "col", class: column.number ? "number" : null, title: column.meaning ?? meaning(column.name) },
           column.title ?? title(column.name) ?? readable(column.name))))),
       element("tbody", {}, ...rows.map((row) => element("tr", {}, ...row.map((_, index) =>
         element(index ? "td" : "th", {

@@ -55,7 +55,7 @@ export function eventsOverTime(report, zoom, before, pick, notes) {
     empty: total === 0,
     sub: `${format.count(total)} events, by ${report.interval}`,
     table: {
-      columns: [timeColumn(times, report.interval, zoom), ...series.map((one) => ({ name: one.name, ...number })), ...(past ? [{ name: "totalBefore", title: `Total, ${past.name}`, ...number }] : [])],
+      columns: [timeColumn(times, report.interval, zoom), ...series.map((one) => ({ name: one.name, meaning: meaning("events"), ...number })), ...(past ? [{ name: "totalBefore", title: `Total, ${past.name}`, meaning: meaning("events"), ...number }] : [])],
       rows: times.map((time, index) => [time, ...series.map((one) => one.values[index]), ...(past ? [past.values[index] ?? null] : [])]),
     },
     chart: (body, charts) => charts.overTime(body, {
@@ -78,7 +78,7 @@ export function revenueOverTime(report, bySource, zoom, before, pick, notes) {
     table: {
       columns: [
         timeColumn(report.points.map((p) => p.time), report.interval, zoom), { name: "purchases", ...number }, { name: "revenue", ...amount },
-        { name: "averageOrderValue", ...amount }, ...(past ? [{ name: "revenueBefore", title: `Revenue, ${past.name}`, ...amount }] : []),
+        { name: "averageOrderValue", ...amount }, ...(past ? [{ name: "revenueBefore", title: `Revenue, ${past.name}`, meaning: meaning("revenue"), ...amount }] : []),
       ],
       rows: report.points.map((p, index) => [p.time, p.purchases, p.revenue, p.averageOrderValue, ...(past ? [past.texts[index] ?? null] : [])]),
     },
@@ -270,7 +270,7 @@ export function latest(page, exportButtons, pick, open) {
           element("caption", { class: "hidden" }, "Latest events"),
           element("thead", {}, element("tr", {},
             ...["Time", "Event", "User", "Country", "Campaign"].map((title) => element("th", { scope: "col" }, title)),
-            element("th", { scope: "col", class: "number" }, "Revenue"))),
+            element("th", { scope: "col", class: "number", title: "The amount of the event." }, "Revenue"))),
           element("tbody", {}, ...page.items.map((event) => element("tr", {},
             element("td", { class: "nowrap" }, element("button", { type: "button", class: "link", title: "All of this event", onclick: () => open(event) }, format.time(event.timestamp))),
             element("td", {}, element("span", { class: `tag source-${event.source}` }, format.name(event.source)), " ",

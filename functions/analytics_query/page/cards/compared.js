@@ -1,6 +1,6 @@
 // What figures were in another period, and how they changed.
 
-import { title } from "../lib/definitions.js";
+import { meaning, title } from "../lib/definitions.js";
 import { element } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { delta } from "./totals.js";
@@ -9,6 +9,10 @@ import { delta } from "./totals.js";
 export const signed = (change) => written(change, format.change, "new");
 /** The change of a rate, in percentage points. */
 export const signedPoints = (change) => written(change, format.points, "–");
+
+/** What columns of changes mean. */
+export const CHANGE = "The change, in per cent of what it was.";
+export const CHANGE_OF_RATE = "The change, in percentage points.";
 
 function written(change, write, none) {
   if (change === undefined) return "–";
@@ -57,8 +61,8 @@ export function compare(table, before, figures) {
   });
   return {
     columns: [...table.columns, ...compared.flatMap(({ column, words }) => [
-      { ...column, name: `${column.name}Before`, title: `${words}, ${before.name}`, format: column.format && ((value) => (isKnown(value) ? column.format(value) : "–")) },
-      { name: `${column.name}Change`, title: `${words}, change`, number: true, format: column.rate ? signedPoints : signed },
+      { ...column, name: `${column.name}Before`, title: `${words}, ${before.name}`, meaning: column.meaning ?? meaning(column.name), format: column.format && ((value) => (isKnown(value) ? column.format(value) : "–")) },
+      { name: `${column.name}Change`, title: `${words}, change`, meaning: column.rate ? CHANGE_OF_RATE : CHANGE, number: true, format: column.rate ? signedPoints : signed },
     ])],
     rows: table.rows.map((row) => [...row, ...compared.flatMap(({ place, column: { rate } }) => {
       const past = then.get(key(row));

@@ -7,6 +7,7 @@ import { figuresTable, rowHead } from "./figures_table.js";
 
 const LIMIT = 1000;
 const FIGURES = { attributedRevenue: format.money, purchases: format.fraction, share: format.percent };
+const MEANINGS = { purchases: "Purchases, divided as their amounts are.", share: "Of the revenue of all purchases." };
 const COMPARED = ["attributedRevenue"];
 const WINDOWS = { "24h": "24 hours", "7d": "7 days", "30d": "30 days", "90d": "90 days" };
 const MODELS = {
@@ -52,7 +53,7 @@ function tableOf(report) {
     columns: [
       ...(campaigns ? [{ name: "campaignId", title: "Campaign", by: by("campaignId") }] : []),
       { name: "source", title: "Source", by: by("source"), format: (name) => (name === null ? "–" : format.name(name)) },
-      ...Object.entries(FIGURES).map(([name, show]) => ({ name, number: true, format: show })),
+      ...Object.entries(FIGURES).map(([name, show]) => ({ name, meaning: MEANINGS[name], number: true, format: show })),
     ],
     rows: rowsOf(report).map((row) => [
       ...(campaigns ? [row.rest ?? row.campaignId, row.source ?? null] : [row.rest ?? row.source]),
@@ -66,7 +67,7 @@ function drawn(report, before, pick) {
     key: row.rest ?? `${row.source} ${row.campaignId}`, head: row.rest ? [row.rest] : rowHead(row, pick), values: figures(row, of),
   }));
   return figuresTable({
-    name: "Attribution", by: report.by, figures: FIGURES, compared: COMPARED, rows: tableRows(report),
+    name: "Attribution", by: report.by, figures: FIGURES, meanings: MEANINGS, compared: COMPARED, rows: tableRows(report),
     total: figures(report.total, report), totalHead: "Total",
     before: before && { name: before.name, rows: tableRows(before.report), total: figures(before.report.total, before.report) },
   });

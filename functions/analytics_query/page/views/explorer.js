@@ -3,6 +3,7 @@
 import { toggled } from "../filters/chosen.js";
 import { filterForm } from "./filter_form.js";
 import { byId, element, link, scrolling } from "../lib/dom.js";
+import { meaning } from "../lib/definitions.js";
 import * as format from "../lib/format.js";
 import { picking } from "../cards/cards.js";
 import { showEvent, showPerson } from "./drawer.js";
@@ -39,7 +40,7 @@ function show(page, people, get, pick) {
         element("h3", { class: "explorer-title" }, "Events"),
         scrolling("Events", element("table", { id: "explorer-events" }, element("caption", { class: "hidden" }, "Events"),
           element("thead", {}, element("tr", {}, ...["Time", "Event", "User", "Country", "Campaign"].map((name) => element("th", { scope: "col" }, name)),
-            element("th", { scope: "col", class: "number" }, "Revenue"))), rows)),
+            element("th", { scope: "col", class: "number", title: "The amount of the event." }, "Revenue"))), rows)),
         more(page.nextCursor, get, rows, pick));
     },
   };
@@ -77,7 +78,8 @@ function peopleTable(people, pick) {
   return scrolling("People", element("table", { id: "explorer-people" },
     element("caption", { class: "hidden" }, "The most active people"),
     element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "User"), element("th", { scope: "col" }, "Source"),
-      ...["Events", "Purchases", "Revenue", "Last seen"].map((name) => element("th", { scope: "col", class: "number" }, name)))),
+      ...Object.entries({ Events: meaning("events"), Purchases: meaning("purchases"), Revenue: meaning("revenue"), "Last seen": "When the newest of these events happened." })
+        .map(([name, words]) => element("th", { scope: "col", class: "number", title: words }, name)))),
     element("tbody", {}, ...people.map((one) => element("tr", {},
       element("th", { scope: "row" }, element("button", {
         type: "button", class: "link", "data-user": one.userId, title: "What this person did", onclick: () => showPerson(one.userId, one.source),

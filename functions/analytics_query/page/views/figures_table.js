@@ -8,10 +8,10 @@ import * as format from "../lib/format.js";
 /**
  * @param {{name: string, by: string, figures: Object<string, (value: any) => string>, compared: string[],
  *   rows: {key: string, head: (string | Node)[], values: object}[], total: object, totalHead: string,
- *   before: {name: string, rows: object[], total: object} | null}} table `figures`: how each is shown,
+ *   before: {name: string, rows: object[], total: object} | null, meanings?: Object<string, string>}} table `figures`: how each is shown,
  *   a dash where it is null; `compared`: those of them whose change is shown
  */
-export function figuresTable({ name, by, figures, compared, rows, total, totalHead, before }) {
+export function figuresTable({ name, by, figures, compared, rows, total, totalHead, before, meanings = {} }) {
   const then = new Map(before?.rows.map((row) => [row.key, row.values]));
   const shown = (figure, value) => (value === null ? "–" : figures[figure](value));
   const changed = (figure, now, old) => {
@@ -25,7 +25,7 @@ export function figuresTable({ name, by, figures, compared, rows, total, totalHe
     element("caption", { class: "hidden" }, `${name} by ${by}`),
     element("thead", {}, element("tr", {}, element("th", { scope: "col" }, by === "campaign" ? "Campaign" : "Source"),
       ...Object.keys(figures).map((figure) =>
-        element("th", { scope: "col", class: "number", title: meaning(figure) }, title(figure) ?? format.name(figure))))),
+        element("th", { scope: "col", class: "number", title: meanings[figure] ?? meaning(figure) }, title(figure) ?? format.name(figure))))),
     element("tbody", {}, ...rows.map(({ key, head, values }) =>
       element("tr", {}, element("th", { scope: "row" }, ...head), ...cells(values, then.get(key))))),
     element("tfoot", {}, element("tr", {}, element("th", { scope: "row" }, totalHead), ...cells(total, before?.total)))));

@@ -1,6 +1,6 @@
 // The view of retention: who comes back, one row a cohort.
 
-import { changeNote, changeOf, orDash, orNone, signed, signedPoints } from "../cards/compared.js";
+import { CHANGE, CHANGE_OF_RATE, changeNote, changeOf, orDash, orNone, signed, signedPoints } from "../cards/compared.js";
 import { element, link, scrolling } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { toggled } from "../filters/chosen.js";
@@ -40,6 +40,8 @@ function show(report, before, pick, only) {
   };
 }
 
+const whoOf = ({ interval }) => `People whose first event is in this ${interval}.`;
+const seenAgain = ({ interval }, step) => `Of these people, those with an event ${step ? `${step} ${interval}${step > 1 ? "s" : ""} later` : `in the same ${interval}`}.`;
 const dayOf = (text) => format.dayOf(text, true);
 
 /**
@@ -72,11 +74,11 @@ function readable(report) {
 function tableOf(report, now, then, unit, choose) {
   const steps = report.times.map((_, step) => step);
   const compared = then ? [
-    { name: "peopleBefore", title: `People, ${then.name}`, number: true, format: orDash(format.count) },
-    { name: "peopleChange", title: "People, change", number: true, format: signed },
+    { name: "peopleBefore", title: `People, ${then.name}`, meaning: whoOf(report), number: true, format: orDash(format.count) },
+    { name: "peopleChange", title: "People, change", meaning: CHANGE, number: true, format: signed },
     ...steps.slice(1).flatMap((step) => [
-      { name: `${unit} ${step} rate before`, title: `${unit} ${step}, ${then.name}`, number: true, format: format.percent },
-      { name: `${unit} ${step} rate change`, title: `${unit} ${step}, change`, number: true, format: signedPoints },
+      { name: `${unit} ${step} rate before`, title: `${unit} ${step}, ${then.name}`, meaning: `${seenAgain(report, step)} Their share then.`, number: true, format: format.percent },
+      { name: `${unit} ${step} rate change`, title: `${unit} ${step}, change`, meaning: CHANGE_OF_RATE, number: true, format: signedPoints },
     ]),
   ] : [];
   const was = (key, place) => {
@@ -90,8 +92,8 @@ function tableOf(report, now, then, unit, choose) {
     columns: [
       { name: "key", title: "Of", format: format.name, by: report.split === "none" ? null : report.split },
       { name: "cohort", title: `${unit} of the first event`, format: dayOf, choose },
-      { name: "people", number: true, format: format.count },
-      ...steps.map((step) => ({ name: `${unit} ${step}`, number: true, format: (value) => (value === null ? "" : format.count(value)) })),
+      { name: "people", meaning: whoOf(report), number: true, format: format.count },
+      ...steps.map((step) => ({ name: `${unit} ${step}`, meaning: seenAgain(report, step), number: true, format: (value) => (value === null ? "" : format.count(value)) })),
       ...compared,
     ],
     rows: report.items.flatMap(({ key, cohorts }) => cohorts.map((cohort) => [
@@ -122,8 +124,8 @@ function grid({ key, cohorts }, report, now, then, unit, choose) {
   return scrolling(`Retention ${key}`, element("table", { class: "heat" },
     element("caption", { class: "hidden" }, `Retention: ${format.name(key)}`),
     element("thead", {}, element("tr", {},
-      element("th", { scope: "col" }, "First seen"), element("th", { scope: "col", class: "number" }, "People"),
-      ...steps.map((step) => element("th", { scope: "col", class: "number" }, `${unit} ${step}`)))),
+      element("th", { scope: "col" }, "First seen"), element("th", { scope: "col", class: "number", title: whoOf(report) }, "People"),
+      ...steps.map((step) => element("th", { scope: "col", class: "number", title: seenAgain(report, step) }, `${unit} ${step}`)))),
     element("tbody", {}, ...cohorts.map(row)),
     element("tfoot", {}, element("tr", {},
       element("th", { scope: "row" }, "All"), number(format.count(now.all(key))),

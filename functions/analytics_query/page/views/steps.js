@@ -11,6 +11,8 @@ const MAX_STEPS = 8;
 const STAGES = { "stage:top": "Any event at the top", "stage:bottom": "Any event at the bottom" };
 /** The row of all people, in the table. */
 const ALL = "All";
+const STEP = "People who did this step after all before it, within the window.";
+const DID_ALL = "People who did all steps, of the people of the first.";
 const USUAL = "stage:top~stage:bottom";
 const WINDOWS = { "30m": "30 minutes", "1h": "1 hour", "24h": "24 hours", "7d": "7 days", "30d": "30 days", "90d": "90 days" };
 
@@ -143,8 +145,8 @@ function tableOf({ split, steps, items }, names, title) {
   return {
     columns: [
       { name: "of", by: (row) => (row[0] === ALL ? null : split), format: (key) => (key === ALL ? ALL : title(key)) },
-      ...names.map((name, index) => ({ name: columnOf(name, index), number: true, format: format.count })),
-      { name: "conversion", title: "Did all", number: true, rate: true, format: format.percent },
+      ...names.map((name, index) => ({ name: columnOf(name, index), meaning: STEP, number: true, format: format.count })),
+      { name: "conversion", title: "Did all", meaning: DID_ALL, number: true, rate: true, format: format.percent },
     ],
     rows: [[ALL, steps], ...items.map((item) => [item.key, item.steps])]
       .map(([key, of]) => [key, ...of.map((step) => step.people), of.at(-1).ofFirst]),
@@ -169,7 +171,7 @@ function perValue(report, then, names, title, pick) {
   return scrolling("The funnel by value", element("table", {},
     element("caption", { class: "hidden" }, "The funnel by value"),
     element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "Of"),
-      ...names.map((name) => element("th", { scope: "col", class: "number" }, name)), element("th", { scope: "col", class: "number" }, "Did all"))),
+      ...names.map((name) => element("th", { scope: "col", class: "number", title: STEP }, name)), element("th", { scope: "col", class: "number", title: DID_ALL }, "Did all"))),
     element("tbody", {}, ...report.items.map(({ key, steps }) => element("tr", {},
       element("th", { scope: "row" }, link(title(key), () => pick(key))),
       ...steps.map((step, index) => number(format.count(step.people), bounds(step.peopleAccuracy, format.count), note(key, names[index], index, step.people, false))),
