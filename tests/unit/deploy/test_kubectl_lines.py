@@ -64,7 +64,7 @@ def whole(call: Call) -> bool:
 def test_what_the_page_names_is_in_the_manifests(page: str, manifests: list[Manifest]) -> None:
     folders = [ROOT, (ROOT / page).parent, (ROOT / page).parent / "monitoring"]
     found = [call for call in calls(shell(page)) if whole(call)]
-    assert found or page == "infra/knative/README.md"
+    assert found
     for call in found:
         if call.option("-k") != OF_A_USER:
             assert not faults(call, manifests, folders), call
