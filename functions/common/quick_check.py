@@ -83,8 +83,9 @@ def check_envelope(event: Envelope) -> dict[str, Any] | None:
     if len(data_text) - len(data_text.translate(None, _UNUSUAL)) != quotes:
         return None
     for parent, name in kind.times:
-        text = data[parent].get(name)
-        if text is not None and text != event.timestamp and plain_utc(text) is None:
+        # nearly always there is none, or it is the event's own
+        usual = name not in data[parent] or data[parent][name] in (None, event.timestamp)
+        if not usual and plain_utc(data[parent][name]) is None:
             return None
     if kind.numbers and _is_hard_to_store(kind, data, data_text):
         return None
@@ -102,8 +103,10 @@ def _is_hard_to_store(kind: "_Kind", data: dict[str, Any], text: bytes) -> bool:
     """Tell whether the database may have no place for a number as it is written."""
     if len(text) > _MAX_BYTES_WITH_NUMBER:
         return True
-    smallest = min(data[parent][name] for parent, name in kind.numbers)
-    return smallest < _SMALL and (b"e-" in text or b"E-" in text)
+    for parent, name in kind.numbers:
+        if data[parent][name] < _SMALL and (b"e-" in text or b"E-" in text):
+            return True
+    return False
 
 
 class _UnknownError(UniverseError):

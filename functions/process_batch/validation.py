@@ -99,7 +99,7 @@ class _RowMaker:
             ValidationError: the contract does not allow it.
             ValueError: it is too old or too large, or there is no place for a value of it.
         """
-        if type(event) is Envelope:
+        if isinstance(event, Envelope):
             row = self._plain(event, position)
             if row is not None:
                 return row
