@@ -286,7 +286,9 @@ def test_one_that_hangs_holds_up_no_other(
     for number in range(3):
         alerts.add(f"Hangs {number}", below("1"), hook.url)
     by_property = {"filter": ["device:is:mobile"]}
-    store(database.url, generated(20, until=datetime.now(UTC) - timedelta(days=1)))
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    of_yesterday = generated(20, mix=Mix(days=0.5), until=midnight - timedelta(hours=1))
+    store(database.url, of_yesterday)
     alerts.add("Broken", below("1", filters=by_property), "a@example.com")
     alerts.add("Fine", below("1000000"), "a@example.com")
     both = [alerts.start("check", FILTER_MAX_EVENTS="0") for _ in range(2)]
