@@ -150,21 +150,19 @@ def _plain_batch(body: bytes) -> list[EventMessage] | None:
 
     Parsing the data of events, checking it and writing it as JSON again takes three times as long.
     """
-    if not (body.isascii() or _is_utf8(body)):
-        return None
     try:
+        if not body.isascii():
+            body.decode()  # whether it is UTF-8, which msgspec does not look at
         batch = _read_plain_batch(body)
         if any(each.data_base64 is not None for each in batch):
             return None
         return [_plain_message(each) for each in batch]
-    except (*UNREADABLE, RequestRefusedError):
+    except (*UNREADABLE, UnicodeDecodeError, RequestRefusedError):
         return None
 
 
 def _plain_message(read: _PlainCloudEvent) -> EventMessage:
-    message = EventMessage([], dump_json, read.id, _call_ids(read.callid))
-    message.accepted = _time(read.time)
-    message.redelivered = read.deliverycount not in (None, 1, "1")
+    message = _message(dump_json, read.id, read.callid, read.time, read.deliverycount)
     data = bytes(read.data)
     try:
         message.events = list[Any](read_envelopes(data if data[:1] == b"[" else b"[%b]" % data))
@@ -174,12 +172,14 @@ def _plain_message(read: _PlainCloudEvent) -> EventMessage:
     return message
 
 
-def _is_utf8(text: bytes) -> bool:
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+def _message(
+    dump: Dump, id_: str, callid: object, time: object, deliverycount: object
+) -> EventMessage:
+    """Return a message without events, from the attributes of its CloudEvent."""
+    message = EventMessage([], dump, id_, _call_ids(callid))
+    message.accepted = _time(time)
+    message.redelivered = deliverycount not in (None, 1, "1")
+    return message
 
 
 def parse_envelope(event: Envelope) -> tuple[dict[str, Any], Dump]:
@@ -204,9 +204,10 @@ def _cloud_event(document: Any, dump: Dump, values: ValueCounter) -> EventMessag
     envelope = cast("dict[str, Any]", document) if isinstance(document, dict) else {}
     if not isinstance(envelope.get("id"), str):
         raise RequestRefusedError(400, "Each CloudEvent is a JSON object with an id.")
-    message = EventMessage([], dump, envelope["id"], _call_ids(envelope.get("callid")))
-    message.accepted = _time(envelope.get("time"))
-    message.redelivered = envelope.get("deliverycount") not in (None, 1, "1")
+    attribute = envelope.get
+    message = _message(
+        dump, envelope["id"], attribute("callid"), attribute("time"), attribute("deliverycount")
+    )
     encoded = envelope.get("data_base64")
     if encoded is None:
         if "data" not in envelope:
@@ -227,8 +228,7 @@ def _binary(body: bytes, headers: Mapping[str, str]) -> EventMessage:
     id_ = headers.get("ce-id")
     if not id_:
         raise RequestRefusedError(400, "A CloudEvent has an id (header ce-id).")
-    message = EventMessage([], dump_json, id_, _call_ids(headers.get("ce-callid")))
-    message.accepted = _time(headers.get("ce-time"))
+    message = _message(dump_json, id_, headers.get("ce-callid"), headers.get("ce-time"), None)
     return _payload(message, body)
 
 

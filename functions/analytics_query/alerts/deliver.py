@@ -163,23 +163,23 @@ def _settle(options: AlertsSettings, row: Row, error: SendError | None) -> Sent:
     channel = "email" if row["recipient"].startswith(MAIL) else "webhook"
     now = datetime.now(UTC)
     about = {"id": row["alert_id"], "recipient": row["recipient"]}
+    text = again = None
+    outcome = "sent"
     with database.writing() as connection:
         if error is None:
-            run(connection, SQL["delete_message"], id=row["id"])
             run(connection, SQL["note_sent"], **about, now=now)
-            run(connection, SQL["count_attempt"], channel=channel, outcome="sent")
-            return Sent(row["name"], shown)
-        lost = error.for_good or row["attempts"] >= options.alerts_attempts
-        text = f"{shown}: {error}{'; given up' if lost else ''}"
-        run(connection, SQL["note_not_sent"], **about, message=row["id"], error=text)
-        if lost:
+        else:
+            lost = error.for_good or row["attempts"] >= options.alerts_attempts
+            outcome = "lost" if lost else "failed"
+            text = f"{shown}: {error}{'; given up' if lost else ''}"
+            run(connection, SQL["note_not_sent"], **about, message=row["id"], error=text)
+        if outcome == "failed":
+            again = now + timedelta(seconds=BACKOFF.delay(row["attempts"], random.random()))  # noqa: S311
+            run(connection, SQL["put_message_off"], id=row["id"], next_at=again)
+        else:
             run(connection, SQL["delete_message"], id=row["id"])
-            run(connection, SQL["count_attempt"], channel=channel, outcome="lost")
-            return Sent(row["name"], shown, text)
-        wait = timedelta(seconds=BACKOFF.delay(row["attempts"], random.random()))  # noqa: S311
-        run(connection, SQL["put_message_off"], id=row["id"], next_at=now + wait)
-        run(connection, SQL["count_attempt"], channel=channel, outcome="failed")
-    return Sent(row["name"], shown, text, now + wait)
+        run(connection, SQL["count_attempt"], channel=channel, outcome=outcome)
+    return Sent(row["name"], shown, text, again)
 
 
 def _shown(recipient: str) -> str:
