@@ -31,11 +31,19 @@ _SETTLE_SECONDS = 1.0
 """How long the others may take to answer the first announcement."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Peer:
+    """Another connector.
+
+    Attributes:
+        age: when it started, and its name.
+        consumers: what it uses.
+        missed: how often this connector has announced itself since that one was heard.
+    """
+
     age: tuple[float, str]
     consumers: Mapping[str, int]
-    heard: float
+    missed: int = 0
 
 
 class Presence:
@@ -68,6 +76,7 @@ class Presence:
         self._on_look = on_look
         self._since: dict[str, float] = {}
         self._peers: dict[str, _Peer] = {}
+        self._counted = time.monotonic()
         self._subscription: Subscription | None = None
         self._hurry = asyncio.Event()
 
@@ -77,7 +86,6 @@ class Presence:
             while True:
                 self._hurry.clear()
                 await self._announce()
-                self._forget_silent()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._hurry.wait(), self._interval)
         finally:
@@ -125,9 +133,19 @@ class Presence:
             used_by_others=sum(peer.consumers[consumer] for peer in peers),
         )
 
-    def _forget_silent(self) -> None:
-        silent = time.monotonic() - _MISSED_ANNOUNCEMENTS * self._interval
-        gone = [name for name, peer in self._peers.items() if peer.heard < silent]
+    def _count_silence(self) -> None:
+        """Forget those that were not heard while this connector heard itself several times.
+
+        By its own clock it would forget the others after it was stopped for a while, with their
+        announcements still unread, and take the whole of a limit.
+        """
+        now = time.monotonic()
+        if now < self._counted + 0.9 * self._interval:  # one more, for something had changed
+            return
+        self._counted = now
+        for peer in self._peers.values():
+            peer.missed += 1
+        gone = [name for name, peer in self._peers.items() if peer.missed > _MISSED_ANNOUNCEMENTS]
         for name in gone:
             del self._peers[name]
         if gone:
@@ -155,10 +173,11 @@ class Presence:
             logger.debug("not an announcement of a connector: %s", error)
             return
         if name == self._id:
+            self._count_silence()
             return
         before = self._peers.pop(name, None)
         if not leaving:
-            self._peers[name] = _Peer((since, name), consumers, time.monotonic())
+            self._peers[name] = _Peer((since, name), consumers)
         if before is None:
             self.hurry()
         if before is None or leaving or before.consumers != consumers:

@@ -13,8 +13,10 @@ from tests.support.fakes import FakeFunction
 from tests.support.jetstream import drained, event, publish
 from tests.support.net import wait_until
 
-LIMITED = {"DELIVERY": "single", "NATS_MAX_CONCURRENCY": "3", "SCALE_INTERVAL": "1s"}
+PATIENT = {"SCALE_INTERVAL": "1s"}
 """They forget each other after three silent intervals: on a busy machine, not too soon."""
+
+LIMITED = {**PATIENT, "DELIVERY": "single", "NATS_MAX_CONCURRENCY": "3"}
 
 
 @pytest.mark.parametrize(
@@ -81,7 +83,7 @@ async def test_connectors_share_a_rate(
     js: JetStreamContext, function: FakeFunction, nats_url: str, tmp_path: Path
 ) -> None:
     """60 messages at 50 a second take a second, batches and two connectors or not."""
-    settings = {"NATS_RATE": "50", "NATS_BATCH_SIZE": "1000"}
+    settings = {**PATIENT, "NATS_RATE": "50", "NATS_BATCH_SIZE": "1000"}
     with ExitStack() as stack:
         both = [
             stack.enter_context(connector_to(function, tmp_path, nats_url, name, **settings))
