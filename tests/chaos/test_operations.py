@@ -83,7 +83,7 @@ def test_what_was_accepted_before_a_backup_is_there_after_the_restore(
 ) -> None:
     programs = f"{nats_cli().parent}{os.pathsep}{POSTGRES}{os.pathsep}{os.environ['PATH']}"
     lines = re.findall(r"```sh\n(.*?)```", section(PAGE, "Backup and restore"), re.S)
-    assert len(lines) == 2
+    assert len(lines) == 3
     (new := tmp_path / "new").mkdir()
 
     def follow(script: str, **urls: str) -> None:
@@ -122,6 +122,16 @@ def test_what_was_accepted_before_a_backup_is_there_after_the_restore(
             assert set(stored) <= before.sender.sent | after.sender.sent
             assert_rollups_exact(after.database)
         broker.stop()
+        with psycopg.connect(server.url(), autocommit=True) as connection:
+            connection.execute("CREATE ROLE app LOGIN PASSWORD 'app'")
+            connection.execute("CREATE DATABASE app OWNER app")
+        owner = f"postgresql://app:app@127.0.0.1:{server.port}/app"
+        follow(lines[2], OWNER_URL=owner)
+        assert not status(owner).pending
+        with psycopg.connect(owner) as connection:
+            assert connection.execute("SELECT count(*) FROM events").fetchone() != (0,)
+            granted = connection.execute("SELECT defaclrole::regrole::text FROM pg_default_acl")
+            assert granted.fetchall() == [("app",)]
 
 
 MIGRATION = """
