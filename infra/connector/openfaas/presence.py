@@ -64,7 +64,7 @@ class Presence:
             interval: seconds between announcements.
             uses: returns the consumers that this connector uses, each as `stream/name`, with how
                 many calls may be running here of a function whose calls are limited.
-            on_change: called when the others have changed.
+            on_change: called when the others have changed, or a place has become known.
             on_look: called with consumers that somebody has paused or resumed.
         """
         self._nc = nc
@@ -75,6 +75,7 @@ class Presence:
         self._on_change = on_change
         self._on_look = on_look
         self._since: dict[str, float] = {}
+        self._settled: set[str] = set()
         self._peers: dict[str, _Peer] = {}
         self._counted = time.monotonic()
         self._subscription: Subscription | None = None
@@ -101,10 +102,19 @@ class Presence:
                 self._subscription = await self._nc.subscribe(SUBJECT, cb=self._hear)  # pyright: ignore[reportUnknownMemberType] - untyped arguments in nats-py
             uses = self._uses()
             now = time.monotonic()
+            if uses.keys() - self._since.keys():
+                later = min(_SETTLE_SECONDS, self._interval)
+                asyncio.get_running_loop().call_later(later, self._settle, now)
             self._since = {consumer: self._since.get(consumer, now) for consumer in uses}
+            self._settled &= uses.keys()
             await self._publish(uses)
         except (NatsError, OSError) as error:
             logger.debug("other connectors do not hear of this one: %s", error)
+
+    def _settle(self, announced: float) -> None:
+        """Know the places for what was announced by then, and tell of them."""
+        self._settled |= {consumer for consumer, at in self._since.items() if at <= announced}
+        self._on_change()
 
     async def _leave(self) -> None:
         try:
@@ -122,9 +132,7 @@ class Presence:
 
         None while the others may not have answered what was announced.
         """
-        since = self._since.get(consumer)
-        now = time.monotonic()
-        if since is None or now < since + min(_SETTLE_SECONDS, self._interval):
+        if consumer not in self._settled:
             return None
         peers = [peer for peer in self._peers.values() if consumer in peer.consumers]
         return Place(
