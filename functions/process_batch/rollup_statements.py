@@ -4,6 +4,7 @@ A rollup is a row of the table `rollups`. Its statements differ from those of ot
 table, keys and measures only, so `sql/queries/compaction.sql` has them once, with slots.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -106,7 +107,7 @@ def compaction_statements(rollups: tuple[Rollup, ...]) -> CompactionStatements:
     columns = tuple(dict.fromkeys(key for rollup in sketches for key in rollup.all_keys))
     compact = _fill(
         QUERIES.compact.sql,
-        additions="".join(_addition(rollup) for rollup in sums),
+        additions="".join(_additions(sums)),
         sketch_keys=", ".join(map(_sketch_key, columns)) or "NULL",
     )
     return CompactionStatements(compact, columns, tuple(_sketch(rollup) for rollup in sketches))
@@ -117,20 +118,63 @@ def _sketch_key(column: str) -> str:
     return f"f.{column}" if column in _TIME_TYPES else f"coalesce(f.{column}, '')"
 
 
-def _addition(rollup: Rollup) -> str:
+def _additions(rollups: list[Rollup]) -> Iterator[str]:
+    """Yield the part of each rollup of sums: the finest first, as others are made of them."""
+    finer: list[Rollup] = []
+    for rollup in sorted(rollups, key=_coarseness):
+        source = max(
+            (each for each in finer if _is_made_of(rollup, each)), default=None, key=_coarseness
+        )
+        yield _addition(rollup, source)
+        finer.append(rollup)
+
+
+def _coarseness(rollup: Rollup) -> tuple[int, bool]:
+    return -len(rollup.keys), rollup.grain == "day"
+
+
+def _is_made_of(rollup: Rollup, finer: Rollup) -> bool:
+    """Tell whether a rollup's sums are sums of what another holds, which has the same events."""
+    return (
+        finer.grain in ("hour", rollup.grain)
+        and {*rollup.keys} <= {*finer.keys}
+        and {*rollup.measures} <= {*finer.measures}
+        and _rows(rollup) == _rows(finer)
+    )
+
+
+def _rows(rollup: Rollup) -> tuple[str, str]:
+    """Return where a rollup's rows are, and which of them it has."""
+    return (
+        "grouped" if "dimension" in rollup.keys else "taken",
+        "campaign_id IS NOT NULL" if "campaign_id" in rollup.keys else "true",
+    )
+
+
+def _addition(rollup: Rollup, source: Rollup | None) -> str:
+    rows, condition = _rows(rollup) if source is None else (_sums(source), "true")
+    measures = zip(rollup.of_deltas, rollup.measures, strict=True)
     return _fill(
         QUERIES.add_to_rollup.sql,
         rollup=rollup.name,
-        keys=", ".join(rollup.all_keys),
+        sums=_sums(rollup),
+        grain=rollup.grain,
+        # sums by hour are summed up by day
+        times="hour, day" if rollup.grain == "hour" else "day",
+        keys=", ".join(rollup.keys),
         measures=", ".join(rollup.measures),
-        of_deltas=", ".join(rollup.of_deltas),
+        of_rows=", ".join(f"{sum_} AS {measure}" for sum_, measure in measures),
         added=", ".join(
             f"{measure} = {added}"
             for measure, added in zip(rollup.measures, rollup.added, strict=True)
         ),
-        rows="grouped" if "dimension" in rollup.keys else "taken",
-        condition="campaign_id IS NOT NULL" if "campaign_id" in rollup.keys else "true",
+        rows=rows,
+        condition=condition,
     ).rstrip("; \n")
+
+
+def _sums(rollup: Rollup) -> str:
+    return f"sums_of_{rollup.name}"
 
 
 def _sketch(rollup: Rollup) -> SketchStatements:

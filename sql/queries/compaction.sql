@@ -50,15 +50,18 @@ LEFT JOIN event_days AS d ON d.day = f.day;
 
 -- name: add_to_rollup()
 -- Part of the statement above, for each rollup of sums. A rollup by campaign holds only the events of
--- a campaign.
+-- a campaign. What is summed up is summed up again for coarser rollups: deltas are many times the rows.
 ,
-add_to_{{rollup}} AS (
-    INSERT INTO {{rollup}} AS r ({{keys}}, {{measures}})
-    SELECT {{keys}}, {{of_deltas}}
+{{sums}} AS (
+    SELECT {{times}}, {{keys}}, {{of_rows}}
     FROM {{rows}}
     WHERE {{condition}}
-    GROUP BY {{keys}}
-    ON CONFLICT ({{keys}}) DO UPDATE SET {{added}}
+    GROUP BY {{times}}, {{keys}}
+),
+add_to_{{rollup}} AS (
+    INSERT INTO {{rollup}} AS r ({{grain}}, {{keys}}, {{measures}})
+    SELECT {{grain}}, {{keys}}, {{measures}} FROM {{sums}}
+    ON CONFLICT ({{grain}}, {{keys}}) DO UPDATE SET {{added}}
 );
 
 -- name: stored_sketches()
