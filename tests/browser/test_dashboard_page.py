@@ -122,12 +122,21 @@ def test_the_page_is_light_and_asks_for_its_figures_first(page: Page, live: Anal
     names = [urlsplit(each["name"]).path.rpartition("/")[2] for each in first]
     assert sorted(names) == ["overview", "overview", "timeseries"]
     assert not any("openapi.json" in each["name"] for each in some)
+    # the modules that the page begins with are two files, which wait for none of each other
+    scripts = [each for each in some if each["name"].endswith(".js")]
+    begun = [each for each in scripts if each["startTime"] < min(q["startTime"] for q in first)]
+    assert sorted(urlsplit(each["name"]).path.rpartition("/")[2] for each in begun) == [
+        "dashboard.js",
+        "early.js",
+        "theme.js",
+    ]
+    assert len(some) - len(questions) <= 12
     assert len({each["name"] for each in questions}) == len(questions)
 
     page.driver.refresh()
     loaded(page)
     assets = [each for each in loads(page) if "/assets/" in each["name"]]
-    assert len(assets) > 10
+    assert len(assets) > 5
     assert sum(each["transferSize"] for each in assets) == 0  # no request: they are immutable
 
 
@@ -148,6 +157,11 @@ def test_a_question_is_asked_once(page: Page, live: Analytics) -> None:
 
 def test_figures_do_not_wait_for_charts(page: Page, live: Analytics) -> None:
     page.driver.execute_cdp_cmd("Network.clearBrowserCache", {})
+    page.block("*/dashboard.js")  # the totals need no more than the first script
+    page.driver.get(live.function.url + "/?range=7d")
+    wait_until(lambda: page.all("#totals [data-total]"))
+    check_totals(page, within(midnight(6), NOW + timedelta(minutes=2)))
+    assert all("dashboard.js" in message for message in page.errors())
     page.block("*/charts.js")
     visit(page, live)
     check_totals(page, within(midnight(6), NOW + timedelta(minutes=2)))

@@ -5,14 +5,14 @@ import { hideBanner, showBanner, showWaiting } from "./notices/banner.js";
 import { Card, loadCharts } from "./cards/card.js";
 import * as cards from "./cards/cards.js";
 import { breakdown, prepare as prepareBreakdown, SHOWN as VALUES, showBy } from "./cards/breakdown.js";
-import { firstRange, firstState } from "./early.js";
+import { firstRange, firstState, takeOver } from "./early.js";
 import { any, isOn, NONE, showChips, toggled, words } from "./filters/chosen.js";
 import { filtersOf, questionOf } from "./filters/question.js";
 import { download, fileName } from "./lib/csv.js";
 import { FIGURES } from "./lib/definitions.js";
 import { byId, element } from "./lib/dom.js";
 import * as format from "./lib/format.js";
-import { chosenInterval, endsOf, intervalOf, intervalOfMoney, overBy } from "./lib/intervals.js";
+import { chosenInterval, intervalOf, intervalOfMoney } from "./lib/intervals.js";
 import { RangePicker } from "./filters/range_picker.js";
 import { COMPARISONS, instant, parseTime, resolve } from "./lib/ranges.js";
 import { showLeftOut } from "./notices/left_out.js";
@@ -108,6 +108,7 @@ function changeZone(timezone) {
 
 /** Asks for everything at once; each card shows its part when it comes, or what went wrong. */
 async function load() {
+  takeOver();
   loading?.abort();
   const attempt = new AbortController();
   loading = attempt;
@@ -137,6 +138,7 @@ async function load() {
   if (attempt.signal.aborted) return;
   attempt.answered();
   hideBanner();
+  showViewInWords();
   if (state.view !== "overview") await showNothingOf(views[state.view].map((part) => part.card), query, attempt);
   if (arrived.every(Boolean)) shown = { view, at: Date.now() };
   if (arrived.some(Boolean)) showNow();
@@ -183,7 +185,7 @@ async function askOverview(attempt, get, past) {
   const bySource = get("timeseries", { split: "source", interval });
   const totals = settle(attempt, [overview, before, bySource],
     (now, then, split) => {
-      showTotals(byId("totals"), now, then, allPoints(split), overIn(split), range.previous?.name);
+      showTotals(byId("totals"), now, then, split, range.previous?.name);
       showNothing(now.totals.events === 0, attempt);
       showLeftOut(byId("left-out"), now.leftOut, (countryOf) => change({ countryOf }));
     },
@@ -287,18 +289,6 @@ async function showNothing(nothing, attempt) {
       clear: () => change(NONE),
     });
   } catch { /* the figures, all 0, are there */ }
-}
-
-function allPoints({ series }) {
-  const [first] = series;
-  return first?.points.map((_, index) => ({
-    events: series.reduce((total, one) => total + one.points[index].events, 0),
-    revenue: series.reduce((total, one) => total + Number(one.points[index].revenue), 0),
-  }));
-}
-
-function overIn({ series, interval }) {
-  return overBy(endsOf((series[0]?.points ?? []).map((point) => point.time), interval));
 }
 
 function refresh() {
@@ -410,7 +400,7 @@ function showControls() {
   }
   for (const [name, parts] of Object.entries(views)) for (const { card: { root } } of parts) root.hidden = name !== state.view;
   for (const name of CHOSEN) byId(name).value = state[name];
-  showViewInWords();
+  if (begun) showViewInWords(); // else when the figures are there
   picker.show(state.range);
   byId("split").value = state.split;
   byId("interval").value = state.interval;

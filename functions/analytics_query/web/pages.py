@@ -6,7 +6,6 @@ Nothing is loaded from other hosts, and every link is relative: the function wor
 import base64
 import functools
 import hashlib
-import posixpath
 import re
 from pathlib import Path
 
@@ -22,30 +21,35 @@ from functions.common.http.wsgi import Handler, to_response
 
 from ..settings import settings
 from .openapi import document
+from .scripts import serve_scripts
 
 PAGE_FOLDER = Path(__file__).resolve().parent.parent / "page"
 DASHBOARD = "/"
 
-PAGE_FILES = {
-    **look.FILES,
-    **{
-        file.relative_to(PAGE_FOLDER).as_posix(): file
-        for file in PAGE_FOLDER.rglob("*.*")
-        if file.suffix in (".js", ".css")
+FIRST = ("early.js", "dashboard.js")
+"""The modules that the page begins with, in the order in which they are needed."""
+SCRIPTS = serve_scripts(
+    {
+        file.relative_to(PAGE_FOLDER).as_posix(): file.read_text(encoding="utf-8")
+        for file in PAGE_FOLDER.rglob("*.js")
     },
-}
-"""The paths of the dashboard's files by their names, which begin with their folders."""
+    FIRST,
+)
+"""The page's scripts as they are served, by their names, which begin with their folders."""
+PAGE_FILES = {**look.FILES, "dashboard.css": PAGE_FOLDER / "dashboard.css"}
+"""The paths of the page's other files by their names."""
 FILES = {**swagger_ui.files(), **PAGE_FILES}
 """The paths of the static files by their names below `/assets/`."""
-FIRST = ("early.js", "dashboard.js")
-"""The scripts that the page begins with, in the order in which they are needed."""
 
 
 def _version() -> str:
     """Return a name of the page's files that changes with any of them."""
     digest = hashlib.blake2b(digest_size=8)
-    for name, file in sorted(PAGE_FILES.items()):
-        digest.update(name.encode() + b"\0" + file.read_bytes())
+    for name, body in sorted(
+        [(name, file.read_bytes()) for name, file in PAGE_FILES.items()]
+        + [(name, script.encode()) for name, script in SCRIPTS.items()]
+    ):
+        digest.update(name.encode() + b"\0" + body)
     return digest.hexdigest()
 
 
@@ -84,24 +88,11 @@ def _policy() -> str:
     )
 
 
-def _add_imports(name: str, found: dict[str, None]) -> None:
-    """Add a script to those found, with what it imports; not what it imports when it runs."""
-    if name in found:
-        return
-    found[name] = None
-    for path in re.findall(r' from "(\.[^"]+)";', PAGE_FILES[name].read_text(encoding="utf-8")):
-        _add_imports(posixpath.normpath(posixpath.join(posixpath.dirname(name), path)), found)
-
-
 @functools.cache
 def _page() -> CacheableBody:
     assets = VERSION_FOLDER.removeprefix("/")
-    modules: dict[str, None] = {}
-    for script in FIRST:
-        _add_imports(script, modules)
-    preloads = "\n".join(f'<link rel="modulepreload" href="{assets}{name}">' for name in modules)
     text = (PAGE_FOLDER / "index.html").read_text(encoding="utf-8")
-    text = text.replace("{assets}", assets).replace("{preloads}", preloads)
+    text = text.replace("{assets}", assets)
     text = text.replace("{timezone}", settings().timezone)
     text = text.replace("{sources}", " ".join(SOURCES))
     text = text.replace("{currency}", settings().currency or "")
@@ -129,6 +120,20 @@ def _version_file(file: Path, request: flask.Request) -> flask.Response:
     return to_response(respond(read_file(file), request.headers, cache_control=IMMUTABLE))
 
 
+@functools.cache
+def _script_body(name: str) -> CacheableBody:
+    return CacheableBody.of(SCRIPTS[name].encode(), "text/javascript; charset=utf-8")
+
+
+def _script(name: str, request: flask.Request) -> flask.Response:
+    return to_response(respond(_script_body(name), request.headers))
+
+
+def _version_script(name: str, request: flask.Request) -> flask.Response:
+    found = _script_body(name)
+    return to_response(respond(found, request.headers, cache_control=IMMUTABLE))
+
+
 ROUTES: dict[str, Route[Handler]] = {
     DASHBOARD: Route(READ_METHODS, _dashboard),
     API: Route(READ_METHODS, _swagger_ui),
@@ -140,5 +145,10 @@ ROUTES: dict[str, Route[Handler]] = {
     **{
         VERSION_FOLDER + name: Route(READ_METHODS, functools.partial(_version_file, file))
         for name, file in PAGE_FILES.items()
+    },
+    **{ASSETS + name: Route(READ_METHODS, functools.partial(_script, name)) for name in SCRIPTS},
+    **{
+        VERSION_FOLDER + name: Route(READ_METHODS, functools.partial(_version_script, name))
+        for name in SCRIPTS
     },
 }

@@ -409,8 +409,17 @@ def test_the_files_of_the_page_are_kept(live: Analytics) -> None:
     """Their path changes with them; a page of another version gets the present files, unkept."""
     page = live.client.get("/").text
     paths = re.findall(r'(?:href|src)="(assets/[^"]+)"', page)
-    assert len(paths) > 10
-    for path in {*paths, paths[0].rsplit("/", 1)[0] + "/charts/charts.js"}:
+    folder = paths[0].rsplit("/", 1)[0]
+    begun = [f"{folder}/early.js", f"{folder}/dashboard.js"]
+    assert set(begun) < set(paths)
+    later = {
+        f"{folder}/{name}"
+        for script in begun
+        for name in re.findall(r'\bimport\("\./([^"]+)"\)', live.client.get("/" + script).text)
+    }
+    assert len(later) > 10
+    assert f"{folder}/charts/charts.js" in later
+    for path in later.union(paths):
         answer = live.client.get("/" + path)
         assert answer.status_code == 200, path
         assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"

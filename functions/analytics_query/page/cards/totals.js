@@ -3,6 +3,7 @@
 import { meaning, title } from "../lib/definitions.js";
 import { element, svg } from "../lib/dom.js";
 import * as format from "../lib/format.js";
+import { endsOf, overBy } from "../lib/intervals.js";
 
 const FIGURES = [
   { key: "events", show: format.compact, exact: format.count, course: "events" },
@@ -47,8 +48,7 @@ function changeTag(change, previous, write, name) {
 }
 
 /** The course of a figure in small; the interval that is not over is dashed. */
-function course(points, over) {
-  const values = points.map(Number);
+function course(values, over) {
   if (values.length < 3) return null;
   const most = Math.max(...values);
   const least = Math.min(...values);
@@ -71,8 +71,18 @@ export function loadingTotals(root) {
     element("div", { class: "skeleton line" }), element("div", { class: "skeleton figure" }))));
 }
 
-/** Shows the totals: `before` is the overview of the period to compare with or null, `name` what that is called, `points` the course, of which `over` are over. */
-export function showTotals(root, overview, before, points, over, name) {
+/** What a figure was in each interval, of all series; and how many of the intervals are over. */
+function courseOf({ series, interval }, kind) {
+  const points = series[0]?.points ?? [];
+  const values = points.map((_, index) => series.reduce((total, one) => total + Number(one.points[index][kind]), 0));
+  return course(values, overBy(endsOf(points.map((point) => point.time), interval)));
+}
+
+/**
+ * Shows the totals: `before` is the overview of the period to compare with or null, `name` what
+ * that is called, `split` the report of the figures over time.
+ */
+export function showTotals(root, overview, before, split, name) {
   root.removeAttribute("aria-busy");
   root.classList.remove("stale");
   root.replaceChildren(...FIGURES.map(({ key, show, exact, accuracy, bound, rate, course: kind }) => {
@@ -90,7 +100,7 @@ export function showTotals(root, overview, before, points, over, name) {
       element("p", { class: "figure" }, show(now),
         estimated ? element("span", { class: "about", "aria-label": "estimated" }, "≈") : null),
       changeTag(delta(now, then, rate), before !== null, rate ? format.points : format.change, name),
-      kind && points ? course(points.map((point) => point[kind]), over) : null);
+      kind ? courseOf(split, kind) : null);
   }));
 }
 

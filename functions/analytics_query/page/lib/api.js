@@ -72,6 +72,7 @@ export function askEarly(report, params) {
   const asked = fetchReport(report, params);
   asked.catch(() => {}); // whoever asks for it is told
   early.set(address(report, params), asked);
+  return asked;
 }
 
 /** Asks for a report. */

@@ -2,16 +2,21 @@
 
 import { DAY, wall, zoneName } from "./zone.js";
 
-const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
-const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+/** Formats numbers; made when it is first used, which takes milliseconds. */
+function numbers(style) {
+  let made = null;
+  return { format: (number) => (made ??= new Intl.NumberFormat("en", style)).format(number) };
+}
+const whole = numbers({ maximumFractionDigits: 0 });
+const short = numbers({ notation: "compact", maximumFractionDigits: 1 });
 /** Amounts have the currency of the workspace, where it has one. */
 const { currency } = document.documentElement.dataset;
 const inCurrency = currency ? { style: "currency", currency, currencyDisplay: "narrowSymbol" } : null;
-const two = new Intl.NumberFormat("en", inCurrency ?? { minimumFractionDigits: 2, maximumFractionDigits: 2 });
-const shortMoney = new Intl.NumberFormat("en", { ...inCurrency, notation: "compact", maximumFractionDigits: 1 });
-const parts = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
-const percentage = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 1 });
-const regions = new Intl.DisplayNames("en", { type: "region" });
+const two = numbers(inCurrency ?? { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+const shortMoney = numbers({ ...inCurrency, notation: "compact", maximumFractionDigits: 1 });
+const parts = numbers({ maximumFractionDigits: 2 });
+const percentage = numbers({ style: "percent", maximumFractionDigits: 1 });
+let regions = null;
 const STYLES = {
   day: { day: "numeric", month: "short" },
   dayYear: { day: "numeric", month: "short", year: "numeric" },
@@ -30,6 +35,11 @@ function dates(style) {
   return made.get(key);
 }
 
+/** Makes what totals are written with, while they are awaited. */
+export function prepare() {
+  for (const each of [whole, short, two, percentage]) each.format(0);
+}
+
 export const count = (number) => whole.format(number);
 export const compact = (number) => (Math.abs(number) < 10_000 ? whole : short).format(number);
 /** A number of which parts count, as exact decimal text. */
@@ -44,7 +54,7 @@ export const change = (rate) => (rate > 9.99 ? "over 999%" : percentage.format(M
 /** The change of a rate without its sign, in percentage points. */
 export const points = (change) => `${(Math.abs(change) * 100).toFixed(1)} pp`;
 /** A value of an axis. */
-export const axis = (value) => (value < 10 ? new Intl.NumberFormat("en", { maximumFractionDigits: 2 }) : short).format(value);
+export const axis = (value) => (value < 10 ? parts : short).format(value);
 export const time = (text) => dates("dayTime").format(new Date(text));
 export const dateTime = (text) => dates("dayTimeYear").format(new Date(text));
 export const timeOfDay = (ms) => dates("clock").format(new Date(ms));
@@ -80,7 +90,7 @@ export function exactRange(from, to) {
 export function country(code) {
   if (code === null) return "Unknown";
   if (!/^[A-Z]{2}$/.test(code)) return code;
-  try { return regions.of(code) ?? code; } catch { return code; }
+  try { return (regions ??= new Intl.DisplayNames("en", { type: "region" })).of(code) ?? code; } catch { return code; }
 }
 
 /** A short mark beside a country's name; flags are missing in many fonts. */
