@@ -25,6 +25,10 @@ def with_groups(**groups: str) -> list[Fact]:
     return [fact for fact in FACTS if all(pair in fact.groups for pair in groups.items())]
 
 
+def counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def shows_events(page: Page, some: list[Fact]) -> None:
     wait_until(lambda: total(page, "events") == str(len(some)))
     loaded(page)
@@ -95,11 +99,12 @@ def test_values_and_people_are_found_by_typing(page: Page, live: Analytics) -> N
     page.one("#explorer-people tbody th button").click()
     did = [fact for fact in FACTS if fact.userId == user]
     for listed in range(min(50, len(did)), len(did) + 50, 50):
-        number = f"{min(listed, len(did)):,} events"
+        number = counted(min(listed, len(did)), "event")
         wait_until(lambda number=number: number in page.one("#person-sums").text)
         if listed < len(did):
             page.script("document.querySelector('#drawer > .drawer-actions button').click()")
-    shown = f"{len(did):,} events, {oracle.purchases(did):,} purchases, {oracle.amount(did):,.2f}"
+    bought = counted(oracle.purchases(did), "purchase")
+    shown = f"{counted(len(did), 'event')}, {bought}, {oracle.amount(did):,.2f}"
     assert page.one("#person-sums").text == shown
     page.one("#drawer .timeline button").click()
     text = page.one("#drawer pre").text
@@ -109,3 +114,13 @@ def test_values_and_people_are_found_by_typing(page: Page, live: Analytics) -> N
     assert page.one("#event-person").text == f"What {user} did"
     page.one("#drawer").send_keys(Keys.ESCAPE)
     wait_until(lambda: not page.one("#drawer").is_displayed())
+
+
+def test_one_is_said_as_one(page: Page, live: Analytics) -> None:
+    user = FACTS[-1].userId
+    visit(page, live, f"?range=30d&view=retention&filter=userId:is:{user}")
+    assert page.one(card("retention", "[data-sub]")).text.startswith("1 person by the week")
+    visit(page, live, f"?range=30d&view=funnels&filter=userId:is:{user}")
+    people = page.texts(card("steps", ".steps li p:first-child span"))
+    assert {text.strip() for text in people} <= {"1 person", "0 people"}
+    assert people

@@ -53,7 +53,7 @@ export function eventsOverTime(report, zoom, before, pick, notes) {
   const pickSeries = choose ? (key) => { if (key !== "others") choose(key); } : null;
   return {
     empty: total === 0,
-    sub: `${format.count(total)} events, by ${report.interval}`,
+    sub: `${format.counted(total, "event")}, by ${report.interval}`,
     table: {
       columns: [timeColumn(times, report.interval, zoom), ...series.map((one) => ({ name: one.name, meaning: meaning("events"), ...number })), ...(past ? [{ name: "totalBefore", title: `Total, ${past.name}`, meaning: meaning("events"), ...number }] : [])],
       rows: times.map((time, index) => [time, ...series.map((one) => one.values[index]), ...(past ? [past.values[index] ?? null] : [])]),
@@ -73,7 +73,7 @@ export function revenueOverTime(report, bySource, zoom, before, pick, notes) {
   })).filter((one) => one.values.some((value) => Number(value) !== 0));
   return {
     empty: report.purchases === 0,
-    sub: `${format.money(report.revenue)} from ${format.count(report.purchases)} purchases, `
+    sub: `${format.money(report.revenue)} from ${format.counted(report.purchases, "purchase")}, `
       + `average ${format.money(report.averageOrderValue)}`,
     table: {
       columns: [
@@ -143,8 +143,8 @@ export function countries(report, picked, pick, before) {
   const known = report.items.length + report.omitted;
   return {
     empty: all === 0,
-    sub: (known === 1 ? "1 country" : `${known} countries`)
-      + (report.unknown.events ? `; ${format.count(report.unknown.events)} events without one, `
+    sub: format.counted(known, "country", "countries")
+      + (report.unknown.events ? `; ${format.counted(report.unknown.events, "event")} without one, `
         + `${format.money(report.unknown.revenue)} revenue` : ""),
     table: compare({
       columns: [
@@ -162,8 +162,8 @@ export function countries(report, picked, pick, before) {
         label: format.country(item.country), mark: format.mark(item.country), value: item.events,
         text: format.compact(item.events), picked: picked === item.country,
         pick: pick && (() => pick(item.country)),
-        title: `${format.count(item.events)} events, `
-          + `${report.uniqueUsersAccuracy.exact ? "" : "about "}${format.count(item.uniqueUsers)} users, `
+        title: `${format.counted(item.events, "event")}, `
+          + `${report.uniqueUsersAccuracy.exact ? "" : "about "}${format.counted(item.uniqueUsers, "user")}, `
           + `${format.money(item.revenue)} revenue`,
       })),
     })),
@@ -195,7 +195,7 @@ export function campaigns(report, { picked, pick, sort, onsort }, before) {
   ];
   return {
     empty: report.items.length === 0,
-    sub: `${report.items.length + report.omitted} campaigns`,
+    sub: format.counted(report.items.length + report.omitted, "campaign"),
     table: compare({
       columns: columns.slice(0, 7).map(({ key, number: numeric }) => ({ name: key, number: numeric })),
       rows: report.items.map((row) => columns.slice(0, 7).map(({ key }) => row[key])),
@@ -249,7 +249,7 @@ export function audience(report, before, { isOn, pick } = {}) {
               label: dimension === "gender" ? format.name(item.value) : item.value,
               value: item.events, text: format.percent(item.events / total),
               picked: isOn(dimension, item.value), pick: pick(dimension) && (() => pick(dimension)(item.value)),
-              title: `${format.count(item.events)} events, ${format.money(item.revenue)} revenue`,
+              title: `${format.counted(item.events, "event")}, ${format.money(item.revenue)} revenue`,
             })),
           }));
       }))),

@@ -77,7 +77,7 @@ function show({ totals, bySource, from, to }) {
   const words = [
     `Happened in the ${MINUTES} minutes before ${format.timeOfDay(Date.parse(to))} ${zoneName()}.`,
     bounds(usersAccuracy, format.count),
-    ...bySource.map((one) => `${format.name(one.source)}: ${format.count(one.events)} events`),
+    ...bySource.map((one) => `${format.name(one.source)}: ${format.counted(one.events, "event")}`),
     `${plural(purchases, "purchase", "purchases")}, ${format.money(revenue)}`,
     "Show these events and people.",
   ];

@@ -23,7 +23,7 @@ export function bounds(accuracy, write) {
 
 /** What a conversion is made of. */
 const parts = ({ buyers, buyersAccuracy, uniqueUsers, uniqueUsersAccuracy }) =>
-  `${buyersAccuracy.exact ? "" : "About "}${format.count(buyers)} of ${uniqueUsersAccuracy.exact ? "" : "about "}${format.count(uniqueUsers)} people.`;
+  `${buyersAccuracy.exact ? "" : "About "}${format.count(buyers)} of ${uniqueUsersAccuracy.exact ? "" : "about "}${format.counted(uniqueUsers, "person", "people")}.`;
 
 /** The change relative to the value before; of a rate the difference. */
 export function delta(now, before, rate) {

@@ -42,6 +42,8 @@ export function prepare() {
 
 export const count = (number) => whole.format(number);
 export const compact = (number) => (Math.abs(number) < 10_000 ? whole : short).format(number);
+/** A number with what is counted. */
+export const counted = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
 /** A number of which parts count, as exact decimal text. */
 export const fraction = (text) => parts.format(text);
 /** Amounts come as exact decimal text, which Intl takes as it is. */

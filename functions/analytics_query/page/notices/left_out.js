@@ -3,8 +3,8 @@
 import { element } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 
-const much = ({ events, purchases, revenue }) => `${format.count(events)} ${events === 1 ? "event" : "events"}`
-  + (purchases ? ` (${format.count(purchases)} purchases, ${format.money(revenue)})` : "");
+const much = ({ events, purchases, revenue }) => format.counted(events, "event")
+  + (purchases ? ` (${format.counted(purchases, "purchase")}, ${format.money(revenue)})` : "");
 
 /**
  * @param {HTMLElement} root

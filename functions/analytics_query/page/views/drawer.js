@@ -56,7 +56,7 @@ export async function showPerson(userId, source) {
         purchases += item.revenue === null ? 0 : 1;
         revenue += Number(item.revenue ?? 0);
       }
-      sums.textContent = `${cursor ? "The newest " : ""}${format.count(events)} events, ${format.count(purchases)} purchases, ${format.money(revenue.toFixed(2))}`;
+      sums.textContent = `${cursor ? "The newest " : ""}${format.counted(events, "event")}, ${format.counted(purchases, "purchase")}, ${format.money(revenue.toFixed(2))}`;
       next.hidden = cursor === null;
     } catch (error) { sums.textContent = error.message; }
     next.disabled = false;

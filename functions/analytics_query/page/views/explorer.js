@@ -31,7 +31,7 @@ function edit(state, change, get) {
 function show(page, people, get, pick) {
   return {
     empty: page.items.length === 0,
-    sub: page.nextCursor ? `The newest ${format.count(page.items.length)} events, and the most active people` : `${format.count(page.items.length)} events, and the people who did them`,
+    sub: page.nextCursor ? `The newest ${format.count(page.items.length)} events, and the most active people` : `${format.counted(page.items.length, "event")}, and the people who did them`,
     table: null,
     draw: (body) => {
       const rows = element("tbody", {}, ...page.items.map((event) => eventRow(event, pick)));

@@ -29,7 +29,7 @@ function show(report, before, pick, only) {
   return {
     empty: report.items.length === 0,
     sub: [
-      `${estimated ? "≈ " : ""}${format.count(people)} people by the ${report.interval} of their first event, and how many were seen again`,
+      `${estimated ? "≈ " : ""}${format.counted(people, "person", "people")} by the ${report.interval} of their first event, and how many were seen again`,
       report.omitted ? `${format.count(report.omitted)} more not shown` : "",
       before?.failed ? `not compared: ${before.failed}` : "",
     ].filter(Boolean).join("; "),
@@ -144,7 +144,7 @@ function cell(cohort, step, unfinished, more) {
   const share = number / cohort.users;
   return element("td", {
     class: unfinished ? "number unfinished" : "number", style: { "--share": String(share) },
-    title: `${format.count(number)} of ${format.count(cohort.users)} people`
+    title: `${format.count(number)} of ${format.counted(cohort.users, "person", "people")}`
       + (cohort.rateError ? `, ± ${format.points(cohort.rateError)}` : "") + (unfinished ? "; not over yet, or cut by the range" : "") + more,
   }, format.percent(share));
 }

@@ -122,7 +122,7 @@ function show(report, before, steps, pick, who) {
   const then = before?.report && { ...before, partly: before.report.omitted > 0 };
   return {
     empty: first.people === 0,
-    sub: `${about}${format.count(last.people)} of ${about}${format.count(first.people)} people did all steps`
+    sub: `${about}${format.count(last.people)} of ${about}${format.counted(first.people, "person", "people")} did all steps`
       + (last.ofFirst === null ? "" : ` (${format.percent(last.ofFirst)}), within ${WINDOWS[report.window] ?? report.window}`)
       + (before?.failed ? `; not compared: ${before.failed}` : ""),
     table: compare(tableOf(report, names, title), then && { ...then, table: tableOf(then.report, names, title) }, [...names.map(columnOf), "conversion"]),
@@ -131,7 +131,7 @@ function show(report, before, steps, pick, who) {
         style: { "--share": String(step.ofFirst ?? 0) }, title: bounds(step.peopleAccuracy, format.count),
       },
       element("p", {}, `${index + 1}. `, link(names[index], () => who(steps[index]), "Show the events and people of this step"),
-        element("span", {}, ` ${about}${format.count(step.people)} people`)),
+        element("span", {}, ` ${about}${format.counted(step.people, "person", "people")}`)),
       element("p", { class: "step-bar" }, element("span", {}, format.percent(step.ofFirst))),
       index ? element("p", { class: "muted" }, `${format.percent(step.ofPrevious)} of the step before; ${about}${format.count(step.droppedOff)} dropped off`) : null,
       then ? element("p", { class: "muted step-past" }, against(step, then.report.steps[index], index, then.name)) : null))),
@@ -158,7 +158,7 @@ function against(now, then, index, name) {
   if (!then.people && !now.people) return `Nobody in the other period (${name}) either`;
   const rates = { ...(index > 1 ? { "of the first step": "ofFirst" } : {}), ...(index ? { "of the step before": "ofPrevious" } : {}) };
   return [
-    `${name}: ${then.peopleAccuracy.exact ? "" : "≈ "}${format.count(then.people)} people (${signed(changeOf(now.people, then.people))})`,
+    `${name}: ${then.peopleAccuracy.exact ? "" : "≈ "}${format.counted(then.people, "person", "people")} (${signed(changeOf(now.people, then.people))})`,
     ...Object.entries(rates).map(([words, rate]) => `${format.percent(then[rate])} ${words} (${signedPoints(changeOf(now[rate], then[rate], true))})`),
   ].join(", ");
 }
