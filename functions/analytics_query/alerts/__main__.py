@@ -25,7 +25,10 @@ from .deliver import Sent, Waiting, deliver, try_out
 
 
 def main() -> int:
-    """Run a command; return the exit status: 1 where the database is away or a setting wrong."""
+    """Run a command; return the exit status.
+
+    It is 1 where the database is away, a setting is wrong, or a test was not sent to everybody.
+    """
     parser = argparse.ArgumentParser(prog="alerts")
     commands = parser.add_subparsers(dest="command", required=True)
     checking = commands.add_parser("check", help="judge what is due, and send")
@@ -35,8 +38,8 @@ def main() -> int:
     try:
         options = AlertsSettings()
         if given.command == "test":
-            lines = map(_line, try_out(options, given.name))
-        elif given.dry_run:
+            return _test(options, given.name)
+        if given.dry_run:
             lines = (line for said in look(options) for line in _seen(said))
         else:
             judged = (f"{said.name}: {said.words}" for said in check(options))
@@ -50,6 +53,19 @@ def main() -> int:
         print(str(error), file=sys.stderr)
         return 1
     return 0
+
+
+def _test(options: AlertsSettings, name: str) -> int:
+    """Send a test, and say what comes of it; return the exit status."""
+    sent: list[bool] = []
+    for what in try_out(options, name):
+        print(_line(what), flush=True)
+        if isinstance(what, Sent):
+            sent.append(what.error is None)
+    if all(sent):
+        return 0
+    print(f"the test was sent to {sum(sent)} of {len(sent)} recipients", file=sys.stderr)
+    return 1
 
 
 def _seen(said: Said) -> Iterator[str]:

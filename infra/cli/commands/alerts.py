@@ -42,7 +42,7 @@ def check(dry_run: bool, url: str | None) -> None:
 @_url_option
 @errors_as_one_line
 def test(name: str, url: str | None) -> None:
-    """Send a test to everybody whom the alert NAME tells."""
+    """Send a test to everybody whom the alert NAME tells; exit status 1 where one was not sent."""
     _run(url, "test", name)
 
 
