@@ -64,7 +64,7 @@ def check_plain(text: bytes) -> dict[str, Any] | None:
 def check_envelope(event: Envelope) -> dict[str, Any] | None:
     """Do the same with an event that is read in part."""
     source, stage, event_type = event.source, event.funnel_stage, event.event_type
-    kind = _KINDS.get((source, stage, event_type))
+    kind = KINDS.get((source, stage, event_type))
     time = read_plain_time(event.timestamp)
     if kind is None or time is None:
         return None
@@ -99,7 +99,7 @@ def check_envelope(event: Envelope) -> dict[str, Any] | None:
     }
 
 
-def _is_hard_to_store(kind: "_Kind", data: dict[str, Any], text: bytes) -> bool:
+def _is_hard_to_store(kind: "Kind", data: dict[str, Any], text: bytes) -> bool:
     """Tell whether the database may have no place for a number as it is written."""
     if len(text) > _MAX_BYTES_WITH_NUMBER:
         return True
@@ -114,10 +114,11 @@ class _UnknownError(UniverseError):
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
+class Kind:
     """Events of one source and stage.
 
     Attributes:
+        data: the type of `data` for msgspec, a `TypedDict`.
         decode: reads `data`, without fields that it does not know.
         quotes: how many quotation marks there are in any `data`: those of what it has to have.
         optional: the texts that may be missing or null, each with the object in `data` it is in.
@@ -126,6 +127,7 @@ class _Kind:
         numbers: the numbers that may have a fraction, likewise.
     """
 
+    data: Any
     decode: Callable[[bytes], dict[str, Any]]
     quotes: int
     optional: tuple[tuple[str, str], ...]
@@ -232,16 +234,17 @@ def _typed_dicts(declared: Any) -> Iterator[Any]:
         yield from _typed_dicts(each)
 
 
-def _kinds(declared: Any) -> Iterator[tuple[tuple[str, str, str], _Kind]]:
+def _kinds(declared: Any) -> Iterator[tuple[tuple[str, str, str], Kind]]:
     """Yield the kinds of a declaration; none where it is not understood, so pydantic checks all."""
     fields = get_type_hints(declared, include_extras=True)
     types = _Types()
     try:
-        decoder = msgspec.json.Decoder(types.typed_dict(fields["data"]))
+        data = types.typed_dict(fields["data"])
     except _UnknownError:
         return
-    kind = _Kind(
-        decoder.decode,
+    kind = Kind(
+        data,
+        msgspec.json.Decoder(data).decode,
         types.quotes,
         tuple(types.optional),
         tuple(types.times),
@@ -253,9 +256,10 @@ def _kinds(declared: Any) -> Iterator[tuple[tuple[str, str, str], _Kind]]:
         yield (source, stage, event_type), kind
 
 
-_KINDS = dict(
+KINDS = dict(
     item
     for source in SOURCES.values()
     for declared in _typed_dicts(source.event)
     for item in _kinds(declared)
 )
+"""By source, stage and type of event."""

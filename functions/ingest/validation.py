@@ -25,10 +25,10 @@ from functions.common.events import (
     validate_json,
 )
 from functions.common.limits import AgeLimit, EventLimits, too_large, too_old
-from functions.common.quick_check import check_plain
 
 from .body import require_element
 from .pace import Pace
+from .plain import Identity, identify_plain
 from .webhooks.webhook import Webhook
 
 MAX_DETAILED = 100
@@ -151,26 +151,26 @@ class EventValidator:
         """
         if len(raw) > self._max_bytes:
             self._reject_large(raw)
-        elif event := check_plain(raw):
+        elif event := identify_plain(raw):
             self._sort(raw, event)
         elif error := _precheck(raw):
             self._reject(raw, error)
         else:
             try:
-                event = validate_json(raw)
+                event = _identity(validate_json(raw))
             except ValidationError as error:
                 self._reject(raw, error)
             else:
                 self._sort(raw, event)
         self._count += 1
 
-    def _sort(self, raw: bytes, event: dict[str, Any]) -> None:
-        source = event["source"]
+    def _sort(self, raw: bytes, event: Identity) -> None:
+        source, event_id, time = event
         if self._webhook and source not in self._webhook.sources:
-            self._reject_foreign(raw, event["eventId"], source, self._webhook)
-        elif event["timestamp"] < self._oldest:
+            self._reject_foreign(raw, event_id, source, self._webhook)
+        elif time < self._oldest:
             error = _error("timestamp_too_old", too_old(self._limits), "timestamp")
-            self._append(source, event["eventId"], [error], "too_old", raw)
+            self._append(source, event_id, [error], "too_old", raw)
         else:
             self.found.valid.setdefault(source, []).append(raw)
 
@@ -229,16 +229,23 @@ def accepted_source(raw: bytes, max_bytes: int, age: AgeLimit) -> str | None:
         age: how old it may be.
     """
     event = _valid(raw) if len(raw) <= max_bytes else None
-    return event["source"] if event and age.accepts(event["timestamp"]) else None
+    if event is None:
+        return None
+    source, _, time = event
+    return source if age.accepts(time) else None
 
 
-def _valid(raw: bytes) -> dict[str, Any] | None:
-    """Return an event that fulfils the contract; None of another."""
-    event = check_plain(raw)
+def _valid(raw: bytes) -> Identity | None:
+    """Return which event it is, if it fulfils the contract; None of another."""
+    event = identify_plain(raw)
     if event is None and not _precheck(raw):
         with suppress(ValidationError):
-            event = validate_json(raw)
+            return _identity(validate_json(raw))
     return event
+
+
+def _identity(event: dict[str, Any]) -> Identity:
+    return event["source"], event["eventId"], event["timestamp"]
 
 
 def _error(type_: str, message: str, *loc: str | int) -> ErrorDetail:
