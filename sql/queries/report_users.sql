@@ -1,7 +1,7 @@
 -- Who does most. A user of several sources has null as source.
 
 -- name: top_users_exact
--- Users by events or revenue, out of the events.
+-- Users, or some of them, by events or revenue, out of the events.
 SELECT user_id,
        CASE WHEN min(source) = max(source) THEN min(source) END AS source,
        count(*) AS events,
@@ -13,6 +13,7 @@ SELECT user_id,
        max(occurred_at) AS last_at
 FROM events
 WHERE {{event_filters}}
+  AND (:user_ids::text[] IS NULL OR user_id = ANY (:user_ids))
 GROUP BY user_id
 ORDER BY CASE WHEN :by = 'revenue' THEN coalesce(sum(revenue), 0) ELSE count(*) END DESC,
          count(*) DESC, user_id

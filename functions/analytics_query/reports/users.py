@@ -1,6 +1,6 @@
 """The most active users and the best customers."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -17,7 +17,7 @@ from ..formatting import (
     format_optional_time,
     format_time,
 )
-from ..query.filters import ReportQuery
+from ..query.filters import FilterText, ReportQuery
 from ..query.statements import Statements
 from ..query.time_range import split_range
 from .report import Report
@@ -28,10 +28,23 @@ SQL = Statements("report_users.sql")
 class UsersQuery(ReportQuery):
     """The query parameters of the report."""
 
+    repeatable = ReportQuery.repeatable | {"userId"}
+
+    userId: Annotated[tuple[FilterText, ...], Field(max_length=100)] = Field(
+        (),
+        description="Only these users, each named by a `userId` of its own: what they did in "
+        "another range, say. One without an event is not in the answer.",
+        examples=[["fb-user-1", "tt-user-2"]],
+    )
     by: Literal["events", "revenue"] = Field(
         "events", description="The sort order, descending.", examples=["revenue"]
     )
     limit: int = Field(20, ge=1, le=1000, description="Maximum number of users.")
+
+    def params(self) -> dict[str, Any]:
+        """Return the parameters of the filters, the users, their order and their number."""
+        users = list(self.userId) or None
+        return super().params() | {"user_ids": users, "by": self.by, "limit": self.limit}
 
 
 class UserActivity(TypedDict):
@@ -72,11 +85,10 @@ def _user(row: Row) -> UserActivity:
 def users(snapshot: Snapshot, query: UsersQuery) -> TopUsers:
     """Return the report."""
     filtered = (query.funnelStage, query.eventType, query.campaignId, query.country)
-    params = query.params() | {"by": query.by, "limit": query.limit}
-    if query.from_events or any(value is not None for value in filtered):
-        rows = snapshot.rows(SQL["top_users_exact"], params)
+    if query.from_events or query.userId or any(value is not None for value in filtered):
+        rows = snapshot.rows(SQL["top_users_exact"], query.params())
     else:
-        rows = _top_users(snapshot, query, params | split_range(query.from_, query.to).params())
+        rows = _top_users(snapshot, query)
     return {
         "from": format_optional_time(query.from_),
         "to": format_optional_time(query.to),
@@ -85,8 +97,9 @@ def users(snapshot: Snapshot, query: UsersQuery) -> TopUsers:
     }
 
 
-def _top_users(snapshot: Snapshot, query: UsersQuery, params: Row) -> list[Row]:
+def _top_users(snapshot: Snapshot, query: UsersQuery) -> list[Row]:
     """Select candidates from little data, then compute the exact figures of the candidates only."""
+    params = query.params() | split_range(query.from_, query.to).params()
     days = snapshot.rows(SQL["user_days"], params)
     # day_users is out of date for a sealed day with late events: it is computed from the events
     sealed = [row["day"] for row in days if row["sealed"] and not row["pending"]]

@@ -491,6 +491,15 @@ def test_users(live: Analytics, question: dict[str, str], by: str, limit: int) -
 
 
 @each_question
+def test_users_who_are_named(live: Analytics, question: dict[str, str]) -> None:
+    """They are in the answer wherever they would be among all, and nobody else."""
+    everybody = live.report("users", **question, limit=1000)["items"]
+    named = [item["userId"] for item in everybody[:: len(everybody) // 3 + 1]]
+    answer = live.report("users", **question, userId=[*named, "nobody"])
+    assert answer["items"] == [item for item in everybody if item["userId"] in named]
+
+
+@each_question
 @pytest.mark.parametrize("exact", [False, True])
 def test_revenue(live: Analytics, question: dict[str, str], exact: bool) -> None:
     answer = live.report("revenue", **question, interval="day", exact=exact)
