@@ -17,6 +17,7 @@ import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.actions.action_builder import ActionBuilder
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select
 
 from functions.analytics_query.reports import REPORTS
@@ -217,6 +218,54 @@ def test_what_to_compare_with_is_chosen(page: Page, live: Analytics, how: str, d
         code = next(f.country for f in now if f.country and REGIONS.get(f.country) == cells[0])
         assert number(cells[place]) == len(of.get(code, []))
     assert page.texts(card("campaigns", "thead th span:first-child"))[-1] == "Revenue change"
+
+
+@pytest.mark.slow
+def test_bars_and_people_are_compared(page: Page, live: Analytics) -> None:
+    """Beside each figure stands its change, and what it was on hover."""
+    now = within(midnight(1), midnight(0))
+    then = within(midnight(8), midnight(7))
+    visit(page, live, "?range=yesterday&compare=week&breakdown=country")
+    before = oracle.grouped((f for f in then if f.country), lambda fact: fact.country)
+    rows = page.all(card("breakdown", "tbody tr:has([data-value]:not([data-value='']))"))
+    assert len(rows) == len({fact.country for fact in now if fact.country})
+    for row in rows:
+        code = row.find_element("css selector", "button").get_attribute("data-value")
+        of = before.get(code, [])
+        words = hovered(row)
+        assert words.get("Events") == (f"{len(of):,}" if of else None)
+        if revenue := oracle.amount(of):
+            assert words["Purchases"] == f"{oracle.purchases(of):,}"
+            assert words["Revenue"] == f"{revenue:,.2f}"
+            assert words["Conversion"].endswith("%")
+    names = {name: len(before.get(code, [])) for code, name in REGIONS.items()}
+    bars = page.all(card("countries", "tbody tr"))
+    assert {
+        row.find_element("css selector", ".bar-label").text: hovered(row).get("Events")
+        for row in bars
+    }.items() <= {name: f"{count:,}" if count else None for name, count in names.items()}.items()
+    assert bars
+
+    told = [fact for fact in then if any(name == "gender" for name, _ in fact.groups)]
+    women = [fact for fact in told if ("gender", "female") in fact.groups]
+    row = page.one(card("audience", "tbody tr:has([title='Only Female'])"))
+    shown = float(hovered(row)["Share"].removesuffix("%"))
+    assert abs(shown / 100 - len(women) / len(told)) < 0.0006
+
+    visit(page, live, "?range=yesterday&compare=week&view=events")
+    of_user = oracle.grouped(then, lambda fact: fact.userId)
+    rows = page.all("#explorer-people tbody tr")
+    counts = [hovered(row).get("Events") for row in rows]
+    users = page.texts("#explorer-people tbody th")
+    assert counts == [f"{len(of_user[user]):,}" if user in of_user else None for user in users]
+    assert any(counts)
+
+
+def hovered(row: WebElement) -> dict[str, str]:
+    """Return what the figures of a row were the week before, by their names."""
+    notes = row.find_elements("css selector", "[title*=', the week before: ']")
+    words = [(note.get_attribute("title") or "").partition(", the week before: ") for note in notes]
+    return {name: was for name, _, was in words}
 
 
 REGIONS = {

@@ -4,7 +4,7 @@ import { address, ApiError, fetchReport, fetchExport, rememberKey, SHARE, shareO
 import { hideBanner, showBanner, showWaiting } from "./notices/banner.js";
 import { Card, loadCharts } from "./cards/card.js";
 import * as cards from "./cards/cards.js";
-import { breakdown, prepare as prepareBreakdown, SHOWN as VALUES, showBy } from "./cards/breakdown.js";
+import { breakdown, prepare as prepareBreakdown, SHOWN as VALUES, SHOWN_BEFORE as VALUES_BEFORE, showBy } from "./cards/breakdown.js";
 import { firstRange, firstState, takeOver } from "./early.js";
 import { any, isOn, NONE, showChips, toggled, words } from "./filters/chosen.js";
 import { filtersOf, questionOf } from "./filters/question.js";
@@ -228,7 +228,7 @@ async function listNotes() {
 
 /** What is read out of the events themselves. */
 const askOfEvents = (get, past) => ({
-  breakdown: [[get("breakdown", { by: state.breakdown, limit: VALUES }), past("breakdown", { by: state.breakdown, limit: VALUES })], (report, then) => breakdown(report, picking, then)],
+  breakdown: [[get("breakdown", { by: state.breakdown, limit: VALUES }), past("breakdown", { by: state.breakdown, limit: VALUES_BEFORE })], (report, then) => breakdown(report, picking, then)],
   latest: [[get("events", { limit: LATEST, countryOf: null })], (page) => cards.latest(page, exportButtons(), pick, openEvent)],
 });
 

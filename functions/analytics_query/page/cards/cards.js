@@ -1,13 +1,13 @@
 // What each card shows of its report.
 
 import { bars } from "../tables/bars.js";
-import { compare, orDash, signed } from "./compared.js";
+import { changeNote, changeOf, compare, orDash, signed } from "./compared.js";
 import { meaning } from "../lib/definitions.js";
 import { element, link, scrolling } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { endsOf } from "../lib/intervals.js";
 import { sortedTable } from "../tables/sorted_table.js";
-import { bounds, delta } from "./totals.js";
+import { bounds } from "./totals.js";
 import { zoneName } from "../lib/zone.js";
 
 const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
@@ -141,6 +141,8 @@ export function funnel(report, purchases, before, pick) {
 export function countries(report, picked, pick, before) {
   const all = sum(report.items.map((item) => item.events)) + report.unknown.events;
   const known = report.items.length + report.omitted;
+  const then = new Map(before?.report.items.map((item) => [item.country, item]));
+  const partly = before?.report.omitted > 0;
   return {
     empty: all === 0,
     sub: format.counted(known, "country", "countries")
@@ -155,12 +157,13 @@ export function countries(report, picked, pick, before) {
       rows: report.items.map((item) => [
         item.country, item.events, item.uniqueUsers, item.purchases, item.revenue, item.clickThroughRate,
       ]),
-    }, before && { name: before.name, table: countries(before.report, "", null, null).table }, ["events", "revenue", "clickThroughRate"]),
+    }, before && { name: before.name, table: countries(before.report, "", null, null).table, partly }, ["events", "revenue", "clickThroughRate"]),
     draw: (body) => body.replaceChildren(bars({
-      caption: "Events by country", head: ["Country", "Events"],
+      caption: "Events by country", head: ["Country", "Events"], compared: before !== null,
       items: report.items.slice(0, 10).map((item) => ({
         label: format.country(item.country), mark: format.mark(item.country), value: item.events,
         text: format.compact(item.events), picked: picked === item.country,
+        change: changeNote(item.events, then.get(item.country)?.events, { figure: "Events", name: before?.name, show: format.count }),
         pick: pick && (() => pick(item.country)),
         title: `${format.counted(item.events, "event")}, `
           + `${report.uniqueUsersAccuracy.exact ? "" : "about "}${format.counted(item.uniqueUsers, "user")}, `
@@ -172,7 +175,9 @@ export function countries(report, picked, pick, before) {
 
 export function campaigns(report, { picked, pick, sort, onsort }, before) {
   const then = new Map(before?.report.items.map((row) => [row.campaignId, row]));
-  const changed = (row) => delta(row.revenue, then.get(row.campaignId)?.revenue ?? "0");
+  const partly = before?.report.omitted > 0;
+  const earlier = (row) => then.get(row.campaignId)?.revenue ?? (partly ? null : "0");
+  const changed = (row) => changeOf(row.revenue, earlier(row));
   const columns = [
     {
       key: "campaignId", title: "Campaign", value: (row) => row.campaignId,
@@ -190,7 +195,7 @@ export function campaigns(report, { picked, pick, sort, onsort }, before) {
     { key: "averageOrderValue", number: true, value: (row) => Number(row.averageOrderValue ?? -1), show: (row) => format.money(row.averageOrderValue) },
     ...(before ? [{
       key: "revenueChange", title: "Revenue change", number: true, value: (row) => changed(row) ?? Infinity,
-      show: (row) => element("span", { title: `Revenue, ${before.name}: ${format.money(then.get(row.campaignId)?.revenue ?? "0")}` }, signed(changed(row))),
+      show: (row) => element("span", { title: `Revenue, ${before.name}: ${format.money(earlier(row))}` }, signed(changed(row))),
     }] : []),
   ];
   return {
@@ -199,7 +204,7 @@ export function campaigns(report, { picked, pick, sort, onsort }, before) {
     table: compare({
       columns: columns.slice(0, 7).map(({ key, number: numeric }) => ({ name: key, number: numeric })),
       rows: report.items.map((row) => columns.slice(0, 7).map(({ key }) => row[key])),
-    }, before && { name: before.name, table: campaigns(before.report, { sort }, null).table }, ["events", "purchases", "revenue"]),
+    }, before && { name: before.name, table: campaigns(before.report, { sort }, null).table, partly }, ["events", "purchases", "revenue"]),
     draw: (body) => {
       const focused = body.querySelector(":focus")?.dataset?.sort;
       body.replaceChildren(sortedTable({
@@ -219,11 +224,21 @@ const lowest = (group) => {
   return Number(digits) * ({ K: 1e3, M: 1e6 }[unit] ?? 1);
 };
 
+/** Tells the share of a group of its dimension's events; null where it is not known. */
+function sharesOf(report) {
+  const shares = new Map(report?.dimensions.flatMap(({ source, dimension, items, omitted }) => {
+    const total = sum(items.map((item) => item.events));
+    return omitted ? [] : items.map((item) => [JSON.stringify([source, dimension, item.value]), item.events / total]);
+  }));
+  return (...group) => shares.get(JSON.stringify(group)) ?? null;
+}
+
 export function audience(report, before, { isOn, pick } = {}) {
   const dimensions = report.dimensions
     .filter(({ dimension }) => dimension !== "country")
     .toSorted((a, b) => a.source.localeCompare(b.source)
       || (ORDER[a.dimension] ?? 9) - (ORDER[b.dimension] ?? 9));
+  const then = sharesOf(before?.report);
   return {
     empty: dimensions.length === 0,
     sub: "Events by what the sources tell about people",
@@ -234,7 +249,7 @@ export function audience(report, before, { isOn, pick } = {}) {
       ],
       rows: report.dimensions.flatMap(({ source, dimension, items }) =>
         items.map((item) => [source, dimension, item.value, item.events, item.revenue])),
-    }, before && { name: before.name, table: audience(before.report, null).table }, ["events", "revenue"]),
+    }, before && { name: before.name, table: audience(before.report, null).table, partly: before.report.dimensions.some(({ omitted }) => omitted > 0) }, ["events", "revenue"]),
     draw: (body) => body.replaceChildren(element("div", { class: "audience" },
       ...dimensions.map(({ source, dimension, items }) => {
         const total = sum(items.map((item) => item.events));
@@ -244,10 +259,11 @@ export function audience(report, before, { isOn, pick } = {}) {
           element("h3", {}, format.name(dimension), element("span", { class: "tag" }, format.name(source))),
           bars({
             caption: `${format.name(source)}: events by ${format.name(dimension).toLowerCase()}`,
-            head: [format.name(dimension), "Events"],
+            head: [format.name(dimension), "Events"], compared: Boolean(before),
             items: ordered.map((item) => ({
               label: dimension === "gender" ? format.name(item.value) : item.value,
               value: item.events, text: format.percent(item.events / total),
+              change: changeNote(item.events / total, then(source, dimension, item.value), { figure: "Share", name: before?.name, show: format.percent, rate: true }),
               picked: isOn(dimension, item.value), pick: pick(dimension) && (() => pick(dimension)(item.value)),
               title: `${format.counted(item.events, "event")}, ${format.money(item.revenue)} revenue`,
             })),

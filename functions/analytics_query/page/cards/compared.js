@@ -40,7 +40,7 @@ export const changeOf = (now, old, rate = false) => (isKnown(now) && isKnown(old
 /** The change of a figure in small, beside it: what it was on hover. Nothing where it is not known, or was nothing. */
 export function changeNote(now, old, { figure, name, show, rate = false }) {
   const change = changeOf(now, old, rate);
-  if (!isKnown(change)) return null;
+  if (!isKnown(change) || (Number(now) === 0 && Number(old) === 0)) return null;
   return element("span", { class: "muted nowrap", title: `${figure}, ${name}: ${show(old)}` }, ` ${(rate ? signedPoints : signed)(change)}`);
 }
 
@@ -52,7 +52,7 @@ export function changeNote(now, old, { figure, name, show, rate = false }) {
  */
 export function compare(table, before, figures) {
   if (!before) return table;
-  const key = (row) => row.filter((_, index) => !table.columns[index].number).join("\n");
+  const key = (row) => JSON.stringify(row.filter((_, index) => !table.columns[index].number));
   const then = new Map(before.table.rows.map((row) => [key(row), row]));
   const compared = figures.map((figure) => {
     const place = table.columns.findIndex((column) => column.name === figure);

@@ -3,15 +3,16 @@
 import { element } from "../lib/dom.js";
 
 /**
- * @param {{items: {label: string, mark?: string, value: number, text: string, title?: string,
- *   pick?: () => void, picked?: boolean}[], head: [string, string], caption: string}} list
+ * @param {{items: {label: string, mark?: string, value: number, text: string, title?: string, change?: Node | null,
+ *   pick?: () => void, picked?: boolean}[], head: [string, string], caption: string, compared: boolean}} list
+ *   `compared`: the change of each stands beside it
  */
-export function bars({ items, head, caption }) {
+export function bars({ items, head, caption, compared }) {
   const most = Math.max(...items.map((item) => item.value), 1);
   return element("table", { class: "bars" },
     element("caption", { class: "hidden" }, caption),
     element("thead", { class: "hidden" },
-      element("tr", {}, ...head.map((name) => element("th", { scope: "col" }, name)))),
+      element("tr", {}, ...[...head, ...(compared ? ["Change"] : [])].map((name) => element("th", { scope: "col" }, name)))),
     element("tbody", {}, ...items.map((item) => {
       const label = [
         item.mark ? element("span", { class: "mark", "aria-hidden": "true" }, item.mark) : null,
@@ -26,6 +27,7 @@ export function bars({ items, head, caption }) {
         : element("span", { class: "bar-pick" }, ...label);
       return element("tr", { class: item.picked ? "picked" : null, title: item.title },
         element("th", { scope: "row", style: { "--share": String(item.value / most) } }, name),
-        element("td", { class: "number" }, item.text));
+        element("td", { class: "number" }, item.text),
+        compared ? element("td", { class: "number" }, item.change) : null);
     })));
 }

@@ -6,17 +6,20 @@ import { byId, element, link, scrolling } from "../lib/dom.js";
 import { meaning } from "../lib/definitions.js";
 import * as format from "../lib/format.js";
 import { picking } from "../cards/cards.js";
+import { changeNote, orNone } from "../cards/compared.js";
 import { showEvent, showPerson } from "./drawer.js";
 
 const EVENTS = 50;
 const PEOPLE = 20;
 
 /** What the view asks for, and how it shows the answers. */
-export function ask(get, state, change) {
-  const shown = [get("events", { limit: EVENTS, countryOf: null }), get("users", { limit: PEOPLE })];
+export function ask(get, state, change, past) {
+  const people = get("users", { limit: PEOPLE });
+  const before = people.then(({ items }) => (items.length ? past("users", { userId: items.map((one) => one.userId), limit: PEOPLE }) : null));
+  const shown = [get("events", { limit: EVENTS, countryOf: null }), people, orNone(before)];
   edit(state, change, get);
   const pick = (by) => (value) => change(toggled(state, by, value));
-  return { pending: shown, show: (page, people) => show(page, people, get, pick) };
+  return { pending: shown, show: (...reports) => show(...reports, get, pick) };
 }
 
 /** The form that adds a filter. */
@@ -28,15 +31,16 @@ function edit(state, change, get) {
   }));
 }
 
-function show(page, people, get, pick) {
+function show(page, people, before, get, pick) {
   return {
     empty: page.items.length === 0,
-    sub: page.nextCursor ? `The newest ${format.count(page.items.length)} events, and the most active people` : `${format.counted(page.items.length, "event")}, and the people who did them`,
+    sub: (page.nextCursor ? `The newest ${format.count(page.items.length)} events, and the most active people` : `${format.counted(page.items.length, "event")}, and the people who did them`)
+      + (before?.failed ? `; not compared: ${before.failed}` : ""),
     table: null,
     draw: (body) => {
       const rows = element("tbody", {}, ...page.items.map((event) => eventRow(event, pick)));
       body.replaceChildren(
-        element("h3", { class: "explorer-title" }, "People"), peopleTable(people.items, pick),
+        element("h3", { class: "explorer-title" }, "People"), peopleTable(people.items, before?.report && before, pick),
         element("h3", { class: "explorer-title" }, "Events"),
         scrolling("Events", element("table", { id: "explorer-events" }, element("caption", { class: "hidden" }, "Events"),
           element("thead", {}, element("tr", {}, ...["Time", "Event", "User", "Country", "Campaign"].map((name) => element("th", { scope: "col" }, name)),
@@ -73,8 +77,10 @@ function eventRow(event, pick) {
     element("td", { class: "number" }, event.revenue === null ? "–" : format.money(event.revenue)));
 }
 
-function peopleTable(people, pick) {
-  const number = (text) => element("td", { class: "number" }, text);
+function peopleTable(people, before, pick) {
+  const then = new Map(before?.report.items.map((one) => [one.userId, one]));
+  const number = (text, note = null) => element("td", { class: "number" }, text, note);
+  const compared = (one, key, figure, show) => number(show(one[key]), changeNote(one[key], then.get(one.userId)?.[key], { figure, name: before?.name, show }));
   return scrolling("People", element("table", { id: "explorer-people" },
     element("caption", { class: "hidden" }, "The most active people"),
     element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "User"), element("th", { scope: "col" }, "Source"),
@@ -85,5 +91,5 @@ function peopleTable(people, pick) {
         type: "button", class: "link", "data-user": one.userId, title: "What this person did", onclick: () => showPerson(one.userId, one.source),
       }, one.userId)),
       element("td", {}, one.source === null ? "several" : link(format.name(one.source), () => pick("source")(one.source), `Only ${format.name(one.source)}`)),
-      number(format.count(one.events)), number(format.count(one.purchases)), number(format.money(one.revenue)), number(format.time(one.lastEvent)))))));
+      compared(one, "events", "Events", format.count), compared(one, "purchases", "Purchases", format.count), compared(one, "revenue", "Revenue", format.money), number(format.time(one.lastEvent)))))));
 }
