@@ -73,19 +73,27 @@ class Batcher(Generic[T]):
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def add(self, item: T, now: float, *, more_to_come: bool) -> None:
+    def add(self, item: T, now: float, *, more_to_come: bool) -> bool:
         """Add a message.
 
         Args:
             item: the message.
             now: the time on a monotonic clock, in seconds.
             more_to_come: whether the stream had more to deliver when it sent this message.
+
+        Returns:
+            Whether `ready_at` may be earlier now. One more message after others makes it later,
+            if anything: whoever waits need not look for each.
         """
+        min_events = self.limits.min_events
+        waited_for_more = self._more_to_come or self.events < min_events
         self._waiting.append((item, now))
         self._last_arrival = now
         self._more_to_come = more_to_come
         self.events += item.events
         self.size += item.size
+        enough = not (more_to_come or self.events < min_events)
+        return (waited_for_more and enough) or len(self._waiting) == 1 or self.full
 
     def invoked(self, messages: int, seconds: float, now: float) -> None:
         """Begin the pause after an invocation.

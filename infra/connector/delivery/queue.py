@@ -52,8 +52,7 @@ class DeliveryQueue:
         Returns:
             Whether `next_at` may be earlier now.
         """
-        self._new.add(message, now, more_to_come=more_to_come)
-        return not more_to_come or len(self._new) == 1 or self._new.full
+        return self._new.add(message, now, more_to_come=more_to_come)
 
     @property
     def retries(self) -> int:

@@ -189,3 +189,28 @@ def check_batch(batcher: Batcher[Item], waiting: list[tuple[Item, float]]) -> No
             sum(i.events for i in batch) + following.events > LIMITS.max_events
             or sum(i.size for i in batch) + following.size > LIMITS.max_bytes
         )
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 6), st.booleans(), st.sampled_from([0.0, 0.004, 0.3]))),
+    st.integers(1, 8),
+)
+def test_who_waits_is_told_of_each_message_that_is_to_be_delivered_earlier(
+    arrivals: list[tuple[int, bool, float]], min_events: int
+) -> None:
+    batcher: Batcher[Item] = Batcher(replace(LIMITS, min_events=min_events))
+    now = 1.0
+    for events, more_to_come, seconds in arrivals:
+        now += seconds
+        before = [batcher.ready_at(busy=busy) for busy in (False, True)]
+        told = batcher.add(Item(events), now, more_to_come=more_to_come)
+        for earlier, busy in zip(before, (False, True), strict=True):
+            at = batcher.ready_at(busy=busy)
+            assert at is not None
+            assert told or (earlier is not None and at >= earlier)
+
+
+def test_nobody_is_told_of_one_more_among_others() -> None:
+    batcher: Batcher[Item] = Batcher(LIMITS)
+    told = [batcher.add(Item(), 1.0, more_to_come=False) for _ in range(11)]
+    assert told == [True, *[False] * 8, True, True]
