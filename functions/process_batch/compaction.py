@@ -20,6 +20,7 @@ MAX_DELTAS = 100_000
 """Many at once compact better: where events of many hours come mixed, they share more keys."""
 MAX_EVENTS = 200_000
 _MIN_DELTAS_TO_VACUUM = 500
+_ROWS_AT_A_TIME = 1000
 _FIRST_KEY = 4  # in a row of the statement, after events, users, day and sealed
 
 
@@ -80,14 +81,17 @@ def compact_deltas(
     deltas, events = 0, 0
     late: defaultdict[date, set[str]] = defaultdict(set)
     limits = {"max_deltas": max_deltas, "max_events": max_events}
-    for row in connection.execute(statements.compact.encode(), limits):
-        counted, users, day, sealed = row[:_FIRST_KEY]
-        deltas += 1
-        events += counted
-        for key_of, users_by_key in users_of:
-            users_by_key[key_of(row)] += users
-        if sealed and day != counted_day:
-            late[day].update(users)
+    cursor = connection.execute(statements.compact.encode(), limits, binary=True)
+    # some at a time: one by one takes longer, and all at once more memory
+    while rows := cursor.fetchmany(_ROWS_AT_A_TIME):
+        for row in rows:
+            counted, users, day, sealed = row[:_FIRST_KEY]
+            deltas += 1
+            events += counted
+            for key_of, users_by_key in users_of:
+                users_by_key[key_of(row)] += users
+            if sealed and day != counted_day:
+                late[day].update(users)
     for each in sketches:
         each.store(connection)
     for day, user_ids in late.items():
