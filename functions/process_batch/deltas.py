@@ -2,8 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import chain
 
 from .rows import EventRow
 
@@ -15,65 +15,51 @@ COLUMNS = (
 COPY_DELTAS = f"COPY rollup_deltas ({COLUMNS}) FROM STDIN"
 """Takes the lines of `delta_lines`."""
 
-
-@dataclass(slots=True)
-class _Delta:
-    first_at: str
-    last_at: str
-    events: int = 0
-    purchases: int = 0
-    revenue: Decimal = Decimal(0)
-    users: list[str] = field(default_factory=list[str])
-    groups: list[str] = field(default_factory=list[str])
-    group_revenue: dict[str, Decimal] | None = None
+_NULL = "\\N"
 
 
 def delta_lines(rows: list[EventRow]) -> Iterator[str]:
     """Yield a line for each hour, source, stage, type, country and campaign among the rows."""
-    sums: dict[str, _Delta] = {}
-    for _, _, _, _, key, occurred_at, user, groups, revenue in rows:
-        delta = sums.get(key)
-        if delta is None:
-            delta = sums[key] = _Delta(occurred_at, occurred_at)
-        elif occurred_at < delta.first_at:
-            delta.first_at = occurred_at
-        elif occurred_at > delta.last_at:
-            delta.last_at = occurred_at
-        delta.events += 1
-        delta.users.append(user)
-        delta.groups += groups
-        if revenue is not None:
-            _add_revenue(delta, revenue, groups)
-    for key, delta in sums.items():
-        yield _line(key, delta)
+    by_key: dict[str, list[EventRow]] = {}
+    for row in rows:
+        of_key = by_key.get(row.rollup_key)
+        if of_key is None:
+            by_key[row.rollup_key] = [row]
+        else:
+            of_key.append(row)
+    for key, of_key in by_key.items():
+        yield _line(key, of_key) if len(of_key) > 1 else _line_of_one(of_key[0])
 
 
-def _add_revenue(delta: _Delta, revenue: Decimal, groups: tuple[str, ...]) -> None:
-    delta.purchases += 1
-    delta.revenue += revenue
-    by_group = delta.group_revenue
-    if by_group is None:
-        by_group = delta.group_revenue = {}
-    for group in groups:
-        by_group[group] = by_group.get(group, 0) + revenue
-
-
-def _line(key: str, delta: _Delta) -> str:
-    if delta.events == 1:
-        users, groups = delta.users, delta.groups
-        group_events = ",".join("1" * len(groups))
+def _line_of_one(row: EventRow) -> str:
+    _, _, _, _, key, occurred_at, user, groups, revenue = row
+    if revenue is None:
+        sums = "1\t0\t0"
+        group_revenue = _NULL
     else:
-        users = dict.fromkeys(delta.users)
-        counts = Counter(delta.groups)
-        groups = list(counts)
-        group_events = ",".join(map(str, counts.values()))
-    if delta.group_revenue is None:
-        group_revenue = "\\N"
-    else:
-        by_group = delta.group_revenue
-        group_revenue = f"{{{','.join([str(by_group.get(group, 0)) for group in groups])}}}"
+        sums = f"1\t1\t{revenue}"
+        group_revenue = f"{{{','.join([str(revenue)] * len(groups))}}}"
     return (
-        f"{key}\t{delta.events}\t{delta.purchases}\t{delta.revenue}\t"
-        f"{delta.first_at}\t{delta.last_at}\t{{{','.join(users)}}}\t"
-        f"{{{','.join(groups)}}}\t{{{group_events}}}\t{group_revenue}\n"
+        f"{key}\t{sums}\t{occurred_at}\t{occurred_at}\t{{{user}}}\t"
+        f"{{{','.join(groups)}}}\t{{{','.join('1' * len(groups))}}}\t{group_revenue}\n"
+    )
+
+
+def _line(key: str, rows: list[EventRow]) -> str:
+    _, _, _, _, _, times, users, groups, revenues = zip(*rows, strict=True)
+    counts = Counter(chain.from_iterable(groups))
+    purchases = len(rows) - revenues.count(None)
+    revenue, group_revenue = Decimal(0), _NULL
+    if purchases:
+        by_group: dict[str, Decimal] = {}
+        for amount, of_event in zip(revenues, groups, strict=True):
+            if amount is not None:
+                revenue += amount
+                for group in of_event:
+                    by_group[group] = by_group.get(group, 0) + amount
+        group_revenue = f"{{{','.join([str(by_group.get(group, 0)) for group in counts])}}}"
+    return (
+        f"{key}\t{len(rows)}\t{purchases}\t{revenue}\t{min(times)}\t{max(times)}\t"
+        f"{{{','.join(dict.fromkeys(users))}}}\t"
+        f"{{{','.join(counts)}}}\t{{{','.join(map(str, counts.values()))}}}\t{group_revenue}\n"
     )
