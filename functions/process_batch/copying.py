@@ -6,6 +6,7 @@ small batch more than its rows. Sent as one text the statements take three, one 
 commit at the end of the last; the server undoes all of them after an error in any.
 """
 
+from collections.abc import Iterable
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -43,13 +44,15 @@ class CopySequence:
         self._check(self._connection.wait(generators.execute(self._pgconn)))
         return self
 
-    def write(self, text: str) -> None:
+    def write(self, lines: Iterable[str]) -> None:
         """Send rows of the present statement.
 
         Raises:
             psycopg.Error: the server has refused one, or is gone.
         """
-        data = memoryview(text.encode(self._encoding))
+        encoding = self._encoding
+        # one by one: the few with other characters than ASCII would slow down all of a text
+        data = memoryview(b"".join([line.encode(encoding) for line in lines]))
         for at in range(0, len(data), _CHUNK_BYTES):
             chunk = data[at : at + _CHUNK_BYTES]
             self._unflushed += len(chunk)

@@ -63,8 +63,14 @@ _NULL = "\\N"
 _NUL = "a text has the character \\u0000, which PostgreSQL does not store"
 _escaped_nul = re.compile(r"(?<!\\)(?:\\\\)*\\u0000").search
 _ENVELOPE_SIZE = len(ENVELOPE_FIELDS)
+_MAX_CACHED_DIMENSIONS = 10_000
 _MAX_CACHED_GROUPS = 50_000 // len(SOURCES)  # of each source
 
+_Dimensions = tuple[str, str, str, str | None, str | None]
+"""Source, funnel stage, event type, country and campaign."""
+
+_plain_dimensions: dict[_Dimensions, str] = {}
+"""Those of plain events, as COPY text."""
 _group_elements: dict[str, dict[tuple[str, ...], tuple[str, ...]]] = {name: {} for name in SOURCES}
 
 
@@ -115,9 +121,52 @@ def make_plain_row(
     Raises:
         NotStorableError: as `make_row`.
     """
-    time = sent.timestamp
+    # as `_row`, but for the texts of data: they were written without an escape, and need none here
+    source, time = sent.source, sent.timestamp
+    event_id = safe_id = sent.event_id
+    if not event_id.isprintable() or "\\" in event_id:
+        _refuse_unstorable(event_id)
+        safe_id = event_id.translate(_ESCAPES)
+    declared = SOURCES[source]
+    user_id, country, campaign_id, revenue, groups = declared.report_fields(event)
+    if len(user_id) > MAX_KEY_CHARACTERS:
+        _refuse_long(userId=user_id)
+    key = source, sent.funnel_stage, sent.event_type, country, campaign_id
+    dimensions = _plain_dimensions.get(key) or _make_plain_dimensions(key)
     occurred_at = time[:-1] + "+00:00" if time[-1] == "Z" else time
-    return _row(event, position, received_at, occurred_at, str(sent.data, "utf-8"), _NULL)
+    day = time[:10]
+    row = (
+        day,
+        event_id,
+        position,
+        f"{safe_id}\t{day}\t{occurred_at}\t{received_at}\t{user_id}\t"
+        f"{_NULL if revenue is None else revenue}\t{dimensions}\t"
+        f"{str(sent.data, 'utf-8')}\t{_NULL}\n",
+        f"{time[:13]}:00:00+00\t{dimensions}",
+        occurred_at,
+        f'"{user_id}"',
+        _group_elements[source].get(groups) or _make_group_elements(declared, groups),
+        revenue,
+    )
+    return _new_row(EventRow, row)
+
+
+def _make_plain_dimensions(key: _Dimensions) -> str:
+    *_, country, campaign_id = key
+    _refuse_long(country=country, campaignId=campaign_id)
+    if len(_plain_dimensions) >= _MAX_CACHED_DIMENSIONS:
+        _plain_dimensions.clear()
+    text = _plain_dimensions[key] = _dimensions(*key)
+    return text
+
+
+def _dimensions(
+    source: str, stage: str, event_type: str, country: str | None, campaign_id: str | None
+) -> str:
+    return (
+        f"{source}\t{stage}\t{event_type}\t"
+        f"{_NULL if country is None else country}\t{_NULL if campaign_id is None else campaign_id}"
+    )
 
 
 def _row(
@@ -142,9 +191,8 @@ def _row(
         country = country and country.translate(_ESCAPES)
         campaign_id = campaign_id and campaign_id.translate(_ESCAPES)
 
-    dimensions = (
-        f"{source_name}\t{event['funnelStage']}\t{event['eventType']}\t"
-        f"{_NULL if country is None else country}\t{_NULL if campaign_id is None else campaign_id}"
+    dimensions = _dimensions(
+        source_name, event["funnelStage"], event["eventType"], country, campaign_id
     )
     row = (
         day,

@@ -156,18 +156,20 @@ def validated_rows(
     started = perf_counter()
     arrival = datetime.now(UTC)
     maker = _RowMaker(arrival, limits.max_event_bytes if limits else sys.maxsize)
+    make = maker.make
     event_ids_of: dict[str, set[str]] = defaultdict(set)
     part: list[EventRow] = []
     for message in messages:
         dump, events = message.dump, message.events
         if limits:
             maker.oldest = limits.oldest_replayed(message.accepted or arrival)
+        first = validation.received
+        validation.received += len(events)
         for index, event in enumerate(events):
             events[index] = None
-            position = validation.received
-            validation.received += 1
+            position = first + index
             try:
-                row = maker.make(event, position, dump)
+                row = make(event, position, dump)
             except Exception as error:
                 validation.invalid.append(_dead_event(event, position, error))
                 continue

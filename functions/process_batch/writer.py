@@ -274,11 +274,11 @@ def _copy(connection: Connection, parts: Iterable[list[EventRow]], batch: list[E
     with CopySequence(connection, _COPY_EVENTS, COPY_DELTAS) as copy:
         for part in parts:
             started = perf_counter()
-            copy.write("".join([row.line for row in part]))
+            copy.write([row.line for row in part])
             writing += perf_counter() - started
         started = perf_counter()
         # worked out while the server is still busy with the rows
-        lines = "".join(delta_lines(batch))
+        lines = list(delta_lines(batch))
         copy.begin_next()
         copied = perf_counter()
         copy.write(lines)

@@ -30,10 +30,10 @@ def rows(connection: psycopg.Connection) -> tuple[int, int]:
 def test_all_is_committed_at_the_end_of_the_last(connection: psycopg.Connection) -> None:
     with connection:
         with CopySequence(connection, COPY_ONE, COPY_TWO) as copy:
-            copy.write("1\tÄ\n")
-            copy.write("2\tb\n")
+            copy.write(["1\tÄ\n"])
+            copy.write(["2\tb\n"])
             copy.begin_next()
-            copy.write("1\n")
+            copy.write(["1\n"])
         assert rows(connection) == (2, 1)
 
 
@@ -42,16 +42,16 @@ def test_much_data_arrives_whole(connection: psycopg.Connection) -> None:
         with CopySequence(connection, COPY_ONE) as copy:
             for part in range(4):
                 lines = (f"{part * 1000 + n}\t{'ä' * 1000}\n" for n in range(1000))
-                copy.write("".join(lines))
+                copy.write(lines)
         found = connection.execute("SELECT sum(length(name)) FROM one").fetchone()
         assert found == (4_000_000,)
 
 
 def copy_two(connection: psycopg.Connection, first: str, second: str) -> None:
     with CopySequence(connection, COPY_ONE, COPY_TWO) as copy:
-        copy.write(first)
+        copy.write([first])
         copy.begin_next()
-        copy.write(second)
+        copy.write([second])
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_an_error_in_one_undoes_all(
 
 def give_up(connection: psycopg.Connection, *, moved_on: bool) -> None:
     with CopySequence(connection, COPY_ONE, COPY_TWO) as copy:
-        copy.write("1\ta\n")
+        copy.write(["1\ta\n"])
         if moved_on:
             copy.begin_next()
         raise LookupError
@@ -97,7 +97,7 @@ def test_a_missing_table_is_told(connection: psycopg.Connection) -> None:
 
 def lose_connection(connection: psycopg.Connection, other: psycopg.Connection) -> None:
     with CopySequence(connection, COPY_ONE, COPY_TWO) as copy:
-        copy.write("1\ta\n")
+        copy.write(["1\ta\n"])
         other.execute("SELECT pg_terminate_backend(%s)", [connection.info.backend_pid])
         copy.begin_next()
 
