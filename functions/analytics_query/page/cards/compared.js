@@ -17,7 +17,8 @@ export const CHANGE_OF_RATE = "The change, in percentage points.";
 function written(change, write, none) {
   if (change === undefined) return "–";
   if (change === null) return none;
-  return `${Math.abs(change) < 0.0005 ? "" : change > 0 ? "+" : "−"}${write(change)}`;
+  const text = write(change);
+  return `${Math.abs(change) < 0.0005 || text.startsWith("over") ? "" : change > 0 ? "+" : "−"}${text}`;
 }
 
 const isKnown = (value) => value !== null && value !== undefined;
