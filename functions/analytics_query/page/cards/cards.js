@@ -2,7 +2,7 @@
 
 import { bars } from "../tables/bars.js";
 import { changeNote, changeOf, compare, orDash, signed } from "./compared.js";
-import { meaning } from "../lib/definitions.js";
+import { meaning, title } from "../lib/definitions.js";
 import { element, link, scrolling } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { endsOf } from "../lib/intervals.js";
@@ -178,6 +178,11 @@ export function campaigns(report, { picked, pick, sort, onsort }, before) {
   const partly = before?.report.omitted > 0;
   const earlier = (row) => then.get(row.campaignId)?.revenue ?? (partly ? null : "0");
   const changed = (row) => changeOf(row.revenue, earlier(row));
+  /** A figure with its change, and what it was on hover. */
+  const noted = (key, show, rate = false) => ({
+    key, number: true, value: (row) => Number(row[key] ?? -1),
+    show: (row) => element("span", {}, show(row[key]), changeNote(row[key], then.get(row.campaignId)?.[key], { figure: title(key), name: before?.name, show, rate })),
+  });
   const columns = [
     {
       key: "campaignId", title: "Campaign", value: (row) => row.campaignId,
@@ -187,12 +192,9 @@ export function campaigns(report, { picked, pick, sort, onsort }, before) {
         onclick: () => pick(row.campaignId),
       }, row.campaignId) : row.campaignId),
     },
-    { key: "events", number: true, value: (row) => row.events, show: (row) => format.count(row.events) },
-    { key: "clicks", number: true, value: (row) => row.clicks, show: (row) => format.count(row.clicks) },
-    { key: "purchases", number: true, value: (row) => row.purchases, show: (row) => format.count(row.purchases) },
-    { key: "purchaseRate", number: true, value: (row) => row.purchaseRate ?? -1, show: (row) => format.percent(row.purchaseRate) },
+    noted("events", format.count), noted("clicks", format.count), noted("purchases", format.count), noted("purchaseRate", format.percent, true),
     { key: "revenue", number: true, value: (row) => Number(row.revenue), show: (row) => format.money(row.revenue) },
-    { key: "averageOrderValue", number: true, value: (row) => Number(row.averageOrderValue ?? -1), show: (row) => format.money(row.averageOrderValue) },
+    noted("averageOrderValue", format.money),
     ...(before ? [{
       key: "revenueChange", title: "Revenue change", number: true, value: (row) => changed(row) ?? Infinity,
       show: (row) => element("span", { title: `Revenue, ${before.name}: ${format.money(earlier(row))}` }, signed(changed(row))),

@@ -8,7 +8,7 @@ import { figuresTable, rowHead } from "./figures_table.js";
 const LIMIT = 1000;
 const FIGURES = { attributedRevenue: format.money, purchases: format.fraction, share: format.percent };
 const MEANINGS = { purchases: "Purchases, divided as their amounts are.", share: "Of the revenue of all purchases." };
-const COMPARED = ["attributedRevenue"];
+const COMPARED = ["attributedRevenue", "purchases"];
 const WINDOWS = { "24h": "24 hours", "7d": "7 days", "30d": "30 days", "90d": "90 days" };
 const MODELS = {
   last: "the last one gets all of it", first: "the first one gets all of it", linear: "all get equal parts of it",

@@ -10,7 +10,7 @@ const FIGURES = {
   spend: format.money, clicks: format.count, purchases: format.count, revenue: format.money,
   costPerClick: format.money, costPerPurchase: format.money, returnOnSpend: (ratio) => `${Number(ratio).toFixed(2)} ×`,
 };
-const COMPARED = ["spend", "revenue", "returnOnSpend"];
+const COMPARED = Object.keys(FIGURES);
 const LIMIT = 1000;
 const shown = (figure, value) => (value === null ? "–" : FIGURES[figure](value));
 
