@@ -59,6 +59,7 @@ class Figures:
 class Plan:
     """How much is measured."""
 
+    scenarios: tuple[Scenario, ...]
     rounds: int
     seconds: float
     warm_up: WarmUp
@@ -66,8 +67,8 @@ class Plan:
     from_zero: int
 
 
-FULL = Plan(rounds=2, seconds=5.0, warm_up=WarmUp(), lone=15, from_zero=3)
-QUICK = Plan(rounds=1, seconds=2.0, warm_up=QUICK_WARM_UP, lone=10, from_zero=1)
+FULL = Plan(SCENARIOS, rounds=2, seconds=5.0, warm_up=WarmUp(), lone=15, from_zero=3)
+QUICK = Plan((SINGLES, ARRAYS), rounds=1, seconds=2.0, warm_up=QUICK_WARM_UP, lone=10, from_zero=1)
 
 
 def run(options: Options) -> dict[str, Any]:
@@ -97,15 +98,15 @@ async def _measure(options: Options, folder: Path, progress: Steps) -> dict[str,
             stack.enter_context(usual(USUAL, folder / "usual")),
             stack.enter_context(usual(USUAL_ON_DISK, folder / "usual-on-disk", ON_DISK)),
         ]
-        bodies = write_templates(SCENARIOS, folder)
+        bodies = write_templates(plan.scenarios, folder)
         services = [each.service() for each in (*starting, *starting_usual)]
         figures = {each.name: Figures() for each in services}
-        steps_of_round = sum(len(_scenarios(each)) + 1 for each in services)
+        steps_of_round = sum(len(_scenarios(each, plan)) + 1 for each in services)
         progress.expect(plan.rounds * steps_of_round)
         for _ in range(plan.rounds):
-            for scenario in SCENARIOS:
+            for scenario in plan.scenarios:
                 for service in services:
-                    if scenario not in _scenarios(service):
+                    if scenario not in _scenarios(service, plan):
                         continue
                     progress.begin(f"{scenario.name}: {service.name}")
                     measured = await throughput(
@@ -123,11 +124,11 @@ async def _measure(options: Options, folder: Path, progress: Steps) -> dict[str,
         return figures
 
 
-def _scenarios(service: Service) -> tuple[Scenario, ...]:
+def _scenarios(service: Service, plan: Plan) -> tuple[Scenario, ...]:
     """Return what is measured of a service."""
     if service.name == USUAL_ON_DISK:
         return SINGLES, ARRAYS  # minutes a round, and what days events have is nothing to a broker
-    return SCENARIOS
+    return plan.scenarios
 
 
 def _warm_up(service: Service, scenario: Scenario, plan: Plan) -> WarmUp:
@@ -227,7 +228,8 @@ def show(result: dict[str, Any]) -> None:
     services = result["services"]
     for scenario in (each.name for each in SCENARIOS):
         measured = {name: each[scenario] for name, each in services.items() if scenario in each}
-        _show_scenario(console, scenario, measured, result["ratios"])
+        if measured:
+            _show_scenario(console, scenario, measured, result["ratios"])
     table = Table(box=None, title="One at a time, ms", title_justify="left")
     for title in (
         "",
