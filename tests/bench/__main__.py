@@ -53,7 +53,9 @@ def show(result: dict[str, Any]) -> None:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("which", nargs=-1, type=click.Choice(names()))
-@click.option("--quick", is_flag=True, help="Rougher figures, and fewer, in two or three minutes for all.")
+@click.option(
+    "--quick", is_flag=True, help="Rougher and fewer figures, in two or three minutes for all."
+)
 @click.option("--against", metavar="REF", help="A commit that e2e measures beside this tree.")
 def main(which: tuple[str, ...], quick: bool, against: str | None) -> None:
     """Run the benchmarks named, or all but the long ones (analytics).
