@@ -23,7 +23,7 @@ SCHEMAS = importlib.resources.files("kubernetes_validate") / (
     "kubernetes-json-schema/v1.37.0-local-strict"
 )
 """Of the newest release that kubernetes-validate has; it reads and searches them anew each time."""
-KUSTOMIZE = ("sigs.k8s.io/kustomize/kustomize/v5", "v5.8.3")
+KUSTOMIZE = ("sigs.k8s.io/kustomize/kustomize/v5", "v5.8.2")
 DEFINITIONS = {
     "serving.knative.dev": (
         "knative.dev/serving",
