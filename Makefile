@@ -38,7 +38,7 @@ test: setup-dev ## run the tests that take minutes; TEST_ARGS="-k name" to choos
 	@$(PYTEST) -n 5 $(TEST_ARGS)
 
 test-all: setup-dev ## run the slow ones: chaos, outages, images, long properties
-	@$(PYTEST) -n 2 -m slow $(TEST_ARGS)
+	@$(PYTEST) -n 3 -m slow $(TEST_ARGS)
 
 test-unit: setup-dev ## run the unit tests; VENV=.venv-3.13 PYTHON=python3.13 for another Python
 	@$(PYTEST) tests/unit $(TEST_ARGS)

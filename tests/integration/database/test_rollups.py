@@ -19,6 +19,7 @@ from functions.process_batch.writer import Writer
 from infra.cli.load.event_generator import Mix
 from infra.database.seal import seal_finished_days
 from tests.conftest import Database
+from tests.support import kinds
 from tests.support.sketches import in_common, unite_hll, unite_theta
 from tests.support.storage import (
     Event,
@@ -40,18 +41,19 @@ batches = st.lists(
 beside = st.lists(st.sampled_from(["compact", "seal", "read"]), max_size=4)
 
 
+@pytest.mark.parametrize("part", kinds.quick_first(range(4)))
 @settings(
-    # an example takes as long as a hundred of another property
-    max_examples=settings().max_examples // 7,
+    # an example takes as long as a hundred of another property, and all before it are read again
+    max_examples=max(settings().max_examples // 28, 14),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(chosen=batches, meanwhile=beside)
 def test_rollups_equal_events_after_any_interleaving(
-    database: Database, chosen: list[list[int]], meanwhile: list[str]
+    database: Database, part: int, chosen: list[list[int]], meanwhile: list[str]
 ) -> None:
-    # examples add up in one database: each has events of its own, and starts from whatever the ones
-    # before left compacted, pending or sealed
+    # examples add up in the database of a part: each has events of its own, and starts from
+    # whatever the ones before left compacted, pending or sealed
     example = uuid4().hex
     pool = [event | {"eventId": f"{example}-{event['eventId']}"} for event in POOL]
     act: dict[str, Callable[[], object]] = {
