@@ -432,7 +432,7 @@ def test_a_bar_filters_and_its_chip_takes_that_off(page: Page, live: Analytics) 
     )
     silent = [fact for fact in FACTS if "gender" not in dict(fact.groups)]
     assert f"Left out: {len(silent):,} events" in page.one("#left-out").text
-    assert "do not tell gender." in page.one("#left-out").text
+    assert "without gender." in page.one("#left-out").text
     assert "Gender: Female" in page.texts("#view")[0]
     page.driver.refresh()
     loaded(page)

@@ -13,12 +13,12 @@ const much = ({ events, purchases, revenue }) => format.counted(events, "event")
  */
 export function showLeftOut(root, left, choose) {
   const words = [];
-  if (left?.byUser?.events) words.push(`${much(left.byUser)} tell no country and are counted by their user's own.`);
+  if (left?.byUser?.events) words.push(`${much(left.byUser)} without a country, counted by their user's own.`);
   if (left?.noCountry?.events) {
-    words.push(`Left out: ${much(left.noCountry)} ${left.countryOf === "user" ? "of users whose country nobody told" : "that tell no country"}.`);
+    words.push(`Left out: ${much(left.noCountry)} ${left.countryOf === "user" ? "of users whose country nobody told" : "without a country"}.`);
   }
   for (const each of left?.noProperty ?? []) {
-    if (each.events) words.push(`Left out: ${much(each)} that do not tell ${format.property(each.property).toLowerCase()}.`);
+    if (each.events) words.push(`Left out: ${much(each)} without ${format.property(each.property).toLowerCase()}.`);
   }
   if (left?.noCampaign?.events) words.push(`Left out: ${much(left.noCampaign)} without a campaign.`);
   root.hidden = words.length === 0 && left?.countryOf !== "event";
