@@ -16,9 +16,9 @@ from . import metrics
 from .rollup_statements import QUERIES, compaction_statements, read_catalogue
 from .user_sketches import UserSketches
 
-MAX_DELTAS = 100_000
+MAX_DELTAS = 200_000
 """Many at once compact better: where events of many hours come mixed, they share more keys."""
-MAX_EVENTS = 200_000
+MAX_EVENTS = 400_000
 _MIN_DELTAS_TO_VACUUM = 500
 _ROWS_AT_A_TIME = 1000
 _FIRST_KEY = 4  # in a row of the statement, after events, users, day and sealed
