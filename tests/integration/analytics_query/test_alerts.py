@@ -76,8 +76,12 @@ class Alerts:
             program = ["-m", "functions.analytics_query.alerts", *arguments]
             return start_python(program, variables, output.fileno())
 
-    def run(self, *arguments: str, status: int = 0, **environment: str) -> str:
-        """Run it, and return what it said; it has to end with an exit status."""
+    def run(self, *arguments: str, **environment: str) -> str:
+        """Run it, and return what it said; it has to succeed."""
+        return self.run_to(0, *arguments, **environment)
+
+    def run_to(self, status: int, *arguments: str, **environment: str) -> str:
+        """Run it to an exit status, and return what it said."""
         before = self.log.stat().st_size if self.log.exists() else 0
         process = self.start(*arguments, **environment)
         assert process.wait(120) == status, self.log.read_text()
@@ -198,14 +202,14 @@ def test_a_message_that_cannot_be_sent_is_tried_again_and_said(
     assert len(hook.requests) == 1
     assert not something_is_due(database.reader_url)
     # a test is sent at once, also behind what waits, and says that it waits; nothing waits for it
-    said = alerts.run("test", "Less", status=1)
+    said = alerts.run_to(1, "test", "Less")
     assert said.endswith("the test was sent to 1 of 3 recipients\n")
     assert f"2 messages wait for http://127.0.0.1:{hook.port}/… since 2" in said
     assert f"; last error: {shown}\n" in said
     assert f"Less: not sent: {shown}; tried again at 2" in said
     assert [document["kind"] for document in hook.documents()] == ["fired", "test"]
     hook.status = 204
-    assert alerts.run("test", "Less", status=1).count("Less: sent\n") == 2
+    assert alerts.run_to(1, "test", "Less").count("Less: sent\n") == 2
     assert [document["kind"] for document in hook.documents()] == ["fired", "test", "test"]
     hook.requests.clear()
     ready = " SET next_at = now() WHERE message ->> 'kind' <> 'test'"
@@ -221,7 +225,7 @@ def test_a_message_that_cannot_be_sent_is_tried_again_and_said(
     assert alerts.ask("SELECT FROM workspace.alert_messages") == []
     # given up after the last attempt
     hook.status = 500
-    alerts.run("test", "Less", status=1)
+    alerts.run_to(1, "test", "Less")
     for _ in range(2):
         alerts.ask("UPDATE workspace.alert_messages SET next_at = now()")
         said = alerts.run("check")
@@ -242,12 +246,12 @@ def test_a_webhook_leads_nowhere_else(
         alerts.ask(
             "UPDATE workspace.alerts SET webhook = %(url)s", url=f"http://{host}:{hook.port}/"
         )
-        said = alerts.run("test", "Less", status=1, ALERTS_PRIVATE_ADDRESSES="false")
+        said = alerts.run_to(1, "test", "Less", ALERTS_PRIVATE_ADDRESSES="false")
         assert "its address is private" in said, host
     assert len(hook.requests) == 1
     alerts.ask("UPDATE workspace.alerts SET webhook = NULL, emails = '{a@example.com}'")
     elsewhere = {"ALERTS_EMAIL_DOMAINS": "example.org, example.net"}
-    said = alerts.run("test", "Less", status=1, **elsewhere)
+    said = alerts.run_to(1, "test", "Less", **elsewhere)
     assert "not listed in ALERTS_EMAIL_DOMAINS" in said
     assert said.endswith("the test was sent to 0 of 1 recipients\n")
     assert alerts.run("test", "Less", ALERTS_EMAIL_DOMAINS="example.com").endswith("sent\n")
