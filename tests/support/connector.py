@@ -88,7 +88,14 @@ class ConnectorProcess(Process):
 def connector_to(
     function: FakeFunction, folder: Path, nats_url: str, name: str = "connector", **env: str
 ) -> Iterator[ConnectorProcess]:
-    """Run a connector that delivers `events.>` to one function's address."""
+    """Run a connector that delivers `events.>` to one function's address.
+
+    Where the test fails, what the connector says of itself is printed.
+    """
     with ConnectorProcess(folder, nats_url, name, FUNCTION_URL=function.url, **env) as connector:
         connector.start().bound()
-        yield connector
+        try:
+            yield connector
+        except Exception:
+            print(connector.state(), *connector.log.read_text().splitlines()[-40:], sep="\n")
+            raise
