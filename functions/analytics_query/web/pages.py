@@ -20,24 +20,20 @@ from functions.common.http.swagger_ui import API, ASSETS, OPENAPI_JSON
 from functions.common.http.wsgi import Handler, to_response
 
 from ..settings import settings
+from . import scripts
 from .openapi import document
-from .scripts import serve_scripts
 
 PAGE_FOLDER = Path(__file__).resolve().parent.parent / "page"
 DASHBOARD = "/"
 
 FIRST = ("early.js", "dashboard.js")
 """The modules that the page begins with, in the order in which they are needed."""
-SCRIPTS = serve_scripts(
-    {
-        file.relative_to(PAGE_FOLDER).as_posix(): file.read_text(encoding="utf-8")
-        for file in PAGE_FOLDER.rglob("*.js")
-    },
-    FIRST,
-)
-"""The page's scripts as they are served, by their names, which begin with their folders."""
-PAGE_FILES = {**look.FILES, "dashboard.css": PAGE_FOLDER / "dashboard.css"}
-"""The paths of the page's other files by their names."""
+SCRIPT_FILES = {
+    file.relative_to(PAGE_FOLDER).as_posix(): file for file in PAGE_FOLDER.rglob("*.js")
+}
+"""The paths of the page's modules by their names, which begin with their folders."""
+PAGE_FILES = {**look.FILES, **SCRIPT_FILES, "dashboard.css": PAGE_FOLDER / "dashboard.css"}
+"""The paths of the page's files by their names."""
 FILES = {**swagger_ui.files(), **PAGE_FILES}
 """The paths of the static files by their names below `/assets/`."""
 
@@ -45,11 +41,10 @@ FILES = {**swagger_ui.files(), **PAGE_FILES}
 def _version() -> str:
     """Return a name of the page's files that changes with any of them."""
     digest = hashlib.blake2b(digest_size=8)
-    for name, body in sorted(
-        [(name, file.read_bytes()) for name, file in PAGE_FILES.items()]
-        + [(name, script.encode()) for name, script in SCRIPTS.items()]
-    ):
-        digest.update(name.encode() + b"\0" + body)
+    # what is served of the modules changes with how they are put together, too
+    files = {**PAGE_FILES, "": Path(scripts.__file__)}
+    for name, file in sorted(files.items()):
+        digest.update(name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
 
 
@@ -112,43 +107,34 @@ def _openapi(request: flask.Request) -> flask.Response:
     return to_response(respond(_openapi_document(), request.headers))
 
 
-def _static_file(file: Path, request: flask.Request) -> flask.Response:
-    return to_response(respond(read_file(file), request.headers))
-
-
-def _version_file(file: Path, request: flask.Request) -> flask.Response:
-    return to_response(respond(read_file(file), request.headers, cache_control=IMMUTABLE))
-
-
 @functools.cache
-def _script_body(name: str) -> CacheableBody:
-    return CacheableBody.of(SCRIPTS[name].encode(), "text/javascript; charset=utf-8")
+def _scripts() -> dict[str, CacheableBody]:
+    sources = {name: file.read_text(encoding="utf-8") for name, file in SCRIPT_FILES.items()}
+    return {
+        name: CacheableBody.of(script.encode(), "text/javascript; charset=utf-8")
+        for name, script in scripts.serve_scripts(sources, FIRST).items()
+    }
 
 
-def _script(name: str, request: flask.Request) -> flask.Response:
-    return to_response(respond(_script_body(name), request.headers))
+def _body(name: str) -> CacheableBody:
+    return _scripts()[name] if name in SCRIPT_FILES else read_file(FILES[name])
 
 
-def _version_script(name: str, request: flask.Request) -> flask.Response:
-    found = _script_body(name)
-    return to_response(respond(found, request.headers, cache_control=IMMUTABLE))
+def _static_file(name: str, request: flask.Request) -> flask.Response:
+    return to_response(respond(_body(name), request.headers))
+
+
+def _version_file(name: str, request: flask.Request) -> flask.Response:
+    return to_response(respond(_body(name), request.headers, cache_control=IMMUTABLE))
 
 
 ROUTES: dict[str, Route[Handler]] = {
     DASHBOARD: Route(READ_METHODS, _dashboard),
     API: Route(READ_METHODS, _swagger_ui),
     OPENAPI_JSON: Route(READ_METHODS, _openapi),
+    **{ASSETS + name: Route(READ_METHODS, functools.partial(_static_file, name)) for name in FILES},
     **{
-        ASSETS + name: Route(READ_METHODS, functools.partial(_static_file, file))
-        for name, file in FILES.items()
-    },
-    **{
-        VERSION_FOLDER + name: Route(READ_METHODS, functools.partial(_version_file, file))
-        for name, file in PAGE_FILES.items()
-    },
-    **{ASSETS + name: Route(READ_METHODS, functools.partial(_script, name)) for name in SCRIPTS},
-    **{
-        VERSION_FOLDER + name: Route(READ_METHODS, functools.partial(_version_script, name))
-        for name in SCRIPTS
+        VERSION_FOLDER + name: Route(READ_METHODS, functools.partial(_version_file, name))
+        for name in PAGE_FILES
     },
 }
