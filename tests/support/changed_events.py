@@ -2,15 +2,34 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import strategies as st
 
+from functions.common.events import validate_json
+from functions.common.limits import EventLimits
+from functions.ingest.validation import EventValidator
 from infra.cli.load.event_generator import Mix, generate
 
 VALID = [each.event for each in generate(400, seed=3, mix=Mix(days=3))]
 ONE_OF_A_KIND = list({(e["source"], e["funnelStage"], e["eventType"]): e for e in VALID}.values())
+
+
+def is_accepted_by_contract(text: bytes) -> bool:
+    """Tell what ingest says of an event if it takes none for plain."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("functions.ingest.validation.identify_plain", lambda _: None)
+        validator = EventValidator(EventLimits(), 2**20, ndjson=True)
+        validator.add(text)
+    return validator.found.accepted == 1
+
+
+def read_clock() -> None:
+    """Have the contract look at the clock, which it does for times near the present."""
+    validate_json(orjson.dumps({**VALID[0], "timestamp": f"{datetime.now(UTC):%FT%TZ}"}))
 
 
 def places(value: Any, *path: str) -> Iterator[tuple[str, ...]]:

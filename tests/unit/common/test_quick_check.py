@@ -1,7 +1,6 @@
 """The quick check says nothing that the contract does not say."""
 
 import json
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, NotRequired
 
 import orjson
@@ -14,26 +13,21 @@ from typing_extensions import TypedDict
 from functions.common import quick_check
 from functions.common.errors import RequestRefusedError
 from functions.common.events import SOURCES, validate_json
-from functions.common.limits import EventLimits
 from functions.common.quick_check import check_plain
 from functions.ingest.body import iter_events
-from functions.ingest.validation import EventValidator
 from tests.support import kinds
-from tests.support.changed_events import ONE_OF_A_KIND, VALID, changed_events
+from tests.support.changed_events import (
+    ONE_OF_A_KIND,
+    VALID,
+    changed_events,
+    is_accepted_by_contract,
+    read_clock,
+)
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _clock_is_read() -> None:
-    validate_json(orjson.dumps({**VALID[0], "timestamp": f"{datetime.now(UTC):%FT%TZ}"}))
-
-
-def is_valid(text: bytes) -> bool:
-    """Tell what ingest says of an event without the quick check."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("functions.ingest.validation.identify_plain", lambda _: None)
-        validator = EventValidator(EventLimits(), 2**20, ndjson=True)
-        validator.add(text)
-    return validator.found.accepted == 1
+    read_clock()
 
 
 def test_plain_events_are_checked_and_the_result_is_the_contracts() -> None:
@@ -50,7 +44,7 @@ def test_whatever_it_returns_the_contract_returns(text: bytes) -> None:
     if found is not None:
         text.decode()
         assert found == validate_json(text)
-        assert is_valid(text)
+        assert is_accepted_by_contract(text)
 
 
 def test_utc_may_be_written_as_an_offset() -> None:
@@ -100,7 +94,7 @@ def test_numbers_out_of_range_are_left_to_the_contract() -> None:
     for number in (b"1e999", b"-1", b"1" * 400, b"NaN", b"true"):
         changed = text.replace(b"12345", number)
         assert check_plain(changed) is None
-        assert not is_valid(changed)
+        assert not is_accepted_by_contract(changed)
 
 
 def test_every_declared_event_is_known() -> None:

@@ -1,38 +1,32 @@
 """What ingest takes for plain, the contract takes too, and sees the same in it."""
 
 import json
-from datetime import UTC, datetime
 
 import orjson
 import pytest
 from hypothesis import example, given, settings
 
 from functions.common.events import validate_json
-from functions.common.limits import EventLimits
 from functions.ingest import plain
 from functions.ingest.plain import Identity, identify_plain
-from functions.ingest.validation import EventValidator
 from tests.support import kinds
-from tests.support.changed_events import ONE_OF_A_KIND, VALID, changed_events
+from tests.support.changed_events import (
+    ONE_OF_A_KIND,
+    VALID,
+    changed_events,
+    is_accepted_by_contract,
+    read_clock,
+)
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _clock_is_read() -> None:
-    validate_json(orjson.dumps({**VALID[0], "timestamp": f"{datetime.now(UTC):%FT%TZ}"}))
+    read_clock()
 
 
 def by_contract(text: bytes) -> Identity:
     event = validate_json(text)
     return event["source"], event["eventId"], event["timestamp"]
-
-
-def is_accepted_without(text: bytes) -> bool:
-    """Tell what ingest says of an event if it takes none for plain."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("functions.ingest.validation.identify_plain", lambda _: None)
-        validator = EventValidator(EventLimits(), 2**20, ndjson=True)
-        validator.add(text)
-    return validator.found.accepted == 1
 
 
 def test_events_of_every_kind_are_read_as_they_are_mostly_written(
@@ -58,7 +52,7 @@ def test_whatever_is_plain_is_accepted(text: bytes) -> None:
     if found is not None:
         text.decode()
         assert found == by_contract(text)
-        assert is_accepted_without(text)
+        assert is_accepted_by_contract(text)
 
 
 @pytest.mark.parametrize(
