@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from itertools import chain
 
-from .rows import EventRow
+from .rows import NULL, EventRow
 
 COLUMNS = (
     "hour, source, funnel_stage, event_type, country, campaign_id, events, purchases, revenue, "
@@ -14,8 +14,6 @@ COLUMNS = (
 """The order of the columns in a delta's text."""
 COPY_DELTAS = f"COPY rollup_deltas ({COLUMNS}) FROM STDIN"
 """Takes the lines of `delta_lines`."""
-
-_NULL = "\\N"
 
 
 def delta_lines(rows: list[EventRow]) -> Iterator[str]:
@@ -35,7 +33,7 @@ def _line_of_one(row: EventRow) -> str:
     _, _, _, _, key, occurred_at, user, groups, revenue = row
     if revenue is None:
         sums = "1\t0\t0"
-        group_revenue = _NULL
+        group_revenue = NULL
     else:
         sums = f"1\t1\t{revenue}"
         group_revenue = f"{{{','.join([str(revenue)] * len(groups))}}}"
@@ -49,7 +47,7 @@ def _line(key: str, rows: list[EventRow]) -> str:
     _, _, _, _, _, times, users, groups, revenues = zip(*rows, strict=True)
     counts = Counter(chain.from_iterable(groups))
     purchases = len(rows) - revenues.count(None)
-    revenue, group_revenue = Decimal(0), _NULL
+    revenue, group_revenue = Decimal(0), NULL
     if purchases:
         by_group: dict[str, Decimal] = {}
         for amount, of_event in zip(revenues, groups, strict=True):

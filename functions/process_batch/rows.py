@@ -59,7 +59,8 @@ class NotStorableError(UniverseError, ValueError):
     """A value that the contract allows and the database has no place for."""
 
 
-_NULL = "\\N"
+NULL = "\\N"
+"""As COPY text has it."""
 _NUL = "a text has the character \\u0000, which PostgreSQL does not store"
 _escaped_nul = re.compile(r"(?<!\\)(?:\\\\)*\\u0000").search
 _ENVELOPE_SIZE = len(ENVELOPE_FIELDS)
@@ -103,7 +104,7 @@ def make_row(
     data = dump(sent["data"])
     if "\\" in data:
         data = _escape_json(data)
-    extra = _NULL if len(sent) == _ENVELOPE_SIZE else _extra(sent, dump)
+    extra = NULL if len(sent) == _ENVELOPE_SIZE else _extra(sent, dump)
     return _row(event, position, received_at, occurred_at, data, extra)
 
 
@@ -140,8 +141,8 @@ def make_plain_row(
         event_id,
         position,
         f"{safe_id}\t{day}\t{occurred_at}\t{received_at}\t{user_id}\t"
-        f"{_NULL if revenue is None else revenue}\t{dimensions}\t"
-        f"{str(sent.data, 'utf-8')}\t{_NULL}\n",
+        f"{NULL if revenue is None else revenue}\t{dimensions}\t"
+        f"{str(sent.data, 'utf-8')}\t{NULL}\n",
         f"{time[:13]}:00:00+00\t{dimensions}",
         occurred_at,
         f'"{user_id}"',
@@ -165,7 +166,7 @@ def _dimensions(
 ) -> str:
     return (
         f"{source}\t{stage}\t{event_type}\t"
-        f"{_NULL if country is None else country}\t{_NULL if campaign_id is None else campaign_id}"
+        f"{NULL if country is None else country}\t{NULL if campaign_id is None else campaign_id}"
     )
 
 
@@ -199,7 +200,7 @@ def _row(
         event_id,
         position,
         f"{safe_id}\t{day}\t{occurred_at}\t{received_at}\t{user_id}\t"
-        f"{_NULL if revenue is None else revenue}\t{dimensions}\t{data}\t{extra}\n",
+        f"{NULL if revenue is None else revenue}\t{dimensions}\t{data}\t{extra}\n",
         f"{occurred_at[:13]}:00:00+00\t{dimensions}",
         occurred_at,
         user,
